@@ -1,0 +1,1 @@
+//! Azure Key Vault keys, Entra ID and IMDS on loopback.

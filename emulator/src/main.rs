@@ -1,0 +1,2 @@
+//! `akv-emulator`.
+fn main() {}

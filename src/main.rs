@@ -1,0 +1,2 @@
+//! azure-kms-provider.
+fn main() {}

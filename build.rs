@@ -19,8 +19,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn record_build() {
     println!("cargo:rerun-if-env-changed=GIT_SHA");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
-    let commit = std::env::var("GIT_SHA").ok().or_else(|| output("git", &["rev-parse", "--short=12", "HEAD"]));
-    let epoch = std::env::var("SOURCE_DATE_EPOCH").ok().or_else(|| output("git", &["log", "-1", "--format=%ct"]));
+    let commit =
+        std::env::var("GIT_SHA").ok().or_else(|| output("git", &["rev-parse", "--short=12", "HEAD"]));
+    let epoch =
+        std::env::var("SOURCE_DATE_EPOCH").ok().or_else(|| output("git", &["log", "-1", "--format=%ct"]));
     println!("cargo:rustc-env=BUILD_COMMIT={}", commit.unwrap_or_else(|| "unknown".into()));
     println!("cargo:rustc-env=BUILD_EPOCH={}", epoch.unwrap_or_else(|| "0".into()));
 }

@@ -1,11 +1,34 @@
-//! The domain: what is sealed, under which key, and how it fails. Knows no transport and no SDK.
+//! The domain: what is sealed, under which key version, and how it fails.
 //!
-//! Called by everything else; never does I/O.
+//! Used by everything else. Knows no transport and no SDK, and never does I/O.
 
+mod ciphertext;
 mod error;
 mod key;
-mod text;
+mod plaintext;
 
-pub use error::{Code, KmsError};
-pub use key::{Algorithm, KeyId, KeyRing, KeyVersion};
-pub use text::{Annotations, Ciphertext, Plaintext, Sealed};
+pub(crate) use ciphertext::Form;
+pub(crate) use error::{Code, KmsError};
+pub(crate) use key::{Algorithm, KeyId, KeyRing, KeyVersion};
+pub(crate) use plaintext::Plaintext;
+
+/// The result of Key Vault's encrypt operation, in the shape kube-apiserver stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    /// ASCII text: base64url without padding of what Key Vault returned.
+    pub ciphertext: Vec<u8>,
+    /// Headers of Key Vault's answer that become KMS v2 annotations.
+    pub receipt: Receipt,
+}
+
+/// Where and when Key Vault sealed: the response headers that the Go plugin keeps as annotations.
+/// A header that was absent is an empty string, as it is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    /// `Date`.
+    pub date: String,
+    /// `x-ms-request-id`.
+    pub request_id: String,
+    /// `x-ms-keyvault-region`.
+    pub region: String,
+}

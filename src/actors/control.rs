@@ -1,0 +1,129 @@
+//! What the supervisor and its children say to each other.
+
+use actix::{Actor, ActorContext, Context, Message, Recipient};
+
+/// The supervised actors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ActorName {
+    /// Keeps an Entra token fresh.
+    Token,
+    /// Owns the vault client.
+    KeyVault,
+    /// Probes our own socket.
+    Health,
+}
+
+impl ActorName {
+    /// The name in logs, labels and paths.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::KeyVault => "key-vault",
+            Self::Health => "health",
+        }
+    }
+}
+
+/// How an actor ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// A handler or a timer panicked.
+    Panic,
+    /// It could not be started.
+    Error,
+    /// It did not answer the watchdog.
+    Hung,
+    /// It stopped without being told to by a shutdown.
+    Stopped,
+}
+
+impl Reason {
+    pub(crate) const ALL: [Self; 4] = [Self::Panic, Self::Error, Self::Hung, Self::Stopped];
+
+    /// The label.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::Error => "error",
+            Self::Hung => "hung",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The supervisor's messages to any child.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) enum Control {
+    /// Are you alive? The answer is the return.
+    Ping,
+    /// End now.
+    Stop,
+    /// Misbehave, to show and to test supervision.
+    #[cfg(feature = "fault-injection")]
+    Misbehave(Fault),
+}
+
+/// The ways in which an actor can be made to fail.
+#[cfg(feature = "fault-injection")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Panic in a handler.
+    Panic,
+    /// Stop the context.
+    Stop,
+    /// Block the actor's thread for a minute.
+    Stall,
+}
+
+impl Control {
+    /// What every child does on such a message.
+    pub(crate) fn apply<A: Actor<Context = Context<A>>>(self, ctx: &mut Context<A>) {
+        match self {
+            Self::Ping => {}
+            Self::Stop => ctx.stop(),
+            #[cfg(feature = "fault-injection")]
+            Self::Misbehave(fault) => misbehave(fault, ctx),
+        }
+    }
+}
+
+#[cfg(feature = "fault-injection")]
+#[allow(clippy::panic)]
+fn misbehave<A: Actor<Context = Context<A>>>(fault: Fault, ctx: &mut Context<A>) {
+    match fault {
+        Fault::Panic => panic!("injected fault"),
+        Fault::Stop => ctx.stop(),
+        Fault::Stall => std::thread::sleep(std::time::Duration::from_secs(60)),
+    }
+}
+
+/// A child ended.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub(crate) struct Ended {
+    pub(crate) name: ActorName,
+    pub(crate) generation: u64,
+    pub(crate) reason: Reason,
+}
+
+/// Held by an actor for as long as it lives. Tells the supervisor of its end, a panic included.
+pub(crate) struct Lifeline {
+    name: ActorName,
+    generation: u64,
+    supervisor: Recipient<Ended>,
+}
+
+impl Lifeline {
+    pub(crate) fn new(name: ActorName, generation: u64, supervisor: Recipient<Ended>) -> Self {
+        Self { name, generation, supervisor }
+    }
+}
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        // an actor that panics is dropped while its thread unwinds
+        let reason = if std::thread::panicking() { Reason::Panic } else { Reason::Stopped };
+        self.supervisor.do_send(Ended { name: self.name, generation: self.generation, reason });
+    }
+}

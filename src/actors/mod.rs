@@ -1,0 +1,25 @@
+//! The actors, who supervises them, and the addresses that survive their restarts.
+//!
+//! Started by `app`. The `TokenActor`, the `HealthActor` and the `Supervisor` publish snapshots and are on no
+//! request's path; a request makes one hop, to the `KeyVaultActor`.
+
+mod control;
+mod handle;
+mod health;
+mod key_vault;
+mod probe;
+mod restart_policy;
+mod supervisor;
+mod token;
+
+pub(crate) use control::ActorName;
+#[cfg(feature = "fault-injection")]
+pub(crate) use control::Fault;
+pub(crate) use handle::{ActorHandle, ActorSlot};
+pub(crate) use health::{Check, HealthActor, HealthParts, HealthReport};
+pub(crate) use key_vault::{InSpan, KeyVaultActor};
+pub(crate) use probe::Probe;
+#[cfg(feature = "fault-injection")]
+pub(crate) use supervisor::InjectFault;
+pub(crate) use supervisor::{ChildSpec, Shutdown, Supervision, Supervisor};
+pub(crate) use token::{TokenActor, TokenParts};

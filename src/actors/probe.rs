@@ -1,0 +1,140 @@
+//! A gRPC client of our own socket: what the `HealthActor` asks, the way kube-apiserver asks it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tower::service_fn;
+
+use crate::config::ListenAddr;
+use crate::proto::{v1beta1, v2};
+
+/// kube-apiserver's default timeout of a KMS call; slower is failed.
+const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// What is sealed and opened: as long as the data keys of kube-apiserver.
+const PROBE_LENGTH: usize = 32;
+
+/// The two KMS APIs, probed in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// v1beta1
+    V1,
+    /// v2
+    V2,
+}
+
+impl Api {
+    /// The one to probe after this one.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::V1 => Self::V2,
+            Self::V2 => Self::V1,
+        }
+    }
+}
+
+/// Clients of both services on one connection, which is made at the first call and again after it broke.
+#[derive(Clone)]
+pub(crate) struct Probe {
+    v1: v1beta1::key_management_service_client::KeyManagementServiceClient<Channel>,
+    v2: v2::key_management_service_client::KeyManagementServiceClient<Channel>,
+    timeout: Duration,
+}
+
+impl Probe {
+    /// A probe of that socket, whose calls end after `limit` or kube-apiserver's 3 s. Connects later, when called.
+    /// Must be called on a runtime.
+    pub(crate) fn new(socket: &ListenAddr, limit: Duration) -> Self {
+        let address = socket.socket_path();
+        let connect = move |_| {
+            let address = address.clone();
+            async move { UnixStream::connect(address).await.map(TokioIo::new) }
+        };
+        let channel =
+            Endpoint::from_static("http://localhost").connect_with_connector_lazy(service_fn(connect));
+        Self {
+            v1: v1beta1::key_management_service_client::KeyManagementServiceClient::new(channel.clone()),
+            v2: v2::key_management_service_client::KeyManagementServiceClient::new(channel),
+            timeout: limit.min(CALL_TIMEOUT),
+        }
+    }
+
+    /// v1 Version.
+    ///
+    /// # Errors
+    /// A sentence that says what failed.
+    pub(crate) async fn version(&mut self) -> Result<(), String> {
+        let request = self.request(v1beta1::VersionRequest { version: "v1beta1".into() });
+        let answer = self.v1.version(request).await.map_err(|status| sentence("Version", &status))?;
+        match answer.into_inner().version.as_str() {
+            "v1beta1" => Ok(()),
+            other => Err(format!("Version answers {other:?}")),
+        }
+    }
+
+    /// v2 Status. Its healthz is the report this probe feeds, so it is not looked at.
+    ///
+    /// # Errors
+    /// A sentence that says what failed.
+    pub(crate) async fn status(&mut self) -> Result<(), String> {
+        let request = self.request(v2::StatusRequest {});
+        let answer = self.v2.status(request).await.map_err(|status| sentence("Status", &status))?;
+        match answer.into_inner().key_id.is_empty() {
+            false => Ok(()),
+            true => Err("Status answers without a key_id".into()),
+        }
+    }
+
+    /// Encrypt and Decrypt of fresh random bytes, compared byte for byte.
+    ///
+    /// # Errors
+    /// A sentence that says what failed.
+    pub(crate) async fn round_trip(&mut self, api: Api) -> Result<(), String> {
+        let mut plaintext = vec![0; PROBE_LENGTH];
+        aws_lc_rs::rand::fill(&mut plaintext).map_err(|_| "no random bytes for the probe")?;
+        let opened = match api {
+            Api::V1 => self.round_trip_v1(&plaintext).await?,
+            Api::V2 => self.round_trip_v2(&plaintext).await?,
+        };
+        match opened == plaintext {
+            true => Ok(()),
+            false => Err("Decrypt does not give back what was encrypted".into()),
+        }
+    }
+
+    async fn round_trip_v1(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, String> {
+        let version = || "v1beta1".to_owned();
+        let request = v1beta1::EncryptRequest { version: version(), plain: plaintext.to_vec() };
+        let sealed = self.v1.encrypt(self.request(request)).await.map_err(|s| sentence("Encrypt", &s))?;
+        let request = v1beta1::DecryptRequest { version: version(), cipher: sealed.into_inner().cipher };
+        let opened = self.v1.decrypt(self.request(request)).await.map_err(|s| sentence("Decrypt", &s))?;
+        Ok(opened.into_inner().plain)
+    }
+
+    async fn round_trip_v2(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, String> {
+        let request = v2::EncryptRequest { plaintext: plaintext.to_vec(), uid: probe_uid() };
+        let sealed = self.v2.encrypt(self.request(request)).await.map_err(|s| sentence("Encrypt", &s))?;
+        let v2::EncryptResponse { ciphertext, key_id, annotations } = sealed.into_inner();
+        let request = v2::DecryptRequest { ciphertext, uid: probe_uid(), key_id, annotations };
+        let opened = self.v2.decrypt(self.request(request)).await.map_err(|s| sentence("Decrypt", &s))?;
+        Ok(opened.into_inner().plaintext)
+    }
+
+    fn request<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        request
+    }
+}
+
+fn probe_uid() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    format!("health-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn sentence(method: &str, status: &Status) -> String {
+    format!("{method}: {} ({:?})", status.message(), status.code())
+}

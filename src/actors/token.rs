@@ -1,0 +1,177 @@
+//! The `TokenActor`: keeps an Entra token fresh, ahead of need, so that no request waits for one.
+//!
+//! Publishes a snapshot. Never on a request's path: a rejected token reaches it as a number it watches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::{ActorFutureExt, wrap_future};
+use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::control::{Control, Lifeline};
+use crate::azure::TokenSource;
+use crate::kms::Code;
+use crate::telemetry::Metrics;
+use crate::vault::{RejectedTokens, Token, TokenError, TokenState};
+
+/// How long one fetch may take.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// The shortest time between two refreshes.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause after a failure, before jitter.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A token that Key Vault rejects within this time of its issue shows that another one would not help at once.
+const YOUNG: Duration = Duration::from_secs(10);
+
+/// What the actor needs, and what outlives it: a restarted actor goes on with the token that was published.
+#[derive(Clone)]
+pub(crate) struct TokenParts {
+    /// Where tokens come from.
+    pub source: Arc<dyn TokenSource>,
+    /// Where they are published.
+    pub published: Arc<watch::Sender<TokenState>>,
+    /// Which of them Key Vault rejected.
+    pub rejected: RejectedTokens,
+    /// Counts refreshes.
+    pub metrics: Arc<Metrics>,
+}
+
+/// One generation of the refresher.
+pub(crate) struct TokenActor {
+    parts: TokenParts,
+    pauses: ExponentialBackoff,
+    next_refresh: Option<SpawnHandle>,
+    refreshing: bool,
+    _lifeline: Lifeline,
+}
+
+impl TokenActor {
+    /// An actor that publishes to, and starts from, `parts`.
+    pub(crate) fn new(parts: TokenParts, lifeline: Lifeline) -> Self {
+        Self { parts, pauses: pauses(), next_refresh: None, refreshing: false, _lifeline: lifeline }
+    }
+
+    fn published_token(&self) -> Option<Token> {
+        self.parts.published.borrow().token.clone()
+    }
+
+    fn refresh_in(&mut self, pause: Duration, ctx: &mut Context<Self>) {
+        if let Some(earlier) = self.next_refresh.take() {
+            ctx.cancel_future(earlier);
+        }
+        self.next_refresh = Some(ctx.run_later(pause, Self::refresh));
+    }
+
+    fn refresh(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.refreshing, true) {
+            return;
+        }
+        self.parts.published.send_modify(|state| state.last_error = None);
+        let newest = self.published_token().map_or(0, |token| token.serial).max(self.parts.rejected.newest());
+        let source = self.parts.source.clone();
+        let fetched = async move { timeout(FETCH_TIMEOUT, source.fetch(newest + 1)).await };
+        ctx.spawn(wrap_future(fetched).map(|fetched, actor: &mut Self, ctx| {
+            actor.refreshing = false;
+            match fetched.unwrap_or_else(|_| Err(no_answer())) {
+                Ok(token) => actor.fetched(token, ctx),
+                Err(error) => actor.failed(error, ctx),
+            }
+        }));
+    }
+
+    fn fetched(&mut self, token: Token, ctx: &mut Context<Self>) {
+        self.parts.metrics.token_refreshed(true);
+        self.parts.metrics.token_expires(Some(token.expires_on));
+        self.pauses = pauses();
+        self.refresh_in(until_refresh(&token), ctx);
+        let seconds = token.expires.duration_since(token.obtained).as_secs();
+        tracing::info!(valid_for_s = seconds, "Token refreshed");
+        self.parts.published.send_replace(TokenState { token: Some(token), last_error: None });
+    }
+
+    /// Keeps the token there is. Whether it is still valid is for its readers to see.
+    fn failed(&mut self, error: TokenError, ctx: &mut Context<Self>) {
+        self.parts.metrics.token_refreshed(false);
+        let pause = self.pauses.next().unwrap_or(LONGEST_PAUSE);
+        tracing::error!(err = error.message, retry_in_ms = pause.as_millis(), "Token refresh failed");
+        self.parts.published.send_modify(|state| state.last_error = Some(error));
+        self.refresh_in(pause, ctx);
+    }
+
+    fn watch_rejections(&self, mut rejections: watch::Receiver<u64>, ctx: &mut Context<Self>) {
+        let changed = async move { rejections.changed().await.map(|()| rejections) };
+        ctx.spawn(wrap_future(changed).map(|rejections, actor: &mut Self, ctx| {
+            if let Ok(rejections) = rejections {
+                actor.drop_rejected(ctx);
+                actor.watch_rejections(rejections, ctx);
+            }
+        }));
+    }
+
+    fn drop_rejected(&mut self, ctx: &mut Context<Self>) {
+        let rejected = self.parts.rejected.newest();
+        let Some(token) = self.published_token().filter(|token| token.serial <= rejected) else { return };
+        tracing::warn!("Key Vault does not accept the token; it is dropped");
+        self.parts.metrics.token_expires(None);
+        self.parts.published.send_modify(|state| state.token = None);
+        if token.obtained.elapsed() < YOUNG && token.serial > 1 {
+            self.failed(not_accepted(), ctx); // its predecessor fared no better: ask Entra ID less often
+        } else {
+            self.refresh(ctx);
+        }
+    }
+}
+
+impl Actor for TokenActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.watch_rejections(self.parts.rejected.subscribe(), ctx);
+        let rejected = self.parts.rejected.newest();
+        match self.published_token().filter(|token| token.serial > rejected && token.expires > Instant::now())
+        {
+            Some(token) => self.refresh_in(until_refresh(&token), ctx),
+            None => self.refresh(ctx),
+        }
+    }
+}
+
+impl Handler<Control> for TokenActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Control, ctx: &mut Self::Context) {
+        message.apply(ctx);
+    }
+}
+
+/// Two thirds of a token's life, so that at least 30 % is left when the refresh begins.
+fn until_refresh(token: &Token) -> Duration {
+    let life = token.expires.duration_since(token.obtained);
+    let due = token.obtained + life * 2 / 3;
+    due.saturating_duration_since(Instant::now()).max(SHORTEST_PAUSE)
+}
+
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(SHORTEST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
+fn no_answer() -> TokenError {
+    let message = format!("no token within {} s", FETCH_TIMEOUT.as_secs());
+    TokenError { code: Code::Unavailable, message }
+}
+
+fn not_accepted() -> TokenError {
+    let message = "Key Vault does not accept the plugin's tokens: wrong tenant, or revoked".to_owned();
+    TokenError { code: Code::Unauthenticated, message }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! The refresher against a scripted source, in paused time.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use actix::{Addr, Recipient};
+use async_trait::async_trait;
+
+use super::super::control::{ActorName, Ended};
+use super::*;
+use crate::vault::TokenReader;
+
+/// Gives the scripted tokens, then tokens of an hour; `None` is a failure.
+#[derive(Default)]
+struct Script {
+    lifetimes: Mutex<VecDeque<Option<u64>>>,
+    fetches: AtomicUsize,
+}
+
+#[async_trait]
+impl TokenSource for Script {
+    async fn fetch(&self, serial: u64) -> Result<Token, TokenError> {
+        self.fetches.fetch_add(1, Ordering::SeqCst);
+        let next = self.lifetimes.lock().unwrap().pop_front().unwrap_or(Some(3600));
+        let Some(seconds) = next else {
+            return Err(TokenError { code: Code::Unavailable, message: "Entra ID cannot be reached".into() });
+        };
+        Ok(Token::new(serial, "s3cr3t".into(), SystemTime::now() + Duration::from_secs(seconds)))
+    }
+}
+
+/// Swallows the news of an actor's end.
+struct Nobody;
+
+impl Actor for Nobody {
+    type Context = Context<Self>;
+}
+
+impl Handler<Ended> for Nobody {
+    type Result = ();
+
+    fn handle(&mut self, _: Ended, _: &mut Self::Context) {}
+}
+
+struct Bench {
+    script: Arc<Script>,
+    parts: TokenParts,
+    state: watch::Receiver<TokenState>,
+    reader: TokenReader,
+    nobody: Recipient<Ended>,
+}
+
+fn bench(lifetimes: impl IntoIterator<Item = Option<u64>>) -> Bench {
+    tokio::time::pause();
+    let script =
+        Arc::new(Script { lifetimes: Mutex::new(lifetimes.into_iter().collect()), ..Script::default() });
+    let (published, state) = watch::channel(TokenState::default());
+    let rejected = RejectedTokens::none();
+    let reader = TokenReader::new(state.clone(), rejected.clone());
+    let published = Arc::new(published);
+    let metrics = Arc::new(Metrics::new());
+    let parts = TokenParts { source: script.clone(), published, rejected, metrics };
+    Bench { script, parts, state, reader, nobody: Nobody.start().recipient() }
+}
+
+impl Bench {
+    fn start(&self) -> Addr<TokenActor> {
+        let lifeline = Lifeline::new(ActorName::Token, 1, self.nobody.clone());
+        TokenActor::new(self.parts.clone(), lifeline).start()
+    }
+
+    fn fetches(&self) -> usize {
+        self.script.fetches.load(Ordering::SeqCst)
+    }
+
+    async fn serial(&mut self, wanted: u64) -> Instant {
+        self.state.wait_for(|state| state.token.as_ref().is_some_and(|t| t.serial == wanted)).await.unwrap();
+        Instant::now()
+    }
+
+    async fn failure(&mut self) {
+        self.state.wait_for(|state| state.last_error.is_some()).await.unwrap();
+    }
+}
+
+/// A handler that runs after whatever was sent before.
+async fn settle(actor: &Addr<TokenActor>) {
+    actor.send(Control::Ping).await.unwrap();
+}
+
+#[actix::test]
+async fn a_token_is_refreshed_when_a_third_of_its_life_is_left() {
+    let mut bench = bench([Some(3600)]);
+    let _actor = bench.start();
+    let first = bench.serial(1).await;
+    let second = bench.serial(2).await;
+    let age = second - first;
+    assert!(age > Duration::from_secs(2390) && age < Duration::from_secs(2520), "{age:?}");
+}
+
+#[actix::test]
+async fn a_valid_token_is_kept_when_its_refresh_fails() {
+    let mut bench = bench([Some(3600), None]);
+    let _actor = bench.start();
+    bench.serial(1).await;
+    bench.failure().await;
+    assert_eq!(bench.reader.latest().unwrap().serial, 1);
+    bench.serial(2).await;
+}
+
+#[actix::test]
+async fn failures_are_retried_with_growing_pauses() {
+    let mut bench = bench([None; 6]);
+    let start = Instant::now();
+    let _actor = bench.start();
+    let waited = bench.serial(1).await - start;
+    assert_eq!(bench.fetches(), 7);
+    // 1 + 2 + 4 + 8 + 16 + 30, and jitter of up to as much again
+    assert!(waited >= Duration::from_secs(61) && waited <= Duration::from_secs(125), "{waited:?}");
+}
+
+#[actix::test]
+async fn a_rejected_token_is_dropped_and_replaced_at_once() {
+    let mut bench = bench([]);
+    let _actor = bench.start();
+    let first = bench.serial(1).await;
+    bench.parts.rejected.reject(1);
+    assert_eq!(bench.serial(2).await, first);
+}
+
+#[actix::test]
+async fn tokens_rejected_one_after_the_other_do_not_flood_entra() {
+    let mut bench = bench([]);
+    let actor = bench.start();
+    bench.serial(1).await;
+    bench.parts.rejected.reject(1);
+    let second = bench.serial(2).await;
+    settle(&actor).await;
+    bench.parts.rejected.reject(2);
+    assert!(bench.serial(3).await - second >= SHORTEST_PAUSE);
+}
+
+#[actix::test]
+async fn a_restarted_actor_keeps_the_published_token_and_its_schedule() {
+    let mut bench = bench([]);
+    let first = bench.start();
+    let obtained = bench.serial(1).await;
+    first.do_send(Control::Stop);
+    tokio::time::sleep(Duration::from_secs(60)).await; // paused: the clock jumps
+    let _second = bench.start();
+    let age = bench.serial(2).await - obtained;
+    assert_eq!(bench.fetches(), 2);
+    assert!(age > Duration::from_secs(2390) && age < Duration::from_secs(2520), "{age:?}");
+}
+
+#[actix::test]
+async fn a_token_rejected_while_the_actor_was_down_is_replaced_at_its_start() {
+    let mut bench = bench([]);
+    let first = bench.start();
+    bench.serial(1).await;
+    first.do_send(Control::Stop);
+    settle_stopped(&first).await;
+    bench.parts.rejected.reject(1);
+    let _second = bench.start();
+    bench.serial(2).await;
+}
+
+async fn settle_stopped(actor: &Addr<TokenActor>) {
+    while actor.connected() {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,202 @@
+//! The only wiring: builds everything in the order of its dependencies, waits for a signal, drains in reverse.
+
+mod children;
+mod shutdown;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::actors::{Shutdown, Supervision, Supervisor};
+use crate::cli::{self, Command};
+use crate::config::{self, Config, CredentialConfig, LogConfig};
+use crate::grpc::{self, Admission, Backend, BoundSocket};
+use crate::http::{self, Checks};
+use crate::kms::{KeyRing, KeyVersion};
+use crate::telemetry::{self, LIFECYCLE, Metrics};
+use children::Children;
+
+/// How long requests in flight may take to finish after a signal.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long the actors may take to stop.
+const STOP: Duration = Duration::from_secs(1);
+/// Threads for gRPC and HTTP; each actor has one of its own.
+const IO_THREADS: usize = 2;
+
+/// Runs the program with these arguments (without its name): 0 after a drain, 1 after any failure.
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    match cli::parse(args) {
+        Err(exit) => {
+            print(exit.to_stdout, &exit.message);
+            ExitCode::from(exit.code)
+        }
+        Ok(Command::Version) => {
+            print(true, &cli::version_json());
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Run(flags)) => {
+            telemetry::init(LogConfig::of(&flags));
+            shutdown::log_panics();
+            let config = config::load(&flags, &|name| std::env::var(name).ok());
+            exit_code(config.map_err(|problems| problems.0).and_then(start))
+        }
+    }
+}
+
+fn print(to_stdout: bool, text: &str) {
+    // nobody to tell when the terminal is gone
+    let _ = match to_stdout {
+        true => writeln!(std::io::stdout(), "{text}"),
+        false => writeln!(std::io::stderr(), "{text}"),
+    };
+}
+
+fn exit_code(outcome: Result<(), Vec<String>>) -> ExitCode {
+    let Err(problems) = outcome else { return ExitCode::SUCCESS };
+    for problem in problems {
+        tracing::error!(target: LIFECYCLE, err = problem, "Cannot run");
+    }
+    ExitCode::FAILURE
+}
+
+fn start(config: Config) -> Result<(), Vec<String>> {
+    shutdown::forbid_core_dumps();
+    let io = tokio::runtime::Builder::new_multi_thread().worker_threads(IO_THREADS).enable_all().build();
+    let io = io.map_err(|error| vec![format!("no threads: {error}")])?;
+    let outcome = actix::System::new().block_on(run(config, io.handle().clone()));
+    io.shutdown_background(); // outside of the actor system, which must not drop a runtime
+    outcome.map_err(|problem| vec![problem])
+}
+
+async fn run(config: Config, io: Handle) -> Result<(), String> {
+    log_start(&config);
+    let signals = shutdown::Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
+    let listeners = Listeners::bind(&config, &io).await?;
+    let metrics = Arc::new(Metrics::new());
+    let key = KeyVersion::new(&config.key.key_url(), &config.key.name, &config.key.version);
+    let ring = Arc::new(KeyRing::single(key));
+    let children = Children::new(&config, ring.clone(), metrics.clone());
+    let backend = Arc::new(Backend {
+        ring,
+        key_vault: children.key_vault(),
+        admission: Admission::new(config.admission.max_in_flight, metrics.clone()),
+        report: children.report(),
+        metrics: metrics.clone(),
+    });
+    let (report, tokens) = (children.report(), children.tokens());
+    let (supervisor, supervision) = Supervisor::new(children.specs(), metrics.clone());
+    let supervisor = supervisor.start();
+    let checks = Checks { supervision: supervision.clone(), report, tokens };
+    let (drain, draining) = watch::channel(false);
+    let file = listeners.socket.file;
+    spawn_http(&io, &config, listeners.healthz, listeners.metrics, checks, metrics, supervisor.clone());
+    let grpc = io.spawn(grpc::serve(listeners.socket.listener, backend, drained(draining)));
+    tracing::info!(target: LIFECYCLE, addr = %config.listen, "Listening for connections");
+    let mut running = Running { grpc, supervisor, supervision };
+    let reason = running.until_the_end(signals, &io).await;
+    tracing::info!(target: LIFECYCLE, reason = reason.as_deref().unwrap_or("signal"), "Draining");
+    drain.send_replace(true);
+    running.stop().await;
+    if let Some(file) = file {
+        file.remove();
+    }
+    tracing::info!(target: LIFECYCLE, "Stopped");
+    reason.map_or(Ok(()), Err)
+}
+
+/// What was bound before anything started.
+struct Listeners {
+    socket: BoundSocket,
+    healthz: tokio::net::TcpListener,
+    metrics: tokio::net::TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config, io: &Handle) -> Result<Self, String> {
+        let _on_io = io.enter(); // the listeners belong to the runtime that serves them
+        let healthz = http::bind("healthz-port", config.healthz.addr).await?;
+        let metrics = http::bind("metrics-addr", config.metrics_addr).await?;
+        let socket = BoundSocket::bind(&config.listen).await?;
+        Ok(Self { socket, healthz, metrics })
+    }
+}
+
+/// What runs, and must stop.
+struct Running {
+    grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    supervisor: Addr<Supervisor>,
+    supervision: watch::Receiver<Supervision>,
+}
+
+impl Running {
+    /// Waits for a signal (`None`), or for what ends the process otherwise.
+    async fn until_the_end(&mut self, mut signals: shutdown::Signals, io: &Handle) -> Option<String> {
+        tokio::select! {
+            () = signals.next() => {
+                io.spawn(signals.exit_at_the_next());
+                None
+            }
+            gave_up = self.supervision.wait_for(|supervision| supervision.gave_up) => Some(match gave_up {
+                Ok(_) => "an actor kept failing".to_owned(),
+                Err(_) => "the supervisor ended".to_owned(),
+            }),
+            ended = &mut self.grpc => Some(format!("the gRPC server ended: {ended:?}")),
+        }
+    }
+
+    /// Requests first, then the actors that serve them.
+    async fn stop(self) {
+        if !self.grpc.is_finished() && timeout(DRAIN, self.grpc).await.is_err() {
+            tracing::warn!(target: LIFECYCLE, "Requests were still in flight after {} s", DRAIN.as_secs());
+        }
+        let _ = timeout(STOP, self.supervisor.send(Shutdown)).await; // it may have ended already
+        let mut supervision = self.supervision;
+        let _ = timeout(STOP, async { while supervision.changed().await.is_ok() {} }).await;
+    }
+}
+
+async fn drained(mut draining: watch::Receiver<bool>) {
+    let _ = draining.wait_for(|draining| *draining).await; // an error: the sender is gone, so drain
+}
+
+fn spawn_http(
+    io: &Handle,
+    config: &Config,
+    healthz: tokio::net::TcpListener,
+    metrics_listener: tokio::net::TcpListener,
+    checks: Checks,
+    metrics: Arc<Metrics>,
+    supervisor: Addr<Supervisor>,
+) {
+    let routes = http::health_routes(&config.healthz.path, checks);
+    #[cfg(feature = "fault-injection")]
+    let routes = routes.merge(http::debug_routes(supervisor));
+    #[cfg(not(feature = "fault-injection"))]
+    drop(supervisor);
+    io.spawn(axum::serve(healthz, routes).into_future());
+    io.spawn(axum::serve(metrics_listener, http::metrics_routes(metrics)).into_future());
+}
+
+fn log_start(config: &Config) {
+    let version = concat!("v", env!("CARGO_PKG_VERSION"));
+    tracing::info!(target: LIFECYCLE, version, commit = env!("BUILD_COMMIT"), "Starting azure-kms-provider");
+    tracing::info!(target: LIFECYCLE, path = %config.config_file.display(), "Read the Azure configuration");
+    let credential = match &config.credential {
+        CredentialConfig::ClientSecret { .. } => "service principal with client secret",
+        CredentialConfig::ManagedIdentity(_) => "managed identity",
+    };
+    tracing::info!(target: LIFECYCLE, credential, "Credential");
+    let (vault, key, key_version) = (&config.key.vault_name, &config.key.name, &config.key.version);
+    tracing::info!(target: LIFECYCLE, vault, key, key_version, "Using this key to encrypt and decrypt");
+    for warning in &config.warnings {
+        tracing::warn!(target: LIFECYCLE, "{warning}");
+    }
+}

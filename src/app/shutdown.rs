@@ -1,0 +1,54 @@
+//! Signals, panics and core dumps.
+
+use std::io;
+use std::panic::PanicHookInfo;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::telemetry::LIFECYCLE;
+
+/// SIGTERM and SIGINT.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes both over from the system.
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for either.
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Whoever sends a second signal does not want to wait for the drain.
+    pub(super) async fn exit_at_the_next(mut self) {
+        self.next().await;
+        tracing::warn!(target: LIFECYCLE, "Second signal: exiting at once");
+        std::process::exit(1);
+    }
+}
+
+/// Logs where a panic happened. Its text only when it is fixed in the source: others might hold anything.
+pub(super) fn log_panics() {
+    std::panic::set_hook(Box::new(|panic: &PanicHookInfo<'_>| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let text = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(text withheld)");
+        tracing::error!(target: LIFECYCLE, place, err = text, "Panic");
+    }));
+}
+
+/// A core dump would hold plaintexts, tokens and the client secret.
+pub(super) fn forbid_core_dumps() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(err = %error, "Core dumps could not be switched off");
+    }
+}

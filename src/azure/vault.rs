@@ -1,0 +1,215 @@
+//! The vault, through the SDK's `KeyClient`. One call is one attempt: the SDK's retries are off.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use azure_core::error::ErrorKind;
+use azure_core::http::headers::Headers;
+use azure_core::http::{ClientOptions, RawResponse, RequestContent, Response, RetryOptions, Transport};
+use azure_security_keyvault_keys::models::{
+    EncryptionAlgorithm, KeyClientEncryptOptions, KeyClientGetKeyOptions, KeyOperationParameters,
+};
+use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
+
+use super::credential::PublishedCredential;
+use super::transport;
+use crate::config::{KeyConfig, NetworkConfig};
+use crate::kms::{Algorithm, KeyVersion, Plaintext, Receipt};
+use crate::vault::{Encrypted, Failure, TokenReader, Vault, VaultError};
+
+/// A key vault of Azure.
+pub(crate) struct AzureVault {
+    client: KeyClient,
+}
+
+impl AzureVault {
+    /// A client of that vault with the published token.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be built; says why.
+    pub(crate) fn new(key: &KeyConfig, network: &NetworkConfig, tokens: TokenReader) -> Result<Self, String> {
+        let http = transport::https_client(&key.vault_host(), network)?;
+        let credential = Arc::new(PublishedCredential::new(tokens, &key.resource));
+        let client_options = ClientOptions {
+            retry: RetryOptions::none(),
+            transport: Some(Transport::new(Arc::new(http))),
+            ..ClientOptions::default()
+        };
+        let options = KeyClientOptions { client_options, ..KeyClientOptions::default() };
+        let client = KeyClient::new(&key.vault_url(), credential, Some(options));
+        Ok(Self { client: client.map_err(|error| format!("no client for {}: {error}", key.vault_url()))? })
+    }
+}
+
+#[async_trait]
+impl Vault for AzureVault {
+    async fn encrypt(
+        &self,
+        key: &KeyVersion,
+        algorithm: Algorithm,
+        plaintext: &Plaintext,
+    ) -> Result<Encrypted, VaultError> {
+        let options =
+            KeyClientEncryptOptions { key_version: Some(key.version.clone()), ..Default::default() };
+        let parameters = parameters(algorithm, plaintext.expose())?;
+        let response = self.client.encrypt(&key.name, parameters, Some(options)).await.map_err(classify)?;
+        let receipt = receipt(response.headers());
+        let result = model(response)?;
+        match (result.kid, result.result) {
+            (Some(kid), Some(value)) => Ok(Encrypted { kid, value, receipt }),
+            _ => Err(VaultError::without_answer(Failure::Malformed)),
+        }
+    }
+
+    async fn decrypt(
+        &self,
+        key: &KeyVersion,
+        algorithm: Algorithm,
+        ciphertext: &[u8],
+    ) -> Result<Plaintext, VaultError> {
+        let parameters = parameters(algorithm, ciphertext)?;
+        let response =
+            self.client.decrypt(&key.name, &key.version, parameters, None).await.map_err(classify)?;
+        let result = model(response)?;
+        result.result.map(Plaintext::new).ok_or_else(|| VaultError::without_answer(Failure::Malformed))
+    }
+
+    async fn modulus(&self, key: &KeyVersion) -> Result<usize, VaultError> {
+        let options = KeyClientGetKeyOptions { key_version: Some(key.version.clone()), ..Default::default() };
+        let response = self.client.get_key(&key.name, Some(options)).await.map_err(classify)?;
+        let modulus = model(response)?.key.and_then(|key| key.n);
+        modulus.map(|n| n.len()).ok_or_else(|| VaultError::without_answer(Failure::Malformed))
+    }
+}
+
+fn parameters(
+    algorithm: Algorithm,
+    value: &[u8],
+) -> Result<RequestContent<KeyOperationParameters>, VaultError> {
+    let algorithm = match algorithm {
+        Algorithm::Rsa15 => EncryptionAlgorithm::Rsa1_5,
+        Algorithm::RsaOaep256 => EncryptionAlgorithm::RsaOaep256,
+    };
+    let parameters = KeyOperationParameters {
+        algorithm: Some(algorithm),
+        value: Some(value.to_vec()),
+        ..KeyOperationParameters::default()
+    };
+    parameters.try_into().map_err(|_| VaultError::without_answer(Failure::Malformed))
+}
+
+fn model<T: serde::de::DeserializeOwned>(response: Response<T>) -> Result<T, VaultError> {
+    let status = Some(u16::from(response.status()));
+    response.into_model().map_err(|_| VaultError { status, ..VaultError::without_answer(Failure::Malformed) })
+}
+
+fn receipt(headers: &Headers) -> Receipt {
+    let header = |name: &'static str| headers.get_optional_string(&name.into()).unwrap_or_default();
+    Receipt {
+        date: header("date"),
+        request_id: header("x-ms-request-id"),
+        region: header("x-ms-keyvault-region"),
+    }
+}
+
+/// The SDK's error in our terms. Reads the body itself, since the SDK's parser fails on every escape in it.
+fn classify(error: azure_core::Error) -> VaultError {
+    match error.kind() {
+        ErrorKind::HttpResponse { status, raw_response, .. } => {
+            answered(u16::from(*status), raw_response.as_deref())
+        }
+        ErrorKind::Connection | ErrorKind::Io => VaultError::without_answer(Failure::Unreachable),
+        ErrorKind::Credential => VaultError::without_answer(Failure::NoToken),
+        _ => VaultError::without_answer(Failure::Malformed),
+    }
+}
+
+fn answered(status: u16, response: Option<&RawResponse>) -> VaultError {
+    let code = response.and_then(|response| error_code(response.body()));
+    let retry_after = response.and_then(|response| retry_after(response.headers()));
+    VaultError { failure: failure(status, code.as_deref()), status: Some(status), code, retry_after }
+}
+
+fn failure(status: u16, code: Option<&str>) -> Failure {
+    match (status, code) {
+        (400, _) => Failure::BadRequest,
+        (401, _) => Failure::Unauthorized,
+        (403, Some("KeyDisabled" | "KeyNotYetValid" | "KeyExpired")) => Failure::KeyUnusable,
+        (403, _) => Failure::Forbidden,
+        (404, _) => Failure::NotFound,
+        (429, _) => Failure::Throttled,
+        (408 | 500.., _) => Failure::ServerError,
+        _ => Failure::Malformed,
+    }
+}
+
+/// `error.innererror.code`, or `error.code`, of Key Vault's error body; letters and digits only.
+fn error_code(body: &[u8]) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let code = body.pointer("/error/innererror/code").or_else(|| body.pointer("/error/code"))?.as_str()?;
+    let plain = (1..=64).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    plain.then(|| code.to_owned())
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110 §10.2.3), or Azure's variants in milliseconds.
+fn retry_after(headers: &Headers) -> Option<Duration> {
+    let header = |name: &'static str| headers.get_optional_string(&name.into());
+    let milliseconds = header("x-ms-retry-after-ms").or_else(|| header("retry-after-ms"));
+    if let Some(milliseconds) = milliseconds.and_then(|value| value.parse().ok()) {
+        return Some(Duration::from_millis(milliseconds));
+    }
+    let value = header("retry-after")?;
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at: SystemTime = azure_core::time::parse_rfc7231(&value).ok()?.into();
+    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use azure_core::http::StatusCode;
+
+    use super::*;
+
+    fn error(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> VaultError {
+        let mut all = Headers::new();
+        for (name, value) in headers {
+            all.insert(*name, *value);
+        }
+        answered(status, Some(&RawResponse::from_bytes(StatusCode::from(status), all, body)))
+    }
+
+    #[test]
+    fn an_rbac_refusal_with_escapes_in_its_body_is_understood_and_not_repeated() {
+        let body = r#"{"error":{"code":"Forbidden","message":"Caller: appid=1;oid=2\r\n","innererror":{"code":"ForbiddenByRbac"}}}"#;
+        let error = error(403, &[], body);
+        assert_eq!((error.failure, error.code.as_deref()), (Failure::Forbidden, Some("ForbiddenByRbac")));
+        assert!(!error.to_string().contains("appid"));
+    }
+
+    #[test]
+    fn a_disabled_key_is_told_apart_from_a_missing_right() {
+        let body = r#"{"error":{"code":"Forbidden","message":"x","innererror":{"code":"KeyDisabled"}}}"#;
+        assert_eq!(error(403, &[], body).failure, Failure::KeyUnusable);
+    }
+
+    #[test]
+    fn html_and_odd_codes_are_not_shown() {
+        assert_eq!(error(502, &[], "<html>").code, None);
+        assert_eq!(error(400, &[], r#"{"error":{"code":"https://tenant/x"}}"#).code, None);
+    }
+
+    #[test]
+    fn retry_after_is_read_in_every_form() {
+        for (name, value, seconds) in
+            [("retry-after", "7", 7), ("retry-after-ms", "2000", 2), ("x-ms-retry-after-ms", "3000", 3)]
+        {
+            assert_eq!(error(429, &[(name, value)], "").retry_after, Some(Duration::from_secs(seconds)));
+        }
+        let past = error(429, &[("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")], "");
+        assert_eq!(past.retry_after, Some(Duration::ZERO));
+        assert_eq!(error(429, &[], "").retry_after, None);
+    }
+}

@@ -1,0 +1,80 @@
+//! Go's `flag` syntax, brought into the one form `--name=value`.
+//!
+//! One dash or two; a value after `=` or as the next argument, whatever that looks like; a boolean alone.
+
+use std::ffi::OsString;
+
+/// The arguments as `--name=value` each.
+///
+/// # Errors
+/// Every argument that Go's `flag` package would refuse, in a sentence each.
+pub(super) fn normalise(
+    args: impl Iterator<Item = OsString>,
+    is_known: impl Fn(&str) -> bool,
+    booleans: &[&str],
+) -> Result<Vec<String>, Vec<String>> {
+    let (mut normal, mut problems) = (Vec::new(), Vec::new());
+    let mut args = args.map(|arg| arg.into_string());
+    while let Some(arg) = args.next() {
+        let next = || args.next();
+        match one(arg, next, &is_known, booleans) {
+            Ok(Some(flag)) => normal.push(flag),
+            Ok(None) => {}
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(normal) } else { Err(problems) }
+}
+
+type Argument = Result<String, OsString>;
+
+fn one(
+    arg: Argument,
+    next: impl FnOnce() -> Option<Argument>,
+    is_known: impl Fn(&str) -> bool,
+    booleans: &[&str],
+) -> Result<Option<String>, String> {
+    let arg = arg.map_err(|raw| format!("the argument {raw:?} is not UTF-8"))?;
+    if arg == "--" {
+        return Ok(None);
+    }
+    let Some(rest) = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')).filter(|rest| !rest.is_empty())
+    else {
+        return Err(format!("{arg:?} is not a flag; this program takes flags only"));
+    };
+    let (name, value) = match rest.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (rest, None),
+    };
+    let name = if name == "h" { "help" } else { name };
+    if !is_known(name) {
+        return Err(format!("--{name}: there is no such flag"));
+    }
+    let value = if booleans.contains(&name) {
+        boolean(value.as_deref().unwrap_or("true"))
+            .ok_or(format!("--{name}: the value must be true or false"))?
+    } else {
+        match value {
+            Some(value) => value,
+            None => following(name, next())?,
+        }
+    };
+    Ok(Some(format!("--{name}={value}")))
+}
+
+fn following(name: &str, next: Option<Argument>) -> Result<String, String> {
+    match next {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(_)) => Err(format!("--{name}: the value is not UTF-8")),
+        None => Err(format!("--{name}: the value is missing")),
+    }
+}
+
+/// The spellings of Go's `strconv.ParseBool`.
+fn boolean(value: &str) -> Option<String> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some("true".into()),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some("false".into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,105 @@
+//! How to reach Azure: redirected hosts, extra roots, IMDS.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Where the well-known service for managed identities is.
+const IMDS: &str = "http://169.254.169.254";
+/// The variable by which Azure's SDKs let another process answer for IMDS.
+const IMDS_VARIABLE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+
+/// How to reach Azure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NetworkConfig {
+    /// Hosts that are elsewhere.
+    pub connect_to: Vec<ConnectTo>,
+    /// Roots to trust as well as the system's.
+    pub ca_files: Vec<CaFile>,
+    /// Scheme and authority of IMDS.
+    pub imds_base: String,
+}
+
+/// One `--connect-to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectTo {
+    /// The host of the URL.
+    pub host: String,
+    /// Where to connect instead.
+    pub addr: SocketAddr,
+}
+
+/// One `--ca-file`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CaFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its content: at least one certificate.
+    pub pem: Vec<u8>,
+}
+
+pub(super) fn connect_to(text: &str) -> Result<ConnectTo, String> {
+    let wrong = || format!("{text:?} must be HOST=ADDR:PORT, with a numeric address");
+    let (host, addr) = text.split_once('=').ok_or_else(wrong)?;
+    let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
+    let addr = addr.parse().map_err(|_| wrong())?;
+    if host.is_empty() || !plain {
+        return Err(wrong());
+    }
+    Ok(ConnectTo { host: host.to_ascii_lowercase(), addr })
+}
+
+pub(super) fn ca_file(path: &str) -> Result<CaFile, String> {
+    let pem = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+    match reqwest::Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(CaFile { path: Path::new(path).to_owned(), pem }),
+        _ => Err(format!("{path}: holds no certificate in PEM")),
+    }
+}
+
+pub(super) fn imds_base(env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    let Some(value) = env(IMDS_VARIABLE).filter(|value| !value.is_empty()) else {
+        return Ok(IMDS.to_owned());
+    };
+    let wrong = || format!("{IMDS_VARIABLE}: must be a URL such as http://127.0.0.1:8080, without a path");
+    let url = reqwest::Url::parse(&value).map_err(|_| wrong())?;
+    let bare =
+        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !bare {
+        return Err(wrong());
+    }
+    Ok(value.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connect_to_takes_both_address_families() {
+        let to = connect_to("KV.vault.azure.net=10.0.0.4:443").unwrap();
+        assert_eq!((to.host.as_str(), to.addr), ("kv.vault.azure.net", "10.0.0.4:443".parse().unwrap()));
+        assert!(connect_to("kv.vault.azure.net=[::1]:8443").is_ok());
+        for bad in ["", "host", "host=", "=1.2.3.4:5", "host=name:443", "host=1.2.3.4", "ho st=1.2.3.4:5"] {
+            assert!(connect_to(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_ca_file_must_hold_a_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, "not PEM").unwrap();
+        assert!(ca_file(path.to_str().unwrap()).unwrap_err().contains("no certificate"));
+        assert!(ca_file("/absent").unwrap_err().starts_with("/absent: "));
+    }
+
+    #[test]
+    fn imds_is_where_the_environment_says() {
+        let base = |value: Option<&str>| imds_base(&|_| value.map(str::to_owned));
+        assert_eq!(base(None).unwrap(), "http://169.254.169.254");
+        assert_eq!(base(Some("http://127.0.0.1:80/")).unwrap(), "http://127.0.0.1:80");
+        for bad in ["127.0.0.1:80", "ftp://x", "http://x/path", "http://user@x"] {
+            assert!(base(Some(bad)).unwrap_err().contains("AZURE_POD_IDENTITY_AUTHORITY_HOST"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Collects every problem of a configuration, so that an operator can fix them in one go.
+
+use std::fmt;
+
+/// What is wrong, one sentence each, each naming its flag, variable, or file and field.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Problems(pub Vec<String>);
+
+impl Problems {
+    /// Takes the value, or notes the problem as that of `--{flag}`.
+    pub(super) fn flag<T>(&mut self, flag: &str, value: Result<T, String>) -> Option<T> {
+        self.note(value.map_err(|problem| format!("--{flag}: {problem}")))
+    }
+
+    /// Takes the value, or notes the problem as it is.
+    pub(super) fn note<T>(&mut self, value: Result<T, String>) -> Option<T> {
+        value.map_err(|problem| self.0.push(problem)).ok()
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}

@@ -1,0 +1,103 @@
+//! Flags together: defaults, and every problem at once.
+
+use super::*;
+use crate::cli::{self, Command};
+
+const VERSION: &str = "0123456789abcdef0123456789abcdef";
+
+fn load_args(extra: &[&str]) -> Result<Config, Problems> {
+    let folder = tempfile::tempdir().unwrap();
+    let azure_json = folder.path().join("azure.json");
+    std::fs::write(&azure_json, r#"{"useManagedIdentityExtension":true}"#).unwrap();
+    let file = format!("--config-file-path={}", azure_json.display());
+    let version = format!("--key-version={VERSION}");
+    let args = [&file, "--keyvault-name=TestKV", "--key-name=k8s", &version]
+        .into_iter()
+        .chain(extra.iter().copied());
+    let Ok(Command::Run(flags)) = cli::parse(args.map(Into::into)) else { panic!("the flags were not read") };
+    load(&flags, &|_| None)
+}
+
+#[test]
+fn the_defaults_are_those_of_the_go_plugin() {
+    let config = load_args(&[]).unwrap();
+    assert_eq!(config.listen.to_string(), "unix:///opt/azurekms.socket");
+    assert_eq!(config.healthz.addr.to_string(), "0.0.0.0:8787");
+    assert_eq!((config.healthz.path.as_str(), config.healthz.timeout), ("/healthz", Duration::from_secs(20)));
+    assert_eq!(config.metrics_addr.to_string(), "0.0.0.0:8095");
+    assert_eq!(config.key.vault_host(), "testkv.vault.azure.net");
+    assert_eq!(config.health_interval, Duration::from_secs(10));
+    let AdmissionConfig { qps, burst, max_in_flight } = config.admission;
+    assert_eq!((qps.get(), burst.get(), max_in_flight.get()), (300, 600, 64));
+    assert!(config.warnings.is_empty());
+}
+
+#[test]
+fn quoted_values_are_trimmed() {
+    let config = load_args(&["--key-name= \"k8s\" "]).unwrap();
+    assert_eq!(config.key.name, "k8s");
+}
+
+#[test]
+fn every_problem_is_reported_at_once_and_names_its_flag() {
+    let args = [
+        "--keyvault-name=x",
+        "--key-name=a/b",
+        "--key-version=latest",
+        "--listen-addr=tcp://x",
+        "--healthz-port=0",
+        "--healthz-path=healthz",
+        "--healthz-timeout=20",
+        "--health-interval=0s",
+        "--metrics-addr=http",
+        "--metrics-backend=statsd",
+        "--proxy-mode",
+        "--keyvault-qps=0",
+        "--keyvault-burst=-1",
+        "--max-in-flight=many",
+        "--connect-to=x",
+        "--ca-file=/absent.pem",
+        "--v=loud",
+        "--config-file-path=/absent/azure.json",
+    ];
+    let problems = load_args(&args).unwrap_err();
+    assert_eq!(problems.0.len(), args.len(), "{problems}");
+    for flag in args.map(|arg| arg.split('=').next().unwrap()) {
+        assert!(problems.0.iter().any(|problem| problem.starts_with(flag)), "{flag}: {problems}");
+    }
+}
+
+#[test]
+fn required_flags_are_required() {
+    let problems = load_args(&["--keyvault-name=", "--key-name=\"\"", "--key-version= "]).unwrap_err();
+    assert_eq!(problems.0.iter().filter(|problem| problem.contains("is required")).count(), 3, "{problems}");
+}
+
+#[test]
+fn two_servers_on_one_port_are_refused() {
+    assert!(load_args(&["--metrics-addr=8787"]).unwrap_err().to_string().contains("--metrics-addr"));
+}
+
+#[test]
+fn a_metrics_address_may_name_its_interface() {
+    for (text, addr) in
+        [("9000", "0.0.0.0:9000"), (":9000", "0.0.0.0:9000"), ("127.0.0.1:9000", "127.0.0.1:9000")]
+    {
+        assert_eq!(load_args(&["--metrics-addr", text]).unwrap().metrics_addr.to_string(), addr);
+    }
+}
+
+#[test]
+fn the_deprecated_flag_and_an_idle_proxy_are_accepted_with_a_warning() {
+    let config = load_args(&["--configFilePath=/x", "--proxy-address=10.0.0.1"]).unwrap();
+    assert_eq!(config.warnings.len(), 2);
+}
+
+#[test]
+fn debug_of_the_whole_configuration_shows_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("azure.json");
+    std::fs::write(&path, r#"{"tenantId":"t","aadClientId":"c","aadClientSecret":"s3cr3t"}"#).unwrap();
+    let config = load_args(&[&format!("--config-file-path={}", path.display())]).unwrap();
+    assert!(!format!("{config:?}").contains("s3cr3t"));
+}

@@ -1,0 +1,130 @@
+//! Bounded admission of key operations: so many run, so many more wait in order, the rest is refused at once.
+//!
+//! Stands before the mailbox of the `KeyVaultActor`, which has no back-pressure of its own.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use crate::kms::{Code, KmsError};
+use crate::telemetry::Metrics;
+
+/// How many operations may wait while `--max-in-flight` run.
+pub(crate) const QUEUE: usize = 1000;
+
+/// Admits key operations in the order they came.
+pub(crate) struct Admission {
+    places: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+    max_in_flight: usize,
+    metrics: Arc<Metrics>,
+}
+
+/// The right to run one key operation; ends when dropped.
+pub(crate) struct Admitted<'a> {
+    admission: &'a Admission,
+    permits: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+}
+
+/// A place in the queue or among the running; reports the change when it is left.
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        self.permits = None;
+        self.admission.observe();
+    }
+}
+
+impl Admission {
+    /// Lets `max_in_flight` operations run at a time.
+    pub(crate) fn new(max_in_flight: NonZeroU32, metrics: Arc<Metrics>) -> Self {
+        let max_in_flight = max_in_flight.get() as usize;
+        Self {
+            places: Arc::new(Semaphore::new(max_in_flight + QUEUE)),
+            running: Arc::new(Semaphore::new(max_in_flight)),
+            max_in_flight,
+            metrics,
+        }
+    }
+
+    /// Waits for this operation's turn.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` at once when the queue is full; `DeadlineExceeded` when the turn does not come in time.
+    pub(crate) async fn admit(&self, deadline: Instant) -> Result<Admitted<'_>, KmsError> {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            let message =
+                format!("{} operations run and {QUEUE} wait: the queue is full", self.max_in_flight);
+            return Err(KmsError::new(Code::ResourceExhausted, message));
+        };
+        self.observe();
+        let turn = timeout_at(deadline, self.running.clone().acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            drop(place);
+            self.observe();
+            return Err(KmsError::deadline("admission (--max-in-flight)"));
+        };
+        let admitted = Admitted { admission: self, permits: Some((place, turn)) };
+        self.observe();
+        Ok(admitted)
+    }
+
+    fn observe(&self) {
+        let in_flight = self.max_in_flight - self.running.available_permits();
+        let taken = self.max_in_flight + QUEUE - self.places.available_permits();
+        self.metrics.admission(taken.saturating_sub(in_flight), in_flight);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn admission(max_in_flight: u32) -> Arc<Admission> {
+        let max = NonZeroU32::new(max_in_flight).unwrap();
+        Arc::new(Admission::new(max, Arc::new(Metrics::new())))
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(3)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_admitted_when_another_ends() {
+        let admission = admission(1);
+        let first = admission.admit(soon()).await.unwrap();
+        let waiting = tokio::spawn({
+            let admission = admission.clone();
+            async move { admission.admit(soon()).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(first);
+        assert!(waiting.await.unwrap().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends_at_the_deadline() {
+        let admission = admission(1);
+        let _first = admission.admit(soon()).await.unwrap();
+        let error = admission.admit(soon()).await.err().unwrap();
+        assert_eq!(error.code, Code::DeadlineExceeded);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn past_the_queue_the_answer_comes_at_once() {
+        let admission = admission(1);
+        let _first = admission.admit(soon()).await.unwrap();
+        for _ in 0..QUEUE {
+            let admission = admission.clone();
+            tokio::spawn(async move { admission.admit(soon()).await.map(drop) });
+        }
+        tokio::task::yield_now().await;
+        let start = Instant::now();
+        let error = admission.admit(soon()).await.err().unwrap();
+        assert_eq!((error.code, start.elapsed()), (Code::ResourceExhausted, Duration::ZERO));
+    }
+}

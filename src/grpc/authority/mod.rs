@@ -1,0 +1,101 @@
+//! Makes every spelling of `:authority` that real clients send acceptable to h2.
+//!
+//! kube-apiserver's KMS v1 client, and gRPC's C core, send the socket's path as `:authority`, percent-encoded
+//! (`%2Fopt%2Fazurekms.socket`) or raw. h2 answers such a request with RST_STREAM before any service code sees it,
+//! so nothing above the connection can help. [`AuthorityStream`] stands below h2, around the accepted stream. It
+//! looks at the first header block of a connection. If its authority is one that h2 takes, or absent, all bytes are
+//! handed on untouched from then on, at the cost of one branch a read. If not, every header block is decoded and
+//! written again with `localhost` in that place.
+//!
+//! A gRPC client uses one authority for a channel, so the first block speaks for the connection. The adapter never
+//! answers anything itself: what breaks the protocol is handed on as it came, for h2 to refuse.
+
+mod block;
+mod frame;
+mod rewriter;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tonic::transport::server::Connected;
+
+use rewriter::Rewriter;
+
+/// Bytes asked of the connection at a time while it is being rewritten.
+const READ_SIZE: usize = 8 * 1024;
+
+/// A connection whose header blocks h2 accepts.
+pub(crate) struct AuthorityStream<S> {
+    inner: S,
+    /// `None` once the bytes are handed on untouched.
+    rewriter: Option<Box<Rewriter>>,
+}
+
+impl<S> AuthorityStream<S> {
+    /// Wraps a connection that was just accepted.
+    pub(crate) fn new(inner: S) -> Self {
+        Self { inner, rewriter: Some(Box::default()) }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for AuthorityStream<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while let Some(rewriter) = &mut this.rewriter {
+            if rewriter.take(buf) {
+                return Poll::Ready(Ok(()));
+            }
+            if rewriter.is_done() {
+                this.rewriter = None;
+                break;
+            }
+            let mut chunk = [0; READ_SIZE];
+            let mut read = ReadBuf::new(&mut chunk);
+            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut read))?;
+            match read.filled() {
+                [] => rewriter.finish(),
+                bytes => rewriter.push(bytes),
+            }
+        }
+        Pin::new(&mut this.inner).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for AuthorityStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+impl<S: Connected> Connected for AuthorityStream<S> {
+    type ConnectInfo = S::ConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.inner.connect_info()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! What both services share: admission, the ask, and the bookkeeping of one request.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tonic::{Request, Response, Status};
+use tracing::{Instrument, Span};
+
+use super::Admission;
+use super::deadline;
+use crate::actors::{ActorHandle, HealthReport, InSpan, KeyVaultActor};
+use crate::kms::{Algorithm, Form, KeyRing, KeyVersion, KmsError, Plaintext, Sealed};
+use crate::telemetry::{Method, Metrics};
+use crate::vault::{Open, Seal};
+
+/// The longest part of a client's uid that is logged.
+const LONGEST_UID: usize = 64;
+
+/// Behind both services.
+pub(crate) struct Backend {
+    /// The keys in use.
+    pub ring: Arc<KeyRing>,
+    /// Who makes the calls.
+    pub key_vault: ActorHandle<KeyVaultActor>,
+    /// Who lets them through.
+    pub admission: Admission,
+    /// What the probes found.
+    pub report: watch::Receiver<HealthReport>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Backend {
+    /// Seals under the current key version.
+    pub(crate) async fn seal(
+        &self,
+        key: &Arc<KeyVersion>,
+        algorithm: Algorithm,
+        plaintext: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<Sealed, KmsError> {
+        let plaintext = Plaintext::new(plaintext);
+        key.check_plaintext(plaintext.expose().len(), algorithm)?;
+        let _admitted = self.admission.admit(deadline).await?;
+        let job = Seal { key: key.clone(), algorithm, plaintext, deadline };
+        self.key_vault.ask(InSpan(job, Span::current()), deadline).await?
+    }
+
+    /// Opens what a plugin of this family sealed under that key version.
+    pub(crate) async fn open(
+        &self,
+        key: &Arc<KeyVersion>,
+        algorithm: Algorithm,
+        ciphertext: &[u8],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, KmsError> {
+        let (form, ciphertext) = Form::recognise(ciphertext)?;
+        let _admitted = self.admission.admit(deadline).await?;
+        let job = Open { key: key.clone(), algorithm, form, ciphertext: Arc::new(ciphertext), deadline };
+        let plaintext: Plaintext = self.key_vault.ask(InSpan(job, Span::current()), deadline).await??;
+        Ok(plaintext.expose().to_vec())
+    }
+
+    /// Why the plugin is unhealthy, from the report; `None` when it is not. Waits for the first report.
+    pub(crate) async fn problem(&self, deadline: Instant) -> Option<String> {
+        let mut report = self.report.clone();
+        let _ = timeout_at(deadline, report.wait_for(HealthReport::is_complete)).await;
+        report.borrow().problem()
+    }
+
+    /// Runs one request in its log span and before its deadline, and counts it.
+    pub(crate) async fn run<Q, A, F>(
+        &self,
+        api: &'static str,
+        method: Method,
+        uid: &str,
+        request: Request<Q>,
+        handle: impl FnOnce(Q, Instant) -> F,
+    ) -> Result<Response<A>, Status>
+    where
+        F: Future<Output = Result<A, KmsError>>,
+    {
+        let start = Instant::now();
+        let deadline = deadline::of(request.metadata());
+        let uid: String = uid.chars().take(LONGEST_UID).collect();
+        let span = tracing::error_span!("kms", operation = method.as_str(), api, uid);
+        let outcome = handle(request.into_inner(), deadline).instrument(span.clone()).await;
+        let code = outcome.as_ref().err().map(|error| error.code);
+        self.metrics.request(api, method, code, start.elapsed());
+        span.in_scope(|| log(&outcome, start));
+        Ok(Response::new(outcome?))
+    }
+}
+
+fn log<A>(outcome: &Result<A, KmsError>, start: Instant) {
+    let took_ms = start.elapsed().as_secs_f64() * 1000.0;
+    match outcome {
+        Ok(_) => tracing::debug!(took_ms, "Request served"),
+        Err(error) => {
+            tracing::error!(took_ms, code = error.code.as_str(), err = %error.message, "Request failed")
+        }
+    }
+}

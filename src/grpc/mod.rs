@@ -1,0 +1,20 @@
+//! Both KMS services on one unix socket.
+//!
+//! Built and drained by `app`. Handlers check what they are sent, are admitted, and ask the `KeyVaultActor`;
+//! Version and Status answer from memory.
+
+mod admission;
+mod authority;
+mod backend;
+mod deadline;
+mod message_limit;
+mod server;
+mod socket;
+mod status;
+mod v1;
+mod v2;
+
+pub(crate) use admission::Admission;
+pub(crate) use backend::Backend;
+pub(crate) use server::serve;
+pub(crate) use socket::BoundSocket;

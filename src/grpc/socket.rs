@@ -1,0 +1,157 @@
+//! The unix socket: made with mode 0600, never taken from somebody who uses it, removed when it is ours.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use rustix::process::umask;
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::config::ListenAddr;
+
+/// A listener, and the file to remove after it.
+pub(crate) struct BoundSocket {
+    /// Accepts connections.
+    pub listener: UnixListener,
+    /// The file, when the socket is not abstract.
+    pub file: Option<SocketFile>,
+}
+
+/// The file of a socket that this process made.
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    device_and_inode: (u64, u64),
+}
+
+impl SocketFile {
+    /// Removes the file, unless another process has put its own in its place.
+    pub(crate) fn remove(&self) {
+        let ours = identity(&self.path).is_ok_and(|identity| identity == self.device_and_inode);
+        if ours && let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), err = %error, "The socket could not be removed");
+        }
+    }
+}
+
+impl BoundSocket {
+    /// Binds the address of `--listen-addr`. A stale socket is replaced.
+    /// Changes the umask for a moment, so nothing else may create files meanwhile.
+    ///
+    /// # Errors
+    /// A sentence that names the path and says what to do: no parent folder, not a socket, in use, no permission.
+    pub(crate) async fn bind(address: &ListenAddr) -> Result<Self, String> {
+        let ListenAddr::Path(path) = address else {
+            let listener = bind(&address.socket_path(), address)?;
+            return Ok(Self { listener, file: None });
+        };
+        make_room(path).await.map_err(|problem| format!("--listen-addr {address}: {problem}"))?;
+        let listener = bind(path, address)?;
+        let device_and_inode = identity(path).map_err(|error| format!("--listen-addr {address}: {error}"))?;
+        Ok(Self { listener, file: Some(SocketFile { path: path.clone(), device_and_inode }) })
+    }
+}
+
+fn bind(path: &Path, address: &ListenAddr) -> Result<UnixListener, String> {
+    let before = umask(Mode::from_raw_mode(0o177));
+    let bound = UnixListener::bind(path);
+    umask(before);
+    bound.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("--listen-addr {address}: another process listens there; stop it first")
+        }
+        _ => format!("--listen-addr {address}: cannot listen there: {error}"),
+    })
+}
+
+/// Removes a stale socket; refuses everything else that stands in the way.
+async fn make_room(path: &Path) -> Result<(), String> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    if !parent.is_dir() {
+        return Err(format!("the folder {} does not exist; create it or mount it", parent.display()));
+    }
+    let metadata = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+        Ok(metadata) => metadata,
+    };
+    if !metadata.file_type().is_socket() {
+        return Err("something that is not a socket stands there; move it away or choose another path".into());
+    }
+    match UnixStream::connect(path).await {
+        Ok(_) => Err("another process answers on that socket; stop it first".into()),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            tracing::info!(path = %path.display(), "Removing a stale socket");
+            std::fs::remove_file(path).map_err(|error| format!("the stale socket cannot be removed: {error}"))
+        }
+        Err(error) => Err(format!("cannot tell whether the socket is in use: {error}")),
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn path_in(folder: &tempfile::TempDir) -> PathBuf {
+        folder.path().join("kms.socket")
+    }
+
+    async fn bind_at(path: &Path) -> Result<BoundSocket, String> {
+        BoundSocket::bind(&ListenAddr::Path(path.to_owned())).await
+    }
+
+    #[tokio::test]
+    async fn the_socket_is_for_its_owner_only_and_goes_when_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path_in(&folder);
+        let socket = bind_at(&path).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        socket.file.unwrap().remove();
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path_in(&folder);
+        drop(bind_at(&path).await.unwrap().listener); // the file stays behind
+        let live = bind_at(&path).await.unwrap();
+        let refused = bind_at(&path).await.err().unwrap();
+        assert!(refused.contains("another process answers"), "{refused}");
+        drop(live);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_a_socket_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path_in(&folder);
+        std::fs::write(&path, "precious").unwrap();
+        assert!(bind_at(&path).await.err().unwrap().contains("not a socket"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn a_missing_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = bind_at(&folder.path().join("absent/kms.socket")).await.err().unwrap();
+        assert!(refused.contains("absent does not exist"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_another_process_put_there_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path_in(&folder);
+        let first = bind_at(&path).await.unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let _second = bind_at(&path).await.unwrap();
+        first.file.unwrap().remove();
+        assert!(path.exists());
+    }
+}

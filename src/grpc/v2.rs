@@ -1,0 +1,129 @@
+//! KMS v2 (`v2.KeyManagementService`): RSA-OAEP-256, a key_id and annotations.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tonic::{Request, Response, Status, async_trait};
+
+use super::Backend;
+use crate::kms::{Algorithm, KmsError, Receipt};
+use crate::proto::v2::key_management_service_server::KeyManagementService;
+use crate::proto::v2::{
+    DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, StatusRequest, StatusResponse,
+};
+use crate::telemetry::Method;
+
+/// The Go plugin's version string; a change would make a running kube-apiserver refuse the plugin.
+const VERSION: &str = "v2beta1";
+const ALGORITHM: Algorithm = Algorithm::RsaOaep256;
+
+const DATE: &str = "date.azure.akv.io";
+const REQUEST_ID: &str = "x-ms-request-id.azure.akv.io";
+const REGION: &str = "x-ms-keyvault-region.azure.akv.io";
+const FORMAT: &str = "version.azure.akv.io";
+const ALGORITHM_USED: &str = "algorithm.azure.akv.io";
+/// The only format of ciphertexts there is.
+const FORMAT_1: &str = "1";
+
+/// The v2 service.
+pub(crate) struct V2(Arc<Backend>);
+
+impl V2 {
+    /// The service on that backend.
+    pub(crate) fn new(backend: Arc<Backend>) -> Self {
+        Self(backend)
+    }
+
+    /// Never an RPC error: kube-apiserver's write lease lives on a Status with a key_id, whatever its healthz says.
+    async fn answer_status(&self, deadline: Instant) -> StatusResponse {
+        let healthz = self.0.problem(deadline).await.unwrap_or_else(|| "ok".into());
+        StatusResponse { version: VERSION.into(), healthz, key_id: self.0.ring.current().id.as_str().into() }
+    }
+}
+
+#[async_trait]
+impl KeyManagementService for V2 {
+    async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let answer = |_, deadline| async move { Ok(self.answer_status(deadline).await) };
+        self.0.run("v2", Method::Status, "", request, answer).await
+    }
+
+    async fn encrypt(&self, request: Request<EncryptRequest>) -> Result<Response<EncryptResponse>, Status> {
+        let (backend, uid) = (&self.0, request.get_ref().uid.clone());
+        let seal = |request: EncryptRequest, deadline| async move {
+            let key = backend.ring.current();
+            let sealed = backend.seal(key, ALGORITHM, request.plaintext, deadline).await?;
+            let key_id = key.id.as_str().to_owned();
+            Ok(EncryptResponse {
+                ciphertext: sealed.ciphertext,
+                key_id,
+                annotations: annotations(sealed.receipt),
+            })
+        };
+        backend.run("v2", Method::Encrypt, &uid, request, seal).await
+    }
+
+    async fn decrypt(&self, request: Request<DecryptRequest>) -> Result<Response<DecryptResponse>, Status> {
+        let (backend, uid) = (&self.0, request.get_ref().uid.clone());
+        let open = |request: DecryptRequest, deadline| async move {
+            let key = backend.ring.find(&request.key_id)?;
+            check(&request.annotations)?;
+            let plaintext = backend.open(key, ALGORITHM, &request.ciphertext, deadline).await?;
+            Ok(DecryptResponse { plaintext })
+        };
+        backend.run("v2", Method::Decrypt, &uid, request, open).await
+    }
+}
+
+fn annotations(receipt: Receipt) -> HashMap<String, Vec<u8>> {
+    [
+        (DATE, receipt.date),
+        (REQUEST_ID, receipt.request_id),
+        (REGION, receipt.region),
+        (FORMAT, FORMAT_1.to_owned()),
+        (ALGORITHM_USED, ALGORITHM.as_str().to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.into_bytes()))
+    .collect()
+}
+
+/// The Go plugin's checks before it decrypts.
+fn check(annotations: &HashMap<String, Vec<u8>>) -> Result<(), KmsError> {
+    if annotations.is_empty() {
+        return Err(KmsError::invalid("the request has no annotations: it was not sealed by this plugin"));
+    }
+    for (name, expected) in [(ALGORITHM_USED, ALGORITHM.as_str()), (FORMAT, FORMAT_1)] {
+        match annotations.get(name) {
+            None => return Err(KmsError::invalid(format!("the annotation {name} is missing"))),
+            Some(value) if value != expected.as_bytes() => {
+                return Err(KmsError::invalid(format!("the annotation {name} is not {expected:?}")));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_annotations_pass_our_own_checks() {
+        assert_eq!(check(&annotations(Receipt::default())), Ok(()));
+    }
+
+    #[test]
+    fn missing_and_other_annotations_are_refused_by_name() {
+        assert!(check(&HashMap::new()).unwrap_err().message.contains("no annotations"));
+        for (name, other) in [(ALGORITHM_USED, "RSA1_5"), (FORMAT, "2")] {
+            let mut changed = annotations(Receipt::default());
+            changed.insert(name.into(), other.into());
+            assert!(check(&changed).unwrap_err().message.contains(name));
+            changed.remove(name);
+            assert!(check(&changed).unwrap_err().message.contains("missing"));
+        }
+    }
+}

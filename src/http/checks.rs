@@ -1,0 +1,63 @@
+//! The four health checks, read from what the actors publish.
+
+use tokio::sync::watch;
+
+use crate::actors::{Check, HealthReport, Supervision};
+use crate::vault::TokenReader;
+
+/// One check: its name, and why it fails.
+pub(crate) type Outcome = (&'static str, Result<(), String>);
+
+/// Reads the published snapshots.
+#[derive(Clone)]
+pub(crate) struct Checks {
+    /// Which actors run.
+    pub supervision: watch::Receiver<Supervision>,
+    /// What the probes found.
+    pub report: watch::Receiver<HealthReport>,
+    /// Whether there is a token.
+    pub tokens: TokenReader,
+}
+
+impl Checks {
+    /// What restarting the process could mend.
+    pub(crate) fn live(&self) -> Vec<Outcome> {
+        vec![("actors", self.actors()), ("grpc-socket", outcome(&self.report.borrow().grpc_socket))]
+    }
+
+    /// Everything.
+    pub(crate) fn all(&self) -> Vec<Outcome> {
+        let mut checks = self.live();
+        checks.push(("token", self.token()));
+        checks.push(("key-vault", outcome(&self.report.borrow().key_vault)));
+        checks
+    }
+
+    fn actors(&self) -> Result<(), String> {
+        let supervision = self.supervision.borrow();
+        if supervision.gave_up {
+            return Err("the restart limit was passed".into());
+        }
+        match supervision.actors.iter().find(|actor| !actor.running) {
+            Some(actor) => Err(format!("{} is being restarted", actor.name.as_str())),
+            None if supervision.actors.is_empty() => Err("not started yet".into()),
+            None => Ok(()),
+        }
+    }
+
+    fn token(&self) -> Result<(), String> {
+        match (self.tokens.latest(), self.tokens.last_error()) {
+            (Some(_), _) => Ok(()),
+            (None, Some(error)) => Err(error.message),
+            (None, None) => Err("no token yet".into()),
+        }
+    }
+}
+
+fn outcome(check: &Check) -> Result<(), String> {
+    match check {
+        Check::Healthy => Ok(()),
+        Check::Unknown => Err("not probed yet".into()),
+        Check::Failed(reason) => Err(reason.clone()),
+    }
+}

@@ -1,0 +1,101 @@
+//! The one place that says what the bytes of a stored ciphertext are.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::{KmsError, Plaintext};
+
+/// The sizes in bytes of what Key Vault's RSA keys of 2048, 3072 and 4096 bits return.
+const RSA_SIZES: [usize; 3] = [256, 384, 512];
+
+/// The form in which a plugin of this family wrote a ciphertext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Azure/kubernetes-kms, and this plugin: base64url text, unpadded, of Key Vault's result.
+    Text,
+    /// The OpenShift fork: Key Vault's result as raw bytes; inside it the plaintext's base64url text.
+    Raw,
+}
+
+impl Form {
+    /// Says what the ciphertext is, and gives the bytes that Key Vault made.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when it is empty or neither form.
+    pub(crate) fn recognise(ciphertext: &[u8]) -> Result<(Self, Vec<u8>), KmsError> {
+        if ciphertext.is_empty() {
+            return Err(KmsError::invalid("the ciphertext is empty"));
+        }
+        if let Ok(bytes) = URL_SAFE_NO_PAD.decode(ciphertext)
+            && RSA_SIZES.contains(&bytes.len())
+        {
+            return Ok((Self::Text, bytes));
+        }
+        if RSA_SIZES.contains(&ciphertext.len()) {
+            return Ok((Self::Raw, ciphertext.to_vec()));
+        }
+        Err(KmsError::invalid(format!(
+            "the ciphertext of {} bytes was not written by this plugin: it is neither the base64url text nor the \
+             raw bytes of an RSA result of 2048, 3072 or 4096 bits",
+            ciphertext.len()
+        )))
+    }
+
+    /// The form this plugin writes.
+    pub(crate) fn write(result: &[u8]) -> Vec<u8> {
+        URL_SAFE_NO_PAD.encode(result).into_bytes()
+    }
+
+    /// The plaintext, from what Key Vault decrypted.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the raw form holds something else than base64url text.
+    pub(crate) fn open(self, decrypted: Plaintext) -> Result<Plaintext, KmsError> {
+        match self {
+            Self::Text => Ok(decrypted),
+            Self::Raw => URL_SAFE_NO_PAD.decode(decrypted.expose()).map(Plaintext::new).map_err(|_| {
+                KmsError::invalid("the ciphertext is raw bytes, but its content is not base64url text")
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_recognised_as_text_for_every_key_size() {
+        for size in RSA_SIZES {
+            let result: Vec<u8> = (0..size).map(|i| (i * 7 % 251) as u8).collect();
+            let text = Form::write(&result);
+            assert_eq!(text.len(), [342, 512, 683][size / 128 - 2]);
+            assert_eq!(Form::recognise(&text).unwrap(), (Form::Text, result));
+        }
+    }
+
+    #[test]
+    fn raw_results_are_recognised_although_512_is_also_a_length_of_text() {
+        for size in RSA_SIZES {
+            let raw = vec![0xfb; size];
+            assert_eq!(Form::recognise(&raw).unwrap(), (Form::Raw, raw));
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_refused_with_their_length() {
+        for foreign in [b"x".as_slice(), &[b'A'; 341], &[0u8; 257]] {
+            let error = Form::recognise(foreign).unwrap_err();
+            assert!(error.message.contains(&format!("{} bytes", foreign.len())), "{error}");
+        }
+        assert!(Form::recognise(b"").unwrap_err().message.contains("empty"));
+    }
+
+    #[test]
+    fn the_value_in_the_raw_form_is_decoded_once_more() {
+        let inner = Plaintext::new(URL_SAFE_NO_PAD.encode("data key").into_bytes());
+        assert_eq!(Form::Raw.open(inner).unwrap().expose(), b"data key");
+        assert!(Form::Raw.open(Plaintext::new(b"*not base64*".to_vec())).is_err());
+        assert_eq!(Form::Text.open(Plaintext::new(b"abcd".to_vec())).unwrap().expose(), b"abcd");
+    }
+}

@@ -1,0 +1,67 @@
+//! The fields of one event or span, in the order they were written.
+
+use std::fmt;
+
+use tracing::field::{Field, Visit};
+
+/// One value, typed as the formats need it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Text(String),
+    Signed(i64),
+    Unsigned(u64),
+    Float(f64),
+    Truth(bool),
+}
+
+/// Name and value; a name that comes again replaces the earlier value.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields(pub Vec<(&'static str, Value)>);
+
+impl Fields {
+    pub(super) fn set(&mut self, name: &'static str, value: Value) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// Takes the event's message out.
+    pub(super) fn take_message(&mut self) -> String {
+        let Some(at) = self.0.iter().position(|(name, _)| *name == "message") else { return String::new() };
+        match self.0.remove(at).1 {
+            Value::Text(text) => text,
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.set(field.name(), Value::Text(format!("{value:?}")));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field.name(), Value::Text(value.to_owned()));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field.name(), Value::Signed(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field.name(), Value::Unsigned(value));
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.set(field.name(), u64::try_from(value).map_or(Value::Text(value.to_string()), Value::Unsigned));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field.name(), Value::Float(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field.name(), Value::Truth(value));
+    }
+}

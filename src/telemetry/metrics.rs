@@ -1,0 +1,333 @@
+//! Every metric of the daemon: built once, passed in, rendered by `http`.
+//!
+//! Labels are closed sets; no text of an error, no name of a key and no client value ever becomes one.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, exponential_buckets_range};
+use prometheus_client::registry::Registry;
+
+use crate::kms::Code;
+
+/// The operations of Key Vault, as labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyOperation {
+    /// `encrypt`
+    Encrypt,
+    /// `decrypt`
+    Decrypt,
+    /// `get_key`
+    GetKey,
+}
+
+impl KeyOperation {
+    /// The label.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Encrypt => "encrypt",
+            Self::Decrypt => "decrypt",
+            Self::GetKey => "get_key",
+        }
+    }
+}
+
+/// The methods of both KMS services, as labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// `version` of v1
+    Version,
+    /// `status` of v2
+    Status,
+    /// `encrypt`
+    Encrypt,
+    /// `decrypt`
+    Decrypt,
+}
+
+impl Method {
+    /// The method in lower case.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::Status => "status",
+            Self::Encrypt => "encrypt",
+            Self::Decrypt => "decrypt",
+        }
+    }
+
+    /// The Go plugin's label for it in `kms_request`.
+    fn go_label(self) -> &'static str {
+        match self {
+            Self::Version => "grpc_version",
+            Self::Status => "grpc_status",
+            Self::Encrypt => "grpc_encrypt",
+            Self::Decrypt => "grpc_decrypt",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GoLabels {
+    operation: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    api: &'static str,
+    method: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabels {
+    api: &'static str,
+    method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    operation: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RestartLabels {
+    actor: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+    commit: &'static str,
+}
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// The registry and its metrics.
+pub(crate) struct Metrics {
+    registry: Registry,
+    go_requests: Histograms<GoLabels>,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Histograms<MethodLabels>,
+    in_flight: Gauge,
+    queued: Gauge,
+    calls: Family<CallLabels, Counter>,
+    call_seconds: Histograms<OperationLabels>,
+    throttled: Counter,
+    token_expiry: Gauge,
+    token_refreshes: Family<ResultLabels, Counter>,
+    restarts: Family<RestartLabels, Counter>,
+}
+
+/// The Go plugin's buckets: eleven from 0.1 s to 2 s, each the same factor above the last.
+fn go_buckets() -> Histogram {
+    Histogram::new(exponential_buckets_range(0.1, 2.0, 11))
+}
+
+/// From 0.1 ms to about 6.6 s: kube-apiserver waits 3 s.
+fn latency_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.0001, 2.0, 17))
+}
+
+impl Metrics {
+    /// Registers every metric.
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::default();
+        let metrics = Self::register(&mut registry);
+        register_process(&mut registry);
+        Self { registry, ..metrics }
+    }
+
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            registry: Registry::default(),
+            go_requests: Family::new_with_constructor(go_buckets),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(latency_buckets),
+            in_flight: Gauge::default(),
+            queued: Gauge::default(),
+            calls: Family::default(),
+            call_seconds: Family::new_with_constructor(latency_buckets),
+            throttled: Counter::default(),
+            token_expiry: Gauge::default(),
+            token_refreshes: Family::default(),
+            restarts: Family::default(),
+        };
+        metrics.register_requests(registry);
+        metrics.register_dependencies(registry);
+        metrics
+    }
+
+    fn register_requests(&self, registry: &mut Registry) {
+        let go = "Duration in seconds of requests and key operations, as the Go plugin exports it";
+        registry.register("kms_request", go, self.go_requests.clone());
+        registry.register(
+            "azure_kms_requests",
+            "gRPC requests by method and gRPC code",
+            self.requests.clone(),
+        );
+        let seconds = "Duration of gRPC requests in seconds, from arrival to answer";
+        registry.register("azure_kms_request_duration_seconds", seconds, self.request_seconds.clone());
+        registry.register("azure_kms_requests_in_flight", "Admitted key operations", self.in_flight.clone());
+        registry.register(
+            "azure_kms_requests_queued",
+            "Key operations that wait for admission",
+            self.queued.clone(),
+        );
+    }
+
+    fn register_dependencies(&self, registry: &mut Registry) {
+        registry.register(
+            "azure_kms_key_vault_calls",
+            "Attempts on Key Vault by their result",
+            self.calls.clone(),
+        );
+        let seconds = "Duration of attempts on Key Vault in seconds";
+        registry.register("azure_kms_key_vault_call_duration_seconds", seconds, self.call_seconds.clone());
+        registry.register(
+            "azure_kms_key_vault_throttled",
+            "Answers 429 of Key Vault",
+            self.throttled.clone(),
+        );
+        let expiry = "When the Entra token expires, in Unix seconds; 0 without one";
+        registry.register("azure_kms_token_expiry_timestamp_seconds", expiry, self.token_expiry.clone());
+        registry.register(
+            "azure_kms_token_refreshes",
+            "Token refreshes by result",
+            self.token_refreshes.clone(),
+        );
+        registry.register("azure_kms_actor_restarts", "Restarts of actors by reason", self.restarts.clone());
+    }
+
+    /// One gRPC request ended. `code` is `None` for success.
+    pub(crate) fn request(&self, api: &'static str, method: Method, code: Option<Code>, took: Duration) {
+        let status = if code.is_none() { "success" } else { "error" };
+        let seconds = took.as_secs_f64();
+        let go = GoLabels { operation: method.go_label(), status };
+        self.go_requests.get_or_create(&go).observe(seconds);
+        let method = method.as_str();
+        self.request_seconds.get_or_create(&MethodLabels { api, method }).observe(seconds);
+        let code = code.map_or("OK", Code::as_str);
+        self.requests.get_or_create(&RequestLabels { api, method, code }).inc();
+    }
+
+    /// One attempt on Key Vault ended. `failure` is `None` for success.
+    pub(crate) fn key_vault_call(
+        &self,
+        operation: KeyOperation,
+        failure: Option<&'static str>,
+        took: Duration,
+    ) {
+        let seconds = took.as_secs_f64();
+        let operation = operation.as_str();
+        self.call_seconds.get_or_create(&OperationLabels { operation }).observe(seconds);
+        self.calls.get_or_create(&CallLabels { operation, result: failure.unwrap_or("success") }).inc();
+        if failure == Some("throttled") {
+            self.throttled.inc();
+        }
+        if operation != KeyOperation::GetKey.as_str() {
+            let status = if failure.is_none() { "success" } else { "error" };
+            self.go_requests.get_or_create(&GoLabels { operation, status }).observe(seconds);
+        }
+    }
+
+    /// The key operations that wait, and those that run.
+    pub(crate) fn admission(&self, queued: usize, in_flight: usize) {
+        self.queued.set(i64::try_from(queued).unwrap_or(i64::MAX));
+        self.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
+    }
+
+    /// A refresh of the token ended.
+    pub(crate) fn token_refreshed(&self, success: bool) {
+        let result = if success { "success" } else { "error" };
+        self.token_refreshes.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// When the token now in use expires; `None` when there is none.
+    pub(crate) fn token_expires(&self, at: Option<SystemTime>) {
+        let seconds = at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_secs();
+        self.token_expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
+    /// An actor is restarted for that reason.
+    pub(crate) fn actor_restarted(&self, actor: &'static str, reason: &'static str) {
+        self.restarts.get_or_create(&RestartLabels { actor, reason }).inc();
+    }
+
+    /// Makes the counter of that actor and reason visible at zero, so that a first restart shows as an increase.
+    pub(crate) fn expect_restarts(&self, actor: &'static str, reason: &'static str) {
+        drop(self.restarts.get_or_create(&RestartLabels { actor, reason }));
+    }
+
+    /// All metrics in the OpenMetrics 1.0 text format.
+    pub(crate) fn render(&self) -> String {
+        let mut out = String::new();
+        match text::encode(&mut out, &self.registry) {
+            Ok(()) => out,
+            Err(_) => String::from("# EOF\n"), // writing to a String does not fail
+        }
+    }
+}
+
+fn register_process(registry: &mut Registry) {
+    let build: Family<BuildLabels, Gauge> = Family::default();
+    build
+        .get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION"), commit: env!("BUILD_COMMIT") })
+        .set(1);
+    registry.register("azure_kms_build_info", "Version of this program", build);
+    let start: Gauge = Gauge::default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    start.set(i64::try_from(now).unwrap_or(i64::MAX));
+    registry.register("process_start_time_seconds", "When the process started, in Unix seconds", start);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kms_request_has_the_labels_and_buckets_of_the_go_plugin() {
+        let metrics = Metrics::new();
+        metrics.request("v2", Method::Encrypt, Some(Code::Unavailable), Duration::from_millis(150));
+        metrics.key_vault_call(KeyOperation::Encrypt, None, Duration::from_millis(20));
+        let text = metrics.render();
+        assert!(text.contains(r#"kms_request_count{operation="grpc_encrypt",status="error"} 1"#), "{text}");
+        assert!(text.contains(r#"kms_request_count{operation="encrypt",status="success"} 1"#), "{text}");
+        let buckets =
+            text.lines().filter(|l| l.starts_with("kms_request_bucket") && l.contains("grpc_encrypt"));
+        assert_eq!(buckets.count(), 12, "{text}"); // eleven and +Inf
+    }
+
+    #[test]
+    fn a_restart_counter_is_visible_before_the_first_restart() {
+        let metrics = Metrics::new();
+        metrics.expect_restarts("token", "panic");
+        let zero = r#"azure_kms_actor_restarts_total{actor="token",reason="panic"} 0"#;
+        assert!(metrics.render().contains(zero));
+        metrics.actor_restarted("token", "panic");
+        assert!(!metrics.render().contains(zero));
+    }
+
+    #[test]
+    fn throttling_by_key_vault_is_counted() {
+        let metrics = Metrics::new();
+        metrics.key_vault_call(KeyOperation::Decrypt, Some("throttled"), Duration::ZERO);
+        assert!(metrics.render().contains("azure_kms_key_vault_throttled_total 1"));
+    }
+}

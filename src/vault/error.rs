@@ -1,0 +1,123 @@
+//! How one call to Key Vault fails, and what may be done about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::kms::{Code, KmsError};
+
+/// The kinds of failure that ask for different remedies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Failure {
+    /// 401: the token is not accepted.
+    Unauthorized,
+    /// 403 for lack of a permission, a role or a firewall rule.
+    Forbidden,
+    /// 403 because the key is disabled, not yet valid or expired.
+    KeyUnusable,
+    /// 404.
+    NotFound,
+    /// 400.
+    BadRequest,
+    /// 429.
+    Throttled,
+    /// 408 and 5xx.
+    ServerError,
+    /// No answer: DNS, TCP, TLS, or a connection that broke.
+    Unreachable,
+    /// An answer that is not what the API promises.
+    Malformed,
+    /// Another key version than the one asked for was used.
+    WrongKey,
+    /// The credential gave no token for the request.
+    NoToken,
+}
+
+impl Failure {
+    /// A short name, for metric labels.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::KeyUnusable => "key_unusable",
+            Self::NotFound => "not_found",
+            Self::BadRequest => "bad_request",
+            Self::Throttled => "throttled",
+            Self::ServerError => "server_error",
+            Self::Unreachable => "unreachable",
+            Self::Malformed => "malformed",
+            Self::WrongKey => "wrong_key",
+            Self::NoToken => "no_token",
+        }
+    }
+
+    /// Whether the same call may succeed a moment later. All key operations here are idempotent.
+    pub(crate) fn is_transient(self) -> bool {
+        matches!(self, Self::Throttled | Self::ServerError | Self::Unreachable | Self::Malformed)
+    }
+
+    fn code(self) -> Code {
+        match self {
+            Self::Unauthorized | Self::NoToken => Code::Unauthenticated,
+            Self::Forbidden => Code::PermissionDenied,
+            Self::KeyUnusable => Code::FailedPrecondition,
+            Self::NotFound => Code::NotFound,
+            Self::BadRequest => Code::InvalidArgument,
+            Self::Throttled => Code::ResourceExhausted,
+            Self::ServerError | Self::Unreachable => Code::Unavailable,
+            Self::Malformed | Self::WrongKey => Code::Internal,
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "Key Vault does not accept the plugin's token",
+            Self::Forbidden => "Key Vault refuses the plugin's identity this operation on the key",
+            Self::KeyUnusable => "the key version is disabled, not yet valid or expired",
+            Self::NotFound => "the key version does not exist in Key Vault",
+            Self::BadRequest => "Key Vault refuses the value: it was not made with this key and algorithm",
+            Self::Throttled => "Key Vault is throttling",
+            Self::ServerError => "Key Vault answers with a server error",
+            Self::Unreachable => "Key Vault cannot be reached",
+            Self::Malformed => "Key Vault's answer could not be understood",
+            Self::WrongKey => "Key Vault used another key version than the one asked for",
+            Self::NoToken => "no token for Key Vault",
+        }
+    }
+}
+
+/// One failed call. Holds nothing of the answer's body but its error code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VaultError {
+    /// What kind of failure.
+    pub failure: Failure,
+    /// The HTTP status, when there was an answer.
+    pub status: Option<u16>,
+    /// Key Vault's own code (`ForbiddenByRbac`, `KeyNotFound`, …), letters and digits only.
+    pub code: Option<String>,
+    /// How long Key Vault asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl VaultError {
+    /// A failure without an answer.
+    pub(crate) fn without_answer(failure: Failure) -> Self {
+        Self { failure, status: None, code: None, retry_after: None }
+    }
+}
+
+impl fmt::Display for VaultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.failure.sentence())?;
+        match (self.status, &self.code) {
+            (Some(status), Some(code)) => write!(f, " (HTTP {status}, {code})"),
+            (Some(status), None) => write!(f, " (HTTP {status})"),
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+impl From<VaultError> for KmsError {
+    fn from(error: VaultError) -> Self {
+        Self::new(error.failure.code(), error.to_string())
+    }
+}

@@ -1,0 +1,52 @@
+//! Key operations behind one trait, and the call engine around them.
+//!
+//! `azure` implements the trait with the Azure SDK; the benchmark implements it in process.
+//! Used by the `KeyVaultActor`. Knows neither gRPC nor the SDK.
+
+mod engine;
+mod error;
+mod limiter;
+mod token;
+
+use async_trait::async_trait;
+
+pub(crate) use engine::{Engine, Open, Seal};
+pub(crate) use error::{Failure, VaultError};
+pub(crate) use limiter::Limiter;
+pub(crate) use token::{RejectedTokens, Token, TokenError, TokenReader, TokenState};
+
+use crate::kms::{Algorithm, KeyVersion, Plaintext, Receipt};
+
+/// The operations of Key Vault that this plugin uses. One call is one attempt: no retry, no waiting for a token.
+#[async_trait]
+pub(crate) trait Vault: Send + Sync {
+    /// Encrypts with that key version and no other (`POST /keys/{name}/{version}/encrypt`).
+    async fn encrypt(
+        &self,
+        key: &KeyVersion,
+        algorithm: Algorithm,
+        plaintext: &Plaintext,
+    ) -> Result<Encrypted, VaultError>;
+
+    /// Decrypts with that key version and no other (`POST /keys/{name}/{version}/decrypt`).
+    async fn decrypt(
+        &self,
+        key: &KeyVersion,
+        algorithm: Algorithm,
+        ciphertext: &[u8],
+    ) -> Result<Plaintext, VaultError>;
+
+    /// The size of the RSA modulus of that key version in bytes (`GET /keys/{name}/{version}`).
+    async fn modulus(&self, key: &KeyVersion) -> Result<usize, VaultError>;
+}
+
+/// What Key Vault answers to encrypt.
+#[derive(Clone, Debug)]
+pub(crate) struct Encrypted {
+    /// The URL of the key version that was used.
+    pub kid: String,
+    /// The ciphertext's bytes.
+    pub value: Vec<u8>,
+    /// Where and when.
+    pub receipt: Receipt,
+}

@@ -1,0 +1,227 @@
+//! The published Entra token: written by the `TokenActor`, read by the call engine and the SDK's credential.
+//!
+//! Rejections travel the other way as one number, so none is lost while the actor restarts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroizing;
+
+use crate::kms::{Code, KmsError};
+
+/// An access token for Key Vault.
+#[derive(Clone)]
+pub(crate) struct Token {
+    /// Counts the tokens of this process, from 1.
+    pub serial: u64,
+    /// When it was received, on the monotonic clock.
+    pub obtained: Instant,
+    /// When it stops being valid, on the monotonic clock.
+    pub expires: Instant,
+    /// The same on the wall clock, for the SDK and for metrics.
+    pub expires_on: SystemTime,
+    value: Arc<Zeroizing<String>>,
+}
+
+impl Token {
+    /// A token that ends at `expires_on`, measured from now.
+    pub(crate) fn new(serial: u64, value: String, expires_on: SystemTime) -> Self {
+        let left = expires_on.duration_since(SystemTime::now()).unwrap_or_default();
+        let obtained = Instant::now();
+        Self {
+            serial,
+            obtained,
+            expires: obtained + left,
+            expires_on,
+            value: Arc::new(Zeroizing::new(value)),
+        }
+    }
+
+    /// The bearer token itself.
+    pub(crate) fn expose(&self) -> &str {
+        &self.value
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("serial", &self.serial).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TokenError {
+    /// `Unauthenticated` when the credential is refused, `Unavailable` when nobody answers.
+    pub code: Code,
+    /// One sentence, fit for a log and for an API user: status and error code, nothing else of the answer.
+    pub message: String,
+}
+
+impl From<TokenError> for KmsError {
+    fn from(error: TokenError) -> Self {
+        Self::new(error.code, error.message)
+    }
+}
+
+/// What the `TokenActor` publishes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TokenState {
+    /// The latest token; it may have expired.
+    pub token: Option<Token>,
+    /// Why the latest refresh failed; cleared by the next success and by the next attempt.
+    pub last_error: Option<TokenError>,
+}
+
+/// The serial number of the newest token that Key Vault answered 401 to.
+#[derive(Clone)]
+pub(crate) struct RejectedTokens(Arc<watch::Sender<u64>>);
+
+impl RejectedTokens {
+    /// No token was rejected yet.
+    pub(crate) fn none() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    /// Reports that Key Vault rejected the token of that number.
+    pub(crate) fn reject(&self, serial: u64) {
+        self.0.send_if_modified(|newest| {
+            let newer = serial > *newest;
+            *newest = serial.max(*newest);
+            newer
+        });
+    }
+
+    /// The newest rejected number, 0 when there is none.
+    pub(crate) fn newest(&self) -> u64 {
+        *self.0.borrow()
+    }
+
+    /// Told of every change.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+}
+
+/// Reads the published token.
+#[derive(Clone)]
+pub(crate) struct TokenReader {
+    state: watch::Receiver<TokenState>,
+    rejected: RejectedTokens,
+}
+
+impl TokenReader {
+    /// Reads from what the actor publishes, minus what was rejected.
+    pub(crate) fn new(state: watch::Receiver<TokenState>, rejected: RejectedTokens) -> Self {
+        Self { state, rejected }
+    }
+
+    /// The token, if there is one that neither expired nor was rejected.
+    pub(crate) fn latest(&self) -> Option<Token> {
+        self.state.borrow().token.clone().filter(|token| self.is_usable(token))
+    }
+
+    /// The reason why there is no token, if that is known.
+    pub(crate) fn last_error(&self) -> Option<TokenError> {
+        self.state.borrow().last_error.clone()
+    }
+
+    /// A usable token: at once if there is one, or when the refresh under way ends.
+    ///
+    /// # Errors
+    /// The reason of the last refresh when it failed and none is under way; `DeadlineExceeded`.
+    pub(crate) async fn usable(&self, deadline: Instant) -> Result<Token, KmsError> {
+        let mut state = self.state.clone();
+        loop {
+            let seen = state.borrow_and_update().clone();
+            if let Some(token) = seen.token.filter(|token| self.is_usable(token)) {
+                return Ok(token);
+            }
+            if let Some(error) = seen.last_error {
+                return Err(error.into());
+            }
+            match timeout_at(deadline, state.changed()).await {
+                Err(_) => return Err(KmsError::deadline("a token from Entra ID")),
+                Ok(Err(_)) => return Err(KmsError::new(Code::Unavailable, "the plugin is stopping")),
+                Ok(Ok(())) => {}
+            }
+        }
+    }
+
+    /// Reports that Key Vault answered 401 to that token.
+    pub(crate) fn reject(&self, token: &Token) {
+        self.rejected.reject(token.serial);
+    }
+
+    fn is_usable(&self, token: &Token) -> bool {
+        token.serial > self.rejected.newest() && token.expires > Instant::now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn token(serial: u64, seconds: u64) -> Token {
+        Token::new(serial, "s3cr3t".into(), SystemTime::now() + Duration::from_secs(seconds))
+    }
+
+    fn reader(state: TokenState) -> (watch::Sender<TokenState>, TokenReader) {
+        let (sender, receiver) = watch::channel(state);
+        (sender, TokenReader::new(receiver, RejectedTokens::none()))
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(1)
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_a_token() {
+        let state = TokenState { token: Some(token_outside_a_runtime()), last_error: None };
+        assert!(!format!("{state:?}").contains("s3cr3t"));
+    }
+
+    fn token_outside_a_runtime() -> Token {
+        Token::new(7, "s3cr3t".into(), SystemTime::now())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_valid_token_is_given_even_when_the_last_refresh_failed() {
+        let failed = TokenError { code: Code::Unavailable, message: "down".into() };
+        let (_sender, reader) = reader(TokenState { token: Some(token(1, 60)), last_error: Some(failed) });
+        assert_eq!(reader.usable(soon()).await.unwrap().serial, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_expired_token_and_a_failed_refresh_give_the_reason_at_once() {
+        let failed = TokenError { code: Code::Unavailable, message: "down".into() };
+        let (_sender, reader) = reader(TokenState { token: Some(token(1, 1)), last_error: Some(failed) });
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(reader.usable(soon()).await.unwrap_err().message, "down");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rejected_token_is_not_given_again_and_the_next_one_is_waited_for() {
+        let (sender, reader) = reader(TokenState { token: Some(token(1, 60)), last_error: None });
+        reader.reject(&reader.latest().unwrap());
+        assert!(reader.latest().is_none());
+        let waiting = tokio::spawn({
+            let reader = reader.clone();
+            async move { reader.usable(soon()).await }
+        });
+        tokio::task::yield_now().await;
+        sender.send_replace(TokenState { token: Some(token(2, 60)), last_error: None });
+        assert_eq!(waiting.await.unwrap().unwrap().serial, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_a_token_ends_at_the_deadline() {
+        let (_sender, reader) = reader(TokenState::default());
+        assert_eq!(reader.usable(soon()).await.unwrap_err().code, Code::DeadlineExceeded);
+    }
+}

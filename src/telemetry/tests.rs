@@ -20,7 +20,7 @@ fn klog_lines_have_severity_time_process_place_message_and_pairs() {
     assert!(header.starts_with('I') && header.contains(" tests.rs:"), "{header}");
     assert_eq!(header.split(' ').next().unwrap().len(), 5);
     let process = format!("{:>7}", std::process::id());
-    assert_eq!(&header[21..29], format!("{process} "), "{header}");
+    assert_eq!(&header[22..30], format!("{process} "), "{header}");
     assert_eq!(rest, "\"Listening\" addr=\"/opt/x\" n=3\n");
 }
 

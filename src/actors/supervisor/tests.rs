@@ -1,4 +1,4 @@
-//! Each way to fail against each reaction, in paused time. Children run on the test's own thread pool of arbiters.
+//! Each way to fail against each reaction. Children run on the test's own thread, whose clock can be paused.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,13 +51,13 @@ struct Tree {
 fn tree(fails: fn(u64) -> bool, deaf: fn(u64) -> bool) -> Tree {
     let (published, workers) = watch::channel(None);
     let starts = AtomicU64::new(0);
-    let start: Factory = Box::new(move |arbiter, lifeline| {
+    let start: Factory = Box::new(move |_, lifeline| {
         let generation = starts.fetch_add(1, Ordering::SeqCst) + 1;
         if fails(generation) {
             return Err("cannot start".to_owned());
         }
         let worker = move |_: &mut Context<Worker>| Worker { deaf: deaf(generation), _lifeline: lifeline };
-        let addr = Worker::start_in_arbiter(arbiter, worker);
+        let addr = Worker::create(worker);
         published.send_replace(Some(addr.clone()));
         Ok(addr.recipient())
     });

@@ -1,0 +1,77 @@
+//! The control API: JSON over plain HTTP, for tests and for people who play with outages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::faults::Faults;
+use crate::reply;
+use crate::server::Answer;
+use crate::world::{KeyPatch, Permissions, World};
+
+/// A refused request: its status and what is wrong.
+type Refusal = (u16, String);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenSettings {
+    lifetime_s: u64,
+}
+
+/// Answers one control request.
+pub(crate) async fn handle(world: Arc<World>, request: Request<Body>) -> Answer {
+    let (parts, body) = request.into_parts();
+    let Some(body) = reply::body(body).await else {
+        return Ok(respond(Err((413, "the body is larger than 1 MiB".into()))));
+    };
+    let segments: Vec<&str> = parts.uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
+    Ok(respond(dispatch(&world, parts.method.as_str(), &segments, &body)))
+}
+
+fn respond(outcome: Result<Value, Refusal>) -> Response<Body> {
+    match outcome {
+        Ok(value) => reply::json(200, &value),
+        Err((status, error)) => reply::json(status, &json!({ "error": error })),
+    }
+}
+
+fn dispatch(world: &World, method: &str, path: &[&str], body: &[u8]) -> Result<Value, Refusal> {
+    let not_found = |error: crate::Error| (404, error.to_string());
+    match (method, path) {
+        ("GET", ["stats"]) => Ok(json!(world.stats.snapshot())),
+        ("DELETE", ["stats"]) => done(world.stats.reset()),
+        ("GET", ["faults"]) => Ok(json!(world.faults.current())),
+        ("PUT", ["faults"]) => {
+            let faults: Faults = read(body)?;
+            faults.check().map_err(|error| (400, error))?;
+            done(world.faults.set(faults))
+        }
+        ("DELETE", ["faults"]) => done(world.faults.set(Faults::default())),
+        ("POST", ["keys", key, "rotate"]) => Ok(json!({ "version": world.rotate(key).map_err(not_found)? })),
+        ("PATCH", ["keys", key, version]) => {
+            let patch: KeyPatch = read(body)?;
+            world.update(key, version, &patch).map_err(not_found)?;
+            done(())
+        }
+        ("PUT", ["permissions"]) => done(world.set_permissions(read::<Permissions>(body)?)),
+        ("PUT", ["tokens"]) => {
+            let TokenSettings { lifetime_s } = read(body)?;
+            done(world.tokens.set_lifetime(Duration::from_secs(lifetime_s)))
+        }
+        ("DELETE", ["tokens"]) => done(world.tokens.revoke_all()),
+        _ => Err((404, "GET /stats, PUT /faults, DELETE /faults, POST /keys/{name}/rotate, PATCH /keys/{name}/{version}, PUT /permissions, PUT /tokens, DELETE /tokens, DELETE /stats".into())),
+    }
+}
+
+fn done((): ()) -> Result<Value, Refusal> {
+    Ok(json!({}))
+}
+
+fn read<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| (400, error.to_string()))
+}

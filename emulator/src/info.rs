@@ -1,0 +1,120 @@
+//! The files that clients read: `emulator.json`, `azure.json`, `azure-msi.json` and `args`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::Error;
+use crate::world::{FIRST_KEY, VAULT_HOST, World, write_private};
+
+/// The host of Entra ID.
+pub(crate) const AUTHORITY_HOST: &str = "login.microsoftonline.com";
+
+/// What clients need to know.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Info {
+    /// Host of the vault's URL.
+    pub vault_host: String,
+    /// Where that host is.
+    pub vault_addr: SocketAddr,
+    /// Host of Entra ID's URL.
+    pub authority_host: String,
+    /// Where that host is.
+    pub authority_addr: SocketAddr,
+    /// Base URL of IMDS.
+    pub imds_url: String,
+    /// Base URL of the control API.
+    pub control_url: String,
+    /// The tenant.
+    pub tenant_id: String,
+    /// The service principal.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: String,
+    /// The managed identity of the machine.
+    pub system_assigned_client_id: String,
+    /// Another managed identity.
+    pub user_assigned_client_id: String,
+    /// The same by its resource id.
+    pub user_assigned_resource_id: String,
+    /// The key that is there from the start.
+    pub key_name: String,
+    /// Its versions at the start, oldest first.
+    pub key_versions: Vec<String>,
+    /// The root to trust.
+    pub ca_file: String,
+}
+
+impl fmt::Debug for Info {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Info").field("vault_addr", &self.vault_addr).finish_non_exhaustive()
+    }
+}
+
+impl Info {
+    pub(crate) fn new(world: &World, dir: &Path, [tls, imds, control]: [SocketAddr; 3]) -> Self {
+        let directory = world.directory.clone();
+        let mut versions = world.versions(FIRST_KEY).unwrap_or_default();
+        versions.sort_by_key(|version| version.created);
+        Self {
+            vault_host: VAULT_HOST.into(),
+            vault_addr: tls,
+            authority_host: AUTHORITY_HOST.into(),
+            authority_addr: tls,
+            imds_url: format!("http://{imds}"),
+            control_url: format!("http://{control}"),
+            tenant_id: directory.tenant_id,
+            client_id: directory.client_id,
+            client_secret: directory.client_secret,
+            system_assigned_client_id: directory.system_assigned_client_id,
+            user_assigned_client_id: directory.user_assigned_client_id,
+            user_assigned_resource_id: directory.user_assigned_resource_id,
+            key_name: FIRST_KEY.into(),
+            key_versions: versions.into_iter().map(|version| version.version).collect(),
+            ca_file: dir.join("ca.pem").display().to_string(),
+        }
+    }
+
+    /// Writes the files; `emulator.json` comes last.
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), Error> {
+        let principal = json!({
+            "cloud": "AzurePublicCloud",
+            "tenantId": self.tenant_id,
+            "aadClientId": self.client_id,
+            "aadClientSecret": self.client_secret,
+        });
+        let identity = json!({
+            "cloud": "AzurePublicCloud",
+            "tenantId": self.tenant_id,
+            "aadClientId": "msi",
+            "aadClientSecret": "msi",
+            "useManagedIdentityExtension": true,
+            "userAssignedIdentityID": "",
+        });
+        write_private(&dir.join("azure.json"), format!("{principal:#}\n").as_bytes())?;
+        write_private(&dir.join("azure-msi.json"), format!("{identity:#}\n").as_bytes())?;
+        write_private(&dir.join("args"), self.args(dir).as_bytes())?;
+        let info = serde_json::to_string_pretty(self).map_err(|error| Error(error.to_string()))?;
+        write_private(&dir.join("emulator.json"), info.as_bytes())
+    }
+
+    /// One flag of the daemon a line.
+    fn args(&self, dir: &Path) -> String {
+        let vault = self.vault_host.split('.').next().unwrap_or_default();
+        let version = self.key_versions.last().map(String::as_str).unwrap_or_default();
+        format!(
+            "--keyvault-name={vault}\n--key-name={}\n--key-version={version}\n--config-file-path={}\n\
+             --connect-to={}={}\n--connect-to={}={}\n--ca-file={}\n",
+            self.key_name,
+            dir.join("azure.json").display(),
+            self.vault_host,
+            self.vault_addr,
+            self.authority_host,
+            self.authority_addr,
+            self.ca_file,
+        )
+    }
+}

@@ -1,0 +1,68 @@
+//! The emulator's own CA, kept in the folder, and a certificate for every host it plays.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use crate::Error;
+use crate::world::write_private;
+
+/// The hosts of Azure that the emulator plays, and its own address.
+const HOSTS: [&str; 6] = [
+    "*.vault.azure.net",
+    "*.managedhsm.azure.net",
+    "login.microsoftonline.com",
+    "login.windows.net",
+    "localhost",
+    "127.0.0.1",
+];
+
+/// A TLS server under the folder's CA, which is made if there is none: `ca.pem` and `ca.key`.
+pub(crate) fn acceptor(dir: &Path) -> Result<TlsAcceptor, Error> {
+    let issuer = issuer(dir)?;
+    let key = KeyPair::generate().map_err(failed)?;
+    let hosts = HOSTS.map(str::to_owned).to_vec();
+    let certificate =
+        CertificateParams::new(hosts).and_then(|params| params.signed_by(&key, &issuer)).map_err(failed)?;
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config =
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().and_then(
+            |builder| builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key),
+        );
+    let mut config = config.map_err(|error| Error(error.to_string()))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn issuer(dir: &Path) -> Result<Issuer<'static, KeyPair>, Error> {
+    let (key_file, certificate_file) = (dir.join("ca.key"), dir.join("ca.pem"));
+    let kept = fs::read_to_string(&key_file).ok().filter(|_| certificate_file.exists());
+    let key = match &kept {
+        Some(pem) => KeyPair::from_pem(pem),
+        None => KeyPair::generate(),
+    };
+    let (key, params) = (key.map_err(failed)?, ca()?);
+    if kept.is_none() {
+        let certificate = params.self_signed(&key).map_err(failed)?;
+        write_private(&key_file, key.serialize_pem().as_bytes())?;
+        fs::write(&certificate_file, certificate.pem())?;
+    }
+    Ok(Issuer::new(params, key))
+}
+
+fn ca() -> Result<CertificateParams, Error> {
+    let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
+    params.distinguished_name.push(DnType::CommonName, "akv-emulator CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
+}
+
+fn failed(error: rcgen::Error) -> Error {
+    Error(format!("no certificate: {error}"))
+}

@@ -1,0 +1,52 @@
+//! The command line as an operator meets it.
+
+use crate::harness::{Start, Vault, run};
+
+#[test]
+fn help_exits_0_and_version_prints_the_go_plugin_s_json() {
+    let (code, stdout, _) = run(&["--help"]);
+    assert!(code == 0 && stdout.contains("--keyvault-name"), "{stdout}");
+    let (code, stdout, _) = run(&["-version"]);
+    let version: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert!(code == 0 && version["BuildVersion"].is_string() && version["GitCommit"].is_string());
+}
+
+#[test]
+fn every_problem_is_reported_at_once_and_the_exit_code_is_1() {
+    let args = ["--keyvault-name=x", "--key-name=", "--config-file-path=/absent", "--healthz-port=99999"];
+    let (code, _, stderr) = run(&args);
+    assert_eq!(code, 1);
+    for flag in ["--keyvault-name", "--key-name", "--key-version", "--config-file-path", "--healthz-port"] {
+        assert!(stderr.contains(flag), "{flag} is not in\n{stderr}");
+    }
+}
+
+#[test]
+fn unknown_flags_are_refused_by_name() {
+    let (code, _, stderr) = run(&["--keyvault-nmae=x"]);
+    assert!(code == 1 && stderr.contains("keyvault-nmae"), "{stderr}");
+}
+
+#[tokio::test]
+async fn go_s_spelling_of_flags_quotes_and_upper_case_vault_names_work() {
+    let vault = Vault::start().await;
+    let start =
+        ["-keyvault-name", "\"EMULATOR\"", "-key-name", " k8s ", "-log-format-json=f", "-managed-hsm=0"];
+    let daemon = start.into_iter().fold(Start::new(&vault), Start::arg).healthy().await;
+    assert_eq!(daemon.client().status().await.unwrap().key_id, vault.key_id());
+}
+
+#[tokio::test]
+async fn json_logs_are_one_object_a_line_with_uid_and_operation() {
+    let vault = Vault::start().await;
+    let mut daemon = Start::new(&vault).arg("--log-format-json").arg("-v=4").listening().await;
+    daemon.client().encrypt_v2(b"x").await.unwrap();
+    daemon.logs("\"uid\":\"test\"").await;
+    let lines: Vec<serde_json::Value> =
+        daemon.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let served = lines.iter().find(|line| line["uid"] == "test").unwrap();
+    assert_eq!(
+        (&served["operation"], &served["v"], &served["api"]),
+        (&"encrypt".into(), &4.into(), &"v2".into())
+    );
+}

@@ -1,0 +1,79 @@
+//! healthz, livez, readyz and metrics.
+
+use crate::harness::{Start, Vault};
+
+#[tokio::test]
+async fn the_endpoints_have_kubernetes_format_and_livez_leaves_azure_out() {
+    let vault = Vault::start().await;
+    let daemon = Start::new(&vault).healthy().await;
+    for path in ["/healthz", "/readyz", "/livez", "/healthz/key-vault", "/readyz/token", "/livez/actors"] {
+        assert_eq!(daemon.get(path).await, (200, "ok".into()), "{path}");
+    }
+    let (_, body) = daemon.get("/healthz?verbose").await;
+    assert_eq!(body, "[+]actors ok\n[+]grpc-socket ok\n[+]token ok\n[+]key-vault ok\nhealthz check passed\n");
+    let (_, body) = daemon.get("/livez?verbose").await;
+    assert_eq!(body, "[+]actors ok\n[+]grpc-socket ok\nlivez check passed\n");
+    assert_eq!(daemon.get("/livez/token").await.0, 404);
+}
+
+#[tokio::test]
+async fn healthz_costs_no_call_to_key_vault() {
+    let vault = Vault::start().await;
+    let daemon = Start::new(&vault).arg("--health-interval=1h").healthy().await;
+    daemon.client().status().await.unwrap();
+    vault.emulator.reset_stats();
+    for _ in 0..20 {
+        assert_eq!(daemon.get("/healthz").await.0, 200);
+        assert_eq!(daemon.client().status().await.unwrap().healthz, "ok");
+    }
+    assert_eq!(vault.emulator.stats().calls("encrypt"), 0);
+}
+
+#[tokio::test]
+async fn the_path_of_healthz_is_configurable() {
+    let vault = Vault::start().await;
+    let daemon = Start::new(&vault).arg("--healthz-path=/health/kms").healthy().await;
+    assert_eq!(daemon.get("/health/kms").await.0, 200);
+    assert_eq!(daemon.get("/healthz").await.0, 404);
+}
+
+#[tokio::test]
+async fn both_apis_are_probed_in_turn() {
+    let vault = Vault::start().await;
+    let daemon = Start::new(&vault).healthy().await;
+    let both = async {
+        loop {
+            let metrics = daemon.metrics().await;
+            let probed = |api| {
+                metrics.contains(&format!(r#"requests_total{{api="{api}",method="decrypt",code="OK"}}"#))
+            };
+            if probed("v1") && probed("v2") {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await; // between polls
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), both).await.unwrap();
+}
+
+#[tokio::test]
+async fn metrics_are_named_by_convention_and_hold_no_error_text() {
+    let vault = Vault::start().await;
+    let daemon = Start::new(&vault).healthy().await;
+    daemon.client().decrypt_v1(b"foreign").await.unwrap_err();
+    let metrics = daemon.metrics().await;
+    for line in [
+        r#"kms_request_count{operation="grpc_decrypt",status="error"}"#,
+        r#"kms_request_count{operation="encrypt",status="success"}"#,
+        r#"azure_kms_requests_total{api="v1",method="decrypt",code="INVALID_ARGUMENT"}"#,
+        r#"azure_kms_key_vault_calls_total{operation="encrypt",result="success"}"#,
+        r#"azure_kms_actor_restarts_total{actor="token",reason="panic"} 0"#,
+        "azure_kms_key_vault_throttled_total 0",
+        "azure_kms_token_expiry_timestamp_seconds 1",
+        "azure_kms_build_info{",
+        "# EOF",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    }
+    assert!(!metrics.contains("error_message"));
+}

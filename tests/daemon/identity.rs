@@ -1,0 +1,57 @@
+//! Service principals and managed identities.
+
+use crate::harness::{Start, Vault};
+
+fn azure_json(vault: &Vault, content: &str) -> String {
+    let path = vault.dir.path().join("other.json");
+    std::fs::write(&path, content).unwrap();
+    format!("--config-file-path={}", path.display())
+}
+
+async fn principal_of(vault: &Vault, config: String) -> Vec<String> {
+    let imds = vault.emulator.info().imds_url.clone();
+    let start = Start::new(vault).arg(config).env("AZURE_POD_IDENTITY_AUTHORITY_HOST", imds);
+    // IMDS must never go through a proxy; here none answers
+    let daemon = start.env("HTTP_PROXY", "http://127.0.0.1:9").healthy().await;
+    daemon.client().round_trips().await.unwrap();
+    vault.emulator.stats().by_principal.into_keys().collect()
+}
+
+#[tokio::test]
+async fn the_system_assigned_identity_is_used_through_imds_and_past_any_proxy() {
+    let vault = Vault::start().await;
+    let config = format!("--config-file-path={}", vault.folder().join("azure-msi.json").display());
+    let expected = vault.emulator.info().system_assigned_client_id.clone();
+    assert_eq!(principal_of(&vault, config).await, [expected]);
+}
+
+#[tokio::test]
+async fn a_user_assigned_identity_is_chosen_by_client_id_or_by_resource_id() {
+    for by_resource in [false, true] {
+        let vault = Vault::start().await;
+        let info = vault.emulator.info().clone();
+        let id =
+            if by_resource { info.user_assigned_resource_id } else { info.user_assigned_client_id.clone() };
+        let yaml = format!("useManagedIdentityExtension: true\nuserAssignedIdentityID: {id}\n");
+        let config = azure_json(&vault, &yaml);
+        assert_eq!(principal_of(&vault, config).await, [info.user_assigned_client_id]);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_reported_by_its_number_and_the_daemon_stays_up() {
+    let vault = Vault::start().await;
+    let info = vault.emulator.info().clone();
+    let json = format!(
+        r#"{{"tenantId":"{}","aadClientId":"{}","aadClientSecret":"wr0ng-s3cr3t"}}"#,
+        info.tenant_id, info.client_id
+    );
+    let mut daemon = Start::new(&vault).arg(azure_json(&vault, &json)).listening().await;
+    daemon.logs("AADSTS7000215").await;
+    let status = daemon.client().until_status(false).await;
+    assert_eq!(status.key_id, vault.key_id());
+    assert!(status.healthz.contains("AADSTS7000215"), "{}", status.healthz);
+    let (code, body) = daemon.get("/healthz").await;
+    assert!(code == 500 && body.contains("[-]token failed: reason withheld"), "{body}");
+    assert!(!daemon.log().contains("wr0ng"));
+}

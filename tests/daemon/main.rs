@@ -1,0 +1,18 @@
+//! The whole daemon as a process, against the emulator, through its socket. One file a behaviour.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+
+mod apis;
+mod authority;
+mod drain;
+mod flags;
+mod health;
+mod identity;
+mod limits;
+mod outages;
+mod secrets;
+mod socket;
+mod supervision;
+mod throttling;
+mod tokens;

@@ -19,8 +19,6 @@ pub(crate) use azure_json::{CredentialConfig, ManagedIdentity};
 pub(crate) use key::KeyConfig;
 pub(crate) use listen::ListenAddr;
 pub(crate) use network::NetworkConfig;
-#[cfg(test)]
-pub(crate) use network::{CaFile, ConnectTo};
 pub(crate) use problems::Problems;
 pub(crate) use secret::Secret;
 

@@ -10,7 +10,8 @@ use crate::harness::{Start, Vault, annotation};
 #[tokio::test]
 async fn v1_round_trips_and_its_ciphertext_is_key_vault_s_base64url_text() {
     let vault = Vault::start().await;
-    let mut client = Start::new(&vault).listening().await.client();
+    let daemon = Start::new(&vault).listening().await;
+    let mut client = daemon.client();
     let version = v1beta1::VersionRequest { version: "v1beta1".into() };
     let version = client.v1.version(version).await.unwrap().into_inner();
     assert_eq!(version.version, "v1beta1");
@@ -23,7 +24,8 @@ async fn v1_round_trips_and_its_ciphertext_is_key_vault_s_base64url_text() {
 #[tokio::test]
 async fn v2_round_trips_with_the_go_plugin_s_key_id_version_and_annotations() {
     let vault = Vault::start().await;
-    let mut client = Start::new(&vault).listening().await.client();
+    let daemon = Start::new(&vault).listening().await;
+    let mut client = daemon.client();
     let status = client.status().await.unwrap();
     assert_eq!((status.version.as_str(), status.healthz.as_str()), ("v2beta1", "ok"));
     assert_eq!(status.key_id, vault.key_id());
@@ -43,7 +45,8 @@ async fn v2_round_trips_with_the_go_plugin_s_key_id_version_and_annotations() {
 #[tokio::test]
 async fn what_the_openshift_fork_wrote_is_read_too() {
     let vault = Vault::start().await;
-    let mut client = Start::new(&vault).listening().await.client();
+    let daemon = Start::new(&vault).listening().await;
+    let mut client = daemon.client();
     let inner = URL_SAFE_NO_PAD.encode(b"a seed");
     let mut sealed = client.encrypt_v2(inner.as_bytes()).await.unwrap();
     sealed.ciphertext = URL_SAFE_NO_PAD.decode(&sealed.ciphertext).unwrap();
@@ -53,7 +56,8 @@ async fn what_the_openshift_fork_wrote_is_read_too() {
 #[tokio::test]
 async fn v2_decrypt_refuses_another_key_id_and_other_annotations() {
     let vault = Vault::start().await;
-    let mut client = Start::new(&vault).healthy().await.client();
+    let daemon = Start::new(&vault).healthy().await;
+    let mut client = daemon.client();
     let sealed = client.encrypt_v2(b"a seed").await.unwrap();
     vault.emulator.reset_stats();
     let changes: [fn(&mut v2::EncryptResponse); 5] = [
@@ -73,7 +77,8 @@ async fn v2_decrypt_refuses_another_key_id_and_other_annotations() {
 #[tokio::test]
 async fn a_ciphertext_of_another_key_is_an_invalid_argument() {
     let vault = Vault::start().await;
-    let mut client = Start::new(&vault).listening().await.client();
+    let daemon = Start::new(&vault).listening().await;
+    let mut client = daemon.client();
     let foreign = URL_SAFE_NO_PAD.encode([7; 256]);
     let error = client.decrypt_v1(foreign.as_bytes()).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
@@ -83,7 +88,8 @@ async fn a_ciphertext_of_another_key_is_an_invalid_argument() {
 #[tokio::test]
 async fn an_answer_under_another_key_version_is_never_handed_out() {
     let vault = Vault::start().await;
-    let mut client = Start::new(&vault).healthy().await.client();
+    let daemon = Start::new(&vault).healthy().await;
+    let mut client = daemon.client();
     let mut faults = akv_emulator::Faults::default();
     faults.vault.wrong_kid = true;
     vault.emulator.set_faults(faults);
@@ -95,7 +101,8 @@ async fn an_answer_under_another_key_version_is_never_handed_out() {
 #[tokio::test]
 async fn refusals_of_key_vault_have_their_own_codes_and_leak_nothing() {
     let vault = Vault::start().await;
-    let mut client = Start::new(&vault).healthy().await.client();
+    let daemon = Start::new(&vault).healthy().await;
+    let mut client = daemon.client();
     let info = vault.emulator.info().clone();
     let only = |operations: &[&str]| {
         let operations = operations.iter().map(|name| (*name).to_owned()).collect();

@@ -41,7 +41,8 @@ async fn during_an_outage_status_answers_with_key_id_and_reason_and_recovers_aft
 #[tokio::test]
 async fn single_failures_of_key_vault_cost_latency_and_no_error() {
     let vault = Vault::start().await;
-    let mut client = Start::new(&vault).healthy().await.client();
+    let daemon = Start::new(&vault).healthy().await;
+    let mut client = daemon.client();
     for fault in [
         FaultSet { error_rate: 0.4, status: Some(503), ..FaultSet::default() },
         FaultSet { reset_rate: 0.4, ..FaultSet::default() },
@@ -56,7 +57,8 @@ async fn single_failures_of_key_vault_cost_latency_and_no_error() {
 #[tokio::test]
 async fn rubbish_from_key_vault_is_an_internal_error_and_no_more() {
     let vault = Vault::start().await;
-    let mut client = Start::new(&vault).healthy().await.client();
+    let daemon = Start::new(&vault).healthy().await;
+    let mut client = daemon.client();
     for body in [akv_emulator::BodyFault::Html, akv_emulator::BodyFault::Truncated] {
         let fault = FaultSet { body: Some(body), ..FaultSet::default() };
         vault.emulator.set_faults(Faults { vault: fault, ..Faults::default() });
@@ -69,7 +71,8 @@ async fn rubbish_from_key_vault_is_an_internal_error_and_no_more() {
 #[tokio::test]
 async fn a_silent_key_vault_costs_no_more_than_the_caller_s_deadline() {
     let vault = Vault::start().await;
-    let mut client = Start::new(&vault).healthy().await.client();
+    let daemon = Start::new(&vault).healthy().await;
+    let mut client = daemon.client();
     let slow = FaultSet { latency_ms: 60_000, ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: slow, ..Faults::default() });
     let error = client.encrypt_v2(b"x").await.unwrap_err();

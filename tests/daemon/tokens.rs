@@ -35,7 +35,8 @@ async fn revoked_tokens_are_replaced_under_load_without_a_failed_call() {
 #[tokio::test]
 async fn a_single_401_is_healed_within_the_call() {
     let vault = Vault::start().await;
-    let mut client = Start::new(&vault).healthy().await.client();
+    let daemon = Start::new(&vault).healthy().await;
+    let mut client = daemon.client();
     let once = FaultSet { unauthorized: Some(Unauthorized::Once), ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: once, ..Faults::default() });
     client.round_trips().await.unwrap();
@@ -44,7 +45,8 @@ async fn a_single_401_is_healed_within_the_call() {
 #[tokio::test]
 async fn a_401_to_every_token_is_unauthenticated_and_does_not_flood_entra() {
     let vault = Vault::start().await;
-    let mut client = Start::new(&vault).healthy().await.client();
+    let daemon = Start::new(&vault).healthy().await;
+    let mut client = daemon.client();
     vault.emulator.reset_stats();
     let always = FaultSet { unauthorized: Some(Unauthorized::Always), ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: always, ..Faults::default() });

@@ -14,6 +14,10 @@ use crate::reply;
 use crate::server::Answer;
 use crate::world::{KeyPatch, Permissions, World};
 
+/// What a request to another path is told.
+const ROUTES: &str = "GET /stats, DELETE /stats, PUT /faults, GET /faults, DELETE /faults, POST /keys/{name}/rotate, \
+                      PATCH /keys/{name}/{version}, PUT /permissions, PUT /tokens, DELETE /tokens";
+
 /// A refused request: its status and what is wrong.
 type Refusal = (u16, String);
 
@@ -43,32 +47,28 @@ fn respond(outcome: Result<Value, Refusal>) -> Response<Body> {
 fn dispatch(world: &World, method: &str, path: &[&str], body: &[u8]) -> Result<Value, Refusal> {
     let not_found = |error: crate::Error| (404, error.to_string());
     match (method, path) {
-        ("GET", ["stats"]) => Ok(json!(world.stats.snapshot())),
-        ("DELETE", ["stats"]) => done(world.stats.reset()),
-        ("GET", ["faults"]) => Ok(json!(world.faults.current())),
+        ("GET", ["stats"]) => return Ok(json!(world.stats.snapshot())),
+        ("GET", ["faults"]) => return Ok(json!(world.faults.current())),
+        ("POST", ["keys", key, "rotate"]) => {
+            return Ok(json!({ "version": world.rotate(key).map_err(not_found)? }));
+        }
+        ("DELETE", ["stats"]) => world.stats.reset(),
         ("PUT", ["faults"]) => {
             let faults: Faults = read(body)?;
             faults.check().map_err(|error| (400, error))?;
-            done(world.faults.set(faults))
+            world.faults.set(faults);
         }
-        ("DELETE", ["faults"]) => done(world.faults.set(Faults::default())),
-        ("POST", ["keys", key, "rotate"]) => Ok(json!({ "version": world.rotate(key).map_err(not_found)? })),
+        ("DELETE", ["faults"]) => world.faults.set(Faults::default()),
         ("PATCH", ["keys", key, version]) => {
-            let patch: KeyPatch = read(body)?;
-            world.update(key, version, &patch).map_err(not_found)?;
-            done(())
+            world.update(key, version, &read::<KeyPatch>(body)?).map_err(not_found)?;
         }
-        ("PUT", ["permissions"]) => done(world.set_permissions(read::<Permissions>(body)?)),
+        ("PUT", ["permissions"]) => world.set_permissions(read::<Permissions>(body)?),
         ("PUT", ["tokens"]) => {
-            let TokenSettings { lifetime_s } = read(body)?;
-            done(world.tokens.set_lifetime(Duration::from_secs(lifetime_s)))
+            world.tokens.set_lifetime(Duration::from_secs(read::<TokenSettings>(body)?.lifetime_s));
         }
-        ("DELETE", ["tokens"]) => done(world.tokens.revoke_all()),
-        _ => Err((404, "GET /stats, PUT /faults, DELETE /faults, POST /keys/{name}/rotate, PATCH /keys/{name}/{version}, PUT /permissions, PUT /tokens, DELETE /tokens, DELETE /stats".into())),
+        ("DELETE", ["tokens"]) => world.tokens.revoke_all(),
+        _ => return Err((404, ROUTES.into())),
     }
-}
-
-fn done((): ()) -> Result<Value, Refusal> {
     Ok(json!({}))
 }
 

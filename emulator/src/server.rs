@@ -104,10 +104,7 @@ where
     F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Answer> + Send + 'static,
 {
-    let service = service_fn(move |request: axum::http::Request<_>| {
-        let answer = handler(request.map(Body::new));
-        async move { answer.await }
-    });
+    let service = service_fn(move |request: axum::http::Request<_>| handler(request.map(Body::new)));
     let service = TowerToHyperService::new(service);
     // an error is the client's going away, or a reset that was asked for
     let _ =

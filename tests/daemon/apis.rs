@@ -5,12 +5,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tonic::Code;
 
-use crate::harness::{Start, Vault, annotation};
+use crate::harness::{Vault, annotation};
 
 #[tokio::test]
 async fn v1_round_trips_and_its_ciphertext_is_key_vault_s_base64url_text() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).listening().await;
+    let daemon = vault.daemon().listening().await;
     let mut client = daemon.client();
     let version = v1beta1::VersionRequest { version: "v1beta1".into() };
     let version = client.v1.version(version).await.unwrap().into_inner();
@@ -24,7 +24,7 @@ async fn v1_round_trips_and_its_ciphertext_is_key_vault_s_base64url_text() {
 #[tokio::test]
 async fn v2_round_trips_with_the_go_plugin_s_key_id_version_and_annotations() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).listening().await;
+    let daemon = vault.daemon().listening().await;
     let mut client = daemon.client();
     let status = client.status().await.unwrap();
     assert_eq!((status.version.as_str(), status.healthz.as_str()), ("v2beta1", "ok"));
@@ -45,7 +45,7 @@ async fn v2_round_trips_with_the_go_plugin_s_key_id_version_and_annotations() {
 #[tokio::test]
 async fn what_the_openshift_fork_wrote_is_read_too() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).listening().await;
+    let daemon = vault.daemon().listening().await;
     let mut client = daemon.client();
     let inner = URL_SAFE_NO_PAD.encode(b"a seed");
     let mut sealed = client.encrypt_v2(inner.as_bytes()).await.unwrap();
@@ -56,7 +56,7 @@ async fn what_the_openshift_fork_wrote_is_read_too() {
 #[tokio::test]
 async fn v2_decrypt_refuses_another_key_id_and_other_annotations() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).healthy().await;
+    let daemon = vault.daemon().healthy().await;
     let mut client = daemon.client();
     let sealed = client.encrypt_v2(b"a seed").await.unwrap();
     vault.emulator.reset_stats();
@@ -77,7 +77,7 @@ async fn v2_decrypt_refuses_another_key_id_and_other_annotations() {
 #[tokio::test]
 async fn a_ciphertext_of_another_key_is_an_invalid_argument() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).listening().await;
+    let daemon = vault.daemon().listening().await;
     let mut client = daemon.client();
     let foreign = URL_SAFE_NO_PAD.encode([7; 256]);
     let error = client.decrypt_v1(foreign.as_bytes()).await.unwrap_err();
@@ -88,7 +88,7 @@ async fn a_ciphertext_of_another_key_is_an_invalid_argument() {
 #[tokio::test]
 async fn an_answer_under_another_key_version_is_never_handed_out() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).healthy().await;
+    let daemon = vault.daemon().healthy().await;
     let mut client = daemon.client();
     let mut faults = akv_emulator::Faults::default();
     faults.vault.wrong_kid = true;
@@ -101,7 +101,7 @@ async fn an_answer_under_another_key_version_is_never_handed_out() {
 #[tokio::test]
 async fn refusals_of_key_vault_have_their_own_codes_and_leak_nothing() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).healthy().await;
+    let daemon = vault.daemon().healthy().await;
     let mut client = daemon.client();
     let info = vault.emulator.info().clone();
     let only = |operations: &[&str]| {
@@ -126,6 +126,6 @@ async fn an_identity_that_may_only_encrypt_and_decrypt_is_enough() {
     let vault = Vault::start().await;
     let operations = ["encrypt", "decrypt"].map(str::to_owned).into();
     vault.emulator.set_permissions([(vault.emulator.info().client_id.clone(), operations)].into());
-    let daemon = Start::new(&vault).healthy().await;
+    let daemon = vault.daemon().healthy().await;
     daemon.client().round_trips().await.unwrap();
 }

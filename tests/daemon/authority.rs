@@ -8,7 +8,7 @@ use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use crate::harness::{Start, Vault};
+use crate::harness::Vault;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
@@ -51,7 +51,7 @@ async fn version(socket: &std::path::Path, authority: Option<&str>) -> Vec<u8> {
 #[tokio::test]
 async fn every_spelling_of_authority_is_served() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).listening().await;
+    let daemon = vault.daemon().listening().await;
     let answer = VersionResponse { version: "v1beta1".into(), ..Default::default() }.encode_to_vec();
     for authority in [
         Some("localhost"),

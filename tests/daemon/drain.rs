@@ -3,11 +3,11 @@
 use akv_emulator::{FaultSet, Faults};
 use rustix::process::Signal;
 
-use crate::harness::{Start, Vault};
+use crate::harness::Vault;
 
 async fn drains_after(signal: Signal) {
     let vault = Vault::start().await;
-    let mut daemon = Start::new(&vault).healthy().await;
+    let mut daemon = vault.daemon().healthy().await;
     let slow = FaultSet { latency_ms: 700, ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: slow, ..Faults::default() });
     vault.emulator.reset_stats();
@@ -51,7 +51,7 @@ async fn sigint_does_the_same() {
 #[tokio::test]
 async fn a_second_signal_exits_at_once() {
     let vault = Vault::start().await;
-    let mut daemon = Start::new(&vault).healthy().await;
+    let mut daemon = vault.daemon().healthy().await;
     let stuck = FaultSet { latency_ms: 60_000, ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: stuck, ..Faults::default() });
     let mut client = daemon.client();

@@ -32,14 +32,14 @@ async fn go_s_spelling_of_flags_quotes_and_upper_case_vault_names_work() {
     let vault = Vault::start().await;
     let start =
         ["-keyvault-name", "\"EMULATOR\"", "-key-name", " k8s ", "-log-format-json=f", "-managed-hsm=0"];
-    let daemon = start.into_iter().fold(Start::new(&vault), Start::arg).healthy().await;
+    let daemon = start.into_iter().fold(vault.daemon(), Start::arg).healthy().await;
     assert_eq!(daemon.client().status().await.unwrap().key_id, vault.key_id());
 }
 
 #[tokio::test]
 async fn json_logs_are_one_object_a_line_with_uid_and_operation() {
     let vault = Vault::start().await;
-    let mut daemon = Start::new(&vault).arg("--log-format-json").arg("-v=4").listening().await;
+    let mut daemon = vault.daemon().arg("--log-format-json").arg("-v=4").listening().await;
     daemon.client().encrypt_v2(b"x").await.unwrap();
     daemon.logs("\"uid\":\"test\"").await;
     let lines: Vec<serde_json::Value> =

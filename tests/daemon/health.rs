@@ -1,11 +1,11 @@
 //! healthz, livez, readyz and metrics.
 
-use crate::harness::{Start, Vault};
+use crate::harness::Vault;
 
 #[tokio::test]
 async fn the_endpoints_have_kubernetes_format_and_livez_leaves_azure_out() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).healthy().await;
+    let daemon = vault.daemon().healthy().await;
     for path in ["/healthz", "/readyz", "/livez", "/healthz/key-vault", "/readyz/token", "/livez/actors"] {
         assert_eq!(daemon.get(path).await, (200, "ok".into()), "{path}");
     }
@@ -19,7 +19,7 @@ async fn the_endpoints_have_kubernetes_format_and_livez_leaves_azure_out() {
 #[tokio::test]
 async fn healthz_costs_no_call_to_key_vault() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).arg("--health-interval=1h").healthy().await;
+    let daemon = vault.daemon().arg("--health-interval=1h").healthy().await;
     daemon.client().status().await.unwrap();
     vault.emulator.reset_stats();
     for _ in 0..20 {
@@ -32,7 +32,7 @@ async fn healthz_costs_no_call_to_key_vault() {
 #[tokio::test]
 async fn the_path_of_healthz_is_configurable() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).arg("--healthz-path=/health/kms").healthy().await;
+    let daemon = vault.daemon().arg("--healthz-path=/health/kms").healthy().await;
     assert_eq!(daemon.get("/health/kms").await.0, 200);
     assert_eq!(daemon.get("/healthz").await.0, 404);
 }
@@ -40,7 +40,7 @@ async fn the_path_of_healthz_is_configurable() {
 #[tokio::test]
 async fn both_apis_are_probed_in_turn() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).healthy().await;
+    let daemon = vault.daemon().healthy().await;
     let both = async {
         loop {
             let metrics = daemon.metrics().await;
@@ -59,7 +59,7 @@ async fn both_apis_are_probed_in_turn() {
 #[tokio::test]
 async fn metrics_are_named_by_convention_and_hold_no_error_text() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).healthy().await;
+    let daemon = vault.daemon().healthy().await;
     daemon.client().decrypt_v1(b"foreign").await.unwrap_err();
     let metrics = daemon.metrics().await;
     for line in [

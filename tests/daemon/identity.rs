@@ -1,6 +1,6 @@
 //! Service principals and managed identities.
 
-use crate::harness::{Start, Vault};
+use crate::harness::Vault;
 
 fn azure_json(vault: &Vault, content: &str) -> String {
     let path = vault.dir.path().join("other.json");
@@ -10,7 +10,7 @@ fn azure_json(vault: &Vault, content: &str) -> String {
 
 async fn principal_of(vault: &Vault, config: String) -> Vec<String> {
     let imds = vault.emulator.info().imds_url.clone();
-    let start = Start::new(vault).arg(config).env("AZURE_POD_IDENTITY_AUTHORITY_HOST", imds);
+    let start = vault.daemon().arg(config).env("AZURE_POD_IDENTITY_AUTHORITY_HOST", imds);
     // IMDS must never go through a proxy; here none answers
     let daemon = start.env("HTTP_PROXY", "http://127.0.0.1:9").healthy().await;
     daemon.client().round_trips().await.unwrap();
@@ -46,7 +46,7 @@ async fn a_wrong_secret_is_reported_by_its_number_and_the_daemon_stays_up() {
         r#"{{"tenantId":"{}","aadClientId":"{}","aadClientSecret":"wr0ng-s3cr3t"}}"#,
         info.tenant_id, info.client_id
     );
-    let mut daemon = Start::new(&vault).arg(azure_json(&vault, &json)).listening().await;
+    let mut daemon = vault.daemon().arg(azure_json(&vault, &json)).listening().await;
     daemon.logs("AADSTS7000215").await;
     let status = daemon.client().until_status(false).await;
     assert_eq!(status.key_id, vault.key_id());

@@ -10,7 +10,7 @@ use crate::harness::{Start, Vault};
 #[tokio::test]
 async fn empty_and_oversize_requests_are_invalid_and_name_the_limit_without_a_call_to_key_vault() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).arg("--health-interval=1h").healthy().await;
+    let daemon = vault.daemon().arg("--health-interval=1h").healthy().await;
     let mut client = daemon.client();
     client.status().await.unwrap(); // answered after the first round of the health check
     vault.emulator.reset_stats();
@@ -33,7 +33,7 @@ async fn empty_and_oversize_requests_are_invalid_and_name_the_limit_without_a_ca
 #[tokio::test]
 async fn beyond_the_queue_requests_are_refused_at_once() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).arg("--max-in-flight=1").arg("--health-interval=1h").healthy().await;
+    let daemon = vault.daemon().arg("--max-in-flight=1").arg("--health-interval=1h").healthy().await;
     let slow = FaultSet { latency_ms: 20_000, ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: slow, ..Faults::default() });
     let calls: Vec<_> = (0..1101)
@@ -52,7 +52,7 @@ async fn beyond_the_queue_requests_are_refused_at_once() {
 #[tokio::test]
 async fn operations_beyond_max_in_flight_wait_and_are_served() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).arg("--max-in-flight=2").healthy().await;
+    let daemon = vault.daemon().arg("--max-in-flight=2").healthy().await;
     let slow = FaultSet { latency_ms: 50, ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: slow, ..Faults::default() });
     let calls: Vec<_> = (0..20)
@@ -70,7 +70,7 @@ async fn operations_beyond_max_in_flight_wait_and_are_served() {
 async fn the_rate_limit_refuses_what_cannot_be_in_time() {
     let vault = Vault::start().await;
     let flags = ["--keyvault-qps=1", "--keyvault-burst=4", "--health-interval=1h"];
-    let daemon = flags.into_iter().fold(Start::new(&vault), Start::arg).healthy().await;
+    let daemon = flags.into_iter().fold(vault.daemon(), Start::arg).healthy().await;
     let mut client = daemon.client();
     // the health check and the warm-up took three of the four
     let mut codes = Vec::new();

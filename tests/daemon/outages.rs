@@ -3,13 +3,13 @@
 use akv_emulator::{FaultSet, Faults};
 use tonic::Code;
 
-use crate::harness::{Start, Vault};
+use crate::harness::Vault;
 
 #[tokio::test]
 async fn the_daemon_starts_before_the_vault_and_becomes_healthy_when_it_is_there() {
     let vault = Vault::start().await;
     let key_id = vault.key_id();
-    let start = Start::new(&vault);
+    let start = vault.daemon();
     let stopped = vault.stop().await;
     let mut daemon = start.listening().await;
     let status = daemon.client().until_status(false).await;
@@ -23,7 +23,7 @@ async fn the_daemon_starts_before_the_vault_and_becomes_healthy_when_it_is_there
 #[tokio::test]
 async fn during_an_outage_status_answers_with_key_id_and_reason_and_recovers_after_it() {
     let vault = Vault::start().await;
-    let mut daemon = Start::new(&vault).healthy().await;
+    let mut daemon = vault.daemon().healthy().await;
     let key_id = vault.key_id();
     let stopped = vault.stop().await;
     let mut client = daemon.client();
@@ -41,7 +41,7 @@ async fn during_an_outage_status_answers_with_key_id_and_reason_and_recovers_aft
 #[tokio::test]
 async fn single_failures_of_key_vault_cost_latency_and_no_error() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).healthy().await;
+    let daemon = vault.daemon().healthy().await;
     let mut client = daemon.client();
     for fault in [
         FaultSet { error_rate: 0.4, status: Some(503), ..FaultSet::default() },
@@ -57,7 +57,7 @@ async fn single_failures_of_key_vault_cost_latency_and_no_error() {
 #[tokio::test]
 async fn rubbish_from_key_vault_is_an_internal_error_and_no_more() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).healthy().await;
+    let daemon = vault.daemon().healthy().await;
     let mut client = daemon.client();
     for body in [akv_emulator::BodyFault::Html, akv_emulator::BodyFault::Truncated] {
         let fault = FaultSet { body: Some(body), ..FaultSet::default() };
@@ -71,7 +71,7 @@ async fn rubbish_from_key_vault_is_an_internal_error_and_no_more() {
 #[tokio::test]
 async fn a_silent_key_vault_costs_no_more_than_the_caller_s_deadline() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).healthy().await;
+    let daemon = vault.daemon().healthy().await;
     let mut client = daemon.client();
     let slow = FaultSet { latency_ms: 60_000, ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: slow, ..Faults::default() });

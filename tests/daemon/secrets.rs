@@ -4,7 +4,7 @@ use akv_emulator::{FaultSet, Faults};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::harness::{Start, Vault};
+use crate::harness::Vault;
 
 const PLAINTEXT: &[u8] = b"pl4int3xt-0f-a-data-key-32-byte!";
 
@@ -14,7 +14,7 @@ async fn no_token_secret_or_plaintext_is_logged_even_at_the_highest_verbosity() 
         let vault = Vault::start().await;
         let info = vault.emulator.info().clone();
         let mut daemon =
-            Start::new(&vault).arg("-v=10").arg(format!("--log-format-json={json}")).listening().await;
+            vault.daemon().arg("-v=10").arg(format!("--log-format-json={json}")).listening().await;
         let mut client = daemon.client();
         client.status().await.unwrap();
         let sealed = client.encrypt_v2(PLAINTEXT).await.unwrap();

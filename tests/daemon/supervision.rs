@@ -1,10 +1,10 @@
 //! Actors that fail, under load: the caller sees latency, not an error.
 
-use crate::harness::{Load, Start, Vault};
+use crate::harness::{Load, Vault};
 
 async fn survives(actor: &str, fault: &str, reason: &str) {
     let vault = Vault::start().await;
-    let mut daemon = Start::new(&vault).healthy().await;
+    let mut daemon = vault.daemon().healthy().await;
     let load = Load::start(&daemon, 8);
     for generation in 2..=3 {
         daemon.inject(actor, fault).await;
@@ -43,7 +43,7 @@ async fn a_panic_of_the_health_actor_under_load_fails_no_call() {
 #[tokio::test]
 async fn a_stalled_actor_is_replaced_on_another_thread() {
     let vault = Vault::start().await;
-    let mut daemon = Start::new(&vault).healthy().await;
+    let mut daemon = vault.daemon().healthy().await;
     for actor in ["key-vault", "token", "health"] {
         daemon.inject(actor, "stall").await;
         daemon.logs(&format!("\"Actor failed\" actor=\"{actor}\" generation=1 reason=\"hung\"")).await;
@@ -56,7 +56,7 @@ async fn a_stalled_actor_is_replaced_on_another_thread() {
 #[tokio::test]
 async fn past_five_restarts_in_a_minute_the_process_drains_and_exits_1() {
     let vault = Vault::start().await;
-    let mut daemon = Start::new(&vault).healthy().await;
+    let mut daemon = vault.daemon().healthy().await;
     for generation in 1..=6 {
         daemon.logs(&format!("\"Actor started\" actor=\"health\" generation={generation}")).await;
         daemon.inject("health", "panic").await;

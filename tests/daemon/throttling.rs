@@ -3,7 +3,7 @@
 use akv_emulator::{FaultSet, Faults};
 use tonic::Code;
 
-use crate::harness::{Start, Vault};
+use crate::harness::Vault;
 
 fn throttle(limit: u32, retry_after_s: Option<u64>) -> Faults {
     let vault = FaultSet { throttle_per_10s: Some(limit), retry_after_s, ..FaultSet::default() };
@@ -13,7 +13,7 @@ fn throttle(limit: u32, retry_after_s: Option<u64>) -> Faults {
 #[tokio::test]
 async fn throttling_past_the_deadline_is_resource_exhausted_and_counted() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).arg("--health-interval=1h").healthy().await;
+    let daemon = vault.daemon().arg("--health-interval=1h").healthy().await;
     daemon.client().status().await.unwrap();
     for retry_after in [None, Some(60)] {
         vault.emulator.set_faults(throttle(0, retry_after));
@@ -29,7 +29,7 @@ async fn throttling_past_the_deadline_is_resource_exhausted_and_counted() {
 #[tokio::test]
 async fn a_retry_after_beyond_the_deadline_is_not_tried_again() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).arg("--health-interval=1h").healthy().await;
+    let daemon = vault.daemon().arg("--health-interval=1h").healthy().await;
     daemon.client().status().await.unwrap();
     vault.emulator.reset_stats();
     vault.emulator.set_faults(throttle(0, Some(60)));

@@ -5,13 +5,13 @@ use std::time::Duration;
 use akv_emulator::{FaultSet, Faults, Unauthorized};
 use tonic::Code;
 
-use crate::harness::{Load, Start, Vault};
+use crate::harness::{Load, Vault};
 
 #[tokio::test]
 async fn tokens_are_refreshed_under_load_without_a_failed_call() {
     let vault = Vault::start().await;
     vault.emulator.set_token_lifetime(Duration::from_secs(4));
-    let mut daemon = Start::new(&vault).arg("-v=2").healthy().await;
+    let mut daemon = vault.daemon().arg("-v=2").healthy().await;
     let load = Load::start(&daemon, 4);
     daemon.logs_times("Token refreshed", 4).await;
     let (served, failures) = load.stop().await;
@@ -22,7 +22,7 @@ async fn tokens_are_refreshed_under_load_without_a_failed_call() {
 #[tokio::test]
 async fn revoked_tokens_are_replaced_under_load_without_a_failed_call() {
     let vault = Vault::start().await;
-    let mut daemon = Start::new(&vault).arg("-v=2").healthy().await;
+    let mut daemon = vault.daemon().arg("-v=2").healthy().await;
     let load = Load::start(&daemon, 4);
     vault.emulator.revoke_tokens();
     daemon.logs_times("Token refreshed", 2).await;
@@ -35,7 +35,7 @@ async fn revoked_tokens_are_replaced_under_load_without_a_failed_call() {
 #[tokio::test]
 async fn a_single_401_is_healed_within_the_call() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).healthy().await;
+    let daemon = vault.daemon().healthy().await;
     let mut client = daemon.client();
     let once = FaultSet { unauthorized: Some(Unauthorized::Once), ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: once, ..Faults::default() });
@@ -45,7 +45,7 @@ async fn a_single_401_is_healed_within_the_call() {
 #[tokio::test]
 async fn a_401_to_every_token_is_unauthenticated_and_does_not_flood_entra() {
     let vault = Vault::start().await;
-    let daemon = Start::new(&vault).healthy().await;
+    let daemon = vault.daemon().healthy().await;
     let mut client = daemon.client();
     vault.emulator.reset_stats();
     let always = FaultSet { unauthorized: Some(Unauthorized::Always), ..FaultSet::default() };
@@ -60,7 +60,7 @@ async fn a_401_to_every_token_is_unauthenticated_and_does_not_flood_entra() {
 async fn a_valid_token_is_used_while_entra_is_down() {
     let vault = Vault::start().await;
     vault.emulator.set_token_lifetime(Duration::from_secs(20));
-    let mut daemon = Start::new(&vault).healthy().await;
+    let mut daemon = vault.daemon().healthy().await;
     let down = FaultSet { error_rate: 1.0, status: Some(503), ..FaultSet::default() };
     vault.emulator.set_faults(Faults { entra: down, ..Faults::default() });
     daemon.inject("token", "panic").await;

@@ -1,0 +1,166 @@
+//! The daemon as a process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::process::Signal;
+
+use crate::{Client, Process, http};
+
+/// A port below the range from which the system gives ports to clients.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + ((std::process::id() * 61 + next) % 20_000) as u16;
+        if std::net::TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// How to start the daemon.
+pub struct Start {
+    program: PathBuf,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    /// Where its socket will be.
+    pub socket: PathBuf,
+    healthz: u16,
+    metrics: u16,
+}
+
+impl Start {
+    /// That program with those flags, a socket in `folder`, free ports, and five health checks a second.
+    pub fn new(program: impl Into<PathBuf>, folder: &Path, mut args: Vec<String>) -> Self {
+        let (socket, healthz, metrics) = (folder.join("kms.socket"), free_port(), free_port());
+        args.push(format!("--listen-addr=unix://{}", socket.display()));
+        args.push(format!("--healthz-port={healthz}"));
+        args.push(format!("--metrics-addr=127.0.0.1:{metrics}"));
+        args.push("--health-interval=200ms".into());
+        Self { program: program.into(), args, env: Vec::new(), socket, healthz, metrics }
+    }
+
+    /// With one more argument.
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// With that variable in its environment.
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// It cannot be started; names the program.
+    pub fn try_spawn(self) -> Result<Daemon, String> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).envs(self.env).env_remove("RUST_BACKTRACE");
+        Ok(Daemon {
+            process: Process::spawn(&mut command)?,
+            socket: self.socket,
+            healthz: format!("http://127.0.0.1:{}", self.healthz),
+            metrics: format!("http://127.0.0.1:{}/metrics", self.metrics),
+        })
+    }
+
+    /// Starts it, or panics.
+    pub fn spawn(self) -> Daemon {
+        self.try_spawn().unwrap()
+    }
+
+    /// Starts it and waits until it listens.
+    pub async fn listening(self) -> Daemon {
+        let mut daemon = self.spawn();
+        daemon.logs("Listening for connections").await;
+        daemon
+    }
+
+    /// Starts it and waits until it is healthy.
+    pub async fn healthy(self) -> Daemon {
+        let mut daemon = self.spawn();
+        daemon.logs("\"Healthy\"").await;
+        daemon
+    }
+}
+
+/// The running daemon; killed when dropped.
+pub struct Daemon {
+    /// The process.
+    pub process: Process,
+    /// Its gRPC socket.
+    pub socket: PathBuf,
+    healthz: String,
+    metrics: String,
+}
+
+impl Daemon {
+    /// Its log until now.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Waits until the log holds that text so many times.
+    pub async fn logs_times(&mut self, text: &str, times: usize) {
+        self.process.wait_for(text, times).await.unwrap();
+    }
+
+    /// Waits until the log holds that text.
+    pub async fn logs(&mut self, text: &str) {
+        self.logs_times(text, 1).await;
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Waits for the end of the process.
+    pub async fn exit(&mut self) -> ExitStatus {
+        self.process.exit().await.unwrap()
+    }
+
+    /// A client of the socket that connects when it is first used. The daemon must outlive it.
+    pub fn client(&self) -> Client {
+        Client::new(self.socket.clone())
+    }
+
+    /// Asks the healthz port.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        http("GET", &format!("{}{path}", self.healthz)).await.unwrap()
+    }
+
+    /// The metrics.
+    pub async fn metrics(&self) -> String {
+        http("GET", &self.metrics).await.unwrap().1
+    }
+
+    /// Makes an actor fail.
+    pub async fn inject(&self, actor: &str, fault: &str) {
+        let url = format!("{}/debug/actors/{actor}/{fault}", self.healthz);
+        let (status, body) = http("POST", &url).await.unwrap();
+        assert_eq!(status, 200, "{body}");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // the test's own output: its harness shows it when the test fails
+            #[allow(clippy::print_stderr)]
+            {
+                eprintln!("--- log of the daemon\n{}", self.log());
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! A child process and what it writes; killed when dropped.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::PATIENCE;
+
+/// A running child. Its standard output and standard error are collected together, line by line.
+pub struct Process {
+    name: String,
+    child: Child,
+    log: watch::Receiver<String>,
+}
+
+impl Process {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// It cannot be started; names the program.
+    pub fn spawn(command: &mut Command) -> Result<Self, String> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+        let mut child = piped.spawn().map_err(|error| format!("{name}: {error}"))?;
+        let (lines, log) = watch::channel(String::new());
+        let outputs: [Option<Box<dyn Read + Send>>; 2] = [
+            child.stdout.take().map(|out| Box::new(out) as _),
+            child.stderr.take().map(|err| Box::new(err) as _),
+        ];
+        for output in outputs.into_iter().flatten() {
+            let lines = lines.clone();
+            thread::spawn(move || collect(output, &lines));
+        }
+        Ok(Self { name, child, log })
+    }
+
+    /// Everything written so far.
+    pub fn log(&self) -> String {
+        self.log.borrow().clone()
+    }
+
+    /// Waits until that text was written so many times.
+    ///
+    /// # Errors
+    /// It was not, or the process ended; with the log.
+    pub async fn wait_for(&self, text: &str, times: usize) -> Result<(), String> {
+        let mut log = self.log.clone();
+        let written = timeout(PATIENCE, log.wait_for(|log| log.matches(text).count() >= times)).await;
+        match written.is_ok_and(|written| written.is_ok()) {
+            true => Ok(()),
+            false => Err(format!("{} did not write {text:?} {times} times:\n{}", self.name, self.log())),
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// It does not end; with the log.
+    pub async fn exit(&mut self) -> Result<ExitStatus, String> {
+        let mut log = self.log.clone();
+        let closed = timeout(PATIENCE, async { while log.changed().await.is_ok() {} }).await;
+        closed.map_err(|_| format!("{} does not end:\n{}", self.name, self.log()))?;
+        self.child.wait().map_err(|error| format!("{}: {error}", self.name))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // an error: it has ended
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(output: impl Read, lines: &watch::Sender<String>) {
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        lines.send_modify(|log| {
+            log.push_str(&line);
+            log.push('\n');
+        });
+    }
+}

@@ -26,6 +26,7 @@
 mod actors;
 mod app;
 mod azure;
+mod backoff;
 mod cli;
 mod config;
 mod grpc;

@@ -1,4 +1,6 @@
 //! An address that survives restarts: who asks through it waits for the next generation of the actor.
+//!
+//! A job ends when nobody waits for its answer any more: the caller has gone, or asks another generation.
 
 use std::time::Duration;
 
@@ -6,6 +8,8 @@ use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, MailboxError, Message};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::kms::{Code, KmsError};
 
@@ -15,6 +19,34 @@ const DROPS_PER_GENERATION: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(20);
 /// An actor at work answers at the deadline itself and says what it waited for; only a deaf one is later than this.
 const GRACE: Duration = Duration::from_millis(25);
+
+/// What an actor can be asked to do. May be done more than once: only what is idempotent is a job.
+pub(crate) trait Job: Clone + Send + 'static {
+    /// What comes of it.
+    type Answer: Send + 'static;
+}
+
+/// A job on its way to an actor.
+pub(crate) struct Ask<J> {
+    job: J,
+    span: Span,
+    abandoned: CancellationToken,
+}
+
+impl<J: Job> Message for Ask<J> {
+    type Result = Option<J::Answer>;
+}
+
+impl<J: Job> Ask<J> {
+    /// Does the job in the log span of the request it belongs to. `None` once nobody waits for the answer.
+    pub(crate) async fn answer<F>(self, perform: impl FnOnce(J) -> F) -> Option<J::Answer>
+    where
+        F: Future<Output = J::Answer>,
+    {
+        let Self { job, span, abandoned } = self;
+        abandoned.run_until_cancelled_owned(perform(job).instrument(span)).await
+    }
+}
 
 struct Published<A: Actor> {
     generation: u64,
@@ -61,23 +93,21 @@ enum Asked<R> {
 }
 
 impl<A: Actor> ActorHandle<A> {
-    /// The actor's answer. The message may be handled more than once: send only what is idempotent.
+    /// The actor's answer.
     ///
     /// # Errors
     /// `DeadlineExceeded` when no generation answered in time; `Internal` when a live actor keeps dropping it.
-    pub(crate) async fn ask<M>(&self, message: M, deadline: Instant) -> Result<M::Result, KmsError>
+    pub(crate) async fn ask<J: Job>(&self, job: J, deadline: Instant) -> Result<J::Answer, KmsError>
     where
-        M: Message + Clone + Send + 'static,
-        M::Result: Send,
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
+        A: Handler<Ask<J>>,
+        A::Context: ToEnvelope<A, Ask<J>>,
     {
         let mut slot = self.0.clone();
         let (mut drops, mut dropped_by) = (0, 0);
         loop {
             let (generation, addr) = current(&mut slot);
             let asked = match addr {
-                Some(addr) => ask_once(&mut slot, &addr, message.clone(), deadline).await,
+                Some(addr) => ask_once(&mut slot, &addr, job.clone(), deadline).await,
                 None => Asked::Gone,
             };
             match asked {
@@ -102,24 +132,26 @@ fn current<A: Actor>(slot: &mut watch::Receiver<Published<A>>) -> (u64, Option<A
     (published.generation, published.addr.clone())
 }
 
-async fn ask_once<A, M>(
+async fn ask_once<A, J>(
     slot: &mut watch::Receiver<Published<A>>,
     addr: &Addr<A>,
-    message: M,
+    job: J,
     deadline: Instant,
-) -> Asked<M::Result>
+) -> Asked<J::Answer>
 where
-    M: Message + Send + 'static,
-    M::Result: Send,
-    A: Handler<M>,
-    A::Context: ToEnvelope<A, M>,
+    J: Job,
+    A: Handler<Ask<J>>,
+    A::Context: ToEnvelope<A, Ask<J>>,
 {
+    let abandoned = CancellationToken::new();
+    let _waiting = abandoned.clone().drop_guard();
+    let ask = Ask { job, span: Span::current(), abandoned };
     tokio::select! {
         biased;
-        answer = addr.send(message) => match answer {
-            Ok(answer) => Asked::Answered(answer),
-            Err(MailboxError::Closed) if addr.connected() => Asked::Dropped,
-            Err(_) => Asked::Gone,
+        answer = addr.send(ask) => match answer {
+            Ok(Some(answer)) => Asked::Answered(answer),
+            Ok(None) | Err(MailboxError::Closed) if addr.connected() => Asked::Dropped,
+            Ok(None) | Err(_) => Asked::Gone,
         },
         Ok(()) = slot.changed() => Asked::Gone,
         () = sleep_until(deadline + GRACE) => Asked::Late,
@@ -142,6 +174,8 @@ async fn next_generation<A: Actor>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use actix::{ActorContext, Context, ResponseFuture};
 
     use super::*;
@@ -153,32 +187,41 @@ mod tests {
         Dropping,
     }
 
-    struct Echo(Mood);
+    /// Every job holds the counter while it runs.
+    struct Echo(Mood, Arc<()>);
+
+    fn echo(mood: Mood) -> Addr<Echo> {
+        Echo(mood, Arc::default()).start()
+    }
 
     impl Actor for Echo {
         type Context = Context<Self>;
     }
 
-    #[derive(Clone, Message)]
-    #[rtype(result = "u32")]
+    #[derive(Clone)]
     struct Say(u32);
+
+    impl Job for Say {
+        type Answer = u32;
+    }
 
     #[derive(Message)]
     #[rtype(result = "()")]
     struct Die;
 
-    impl Handler<Say> for Echo {
-        type Result = ResponseFuture<u32>;
+    impl Handler<Ask<Say>> for Echo {
+        type Result = ResponseFuture<Option<u32>>;
 
-        fn handle(&mut self, Say(number): Say, _: &mut Self::Context) -> Self::Result {
-            let mood = self.0;
-            Box::pin(async move {
+        fn handle(&mut self, ask: Ask<Say>, _: &mut Self::Context) -> Self::Result {
+            let (mood, ended) = (self.0, self.1.clone());
+            Box::pin(ask.answer(move |Say(number)| async move {
+                let _ended = ended;
                 match mood {
                     Mood::Fine => number,
                     Mood::Deaf => std::future::pending().await,
                     Mood::Dropping => panic!("one request fails"),
                 }
-            })
+            }))
         }
     }
 
@@ -200,31 +243,31 @@ mod tests {
         let handle = slot.handle();
         let asking = actix_rt::spawn(async move { handle.ask(Say(1), soon()).await });
         tokio::task::yield_now().await;
-        slot.publish(Echo(Mood::Fine).start());
+        slot.publish(echo(Mood::Fine));
         assert_eq!(asking.await.unwrap(), Ok(1));
     }
 
     #[actix::test]
     async fn a_request_that_meets_a_dead_actor_is_answered_by_the_next_one() {
         let slot = ActorSlot::empty();
-        let first = Echo(Mood::Fine).start();
+        let first = echo(Mood::Fine);
         slot.publish(first.clone());
         first.send(Die).await.unwrap();
         let handle = slot.handle();
         let asking = actix_rt::spawn(async move { handle.ask(Say(2), soon()).await });
         tokio::task::yield_now().await;
-        slot.publish(Echo(Mood::Fine).start());
+        slot.publish(echo(Mood::Fine));
         assert_eq!(asking.await.unwrap(), Ok(2));
     }
 
     #[actix::test]
     async fn a_request_stuck_in_a_hung_actor_moves_to_its_replacement() {
         let slot = ActorSlot::empty();
-        slot.publish(Echo(Mood::Deaf).start());
+        slot.publish(echo(Mood::Deaf));
         let handle = slot.handle();
         let asking = actix_rt::spawn(async move { handle.ask(Say(3), soon()).await });
         tokio::task::yield_now().await;
-        slot.publish(Echo(Mood::Fine).start());
+        slot.publish(echo(Mood::Fine));
         assert_eq!(asking.await.unwrap(), Ok(3));
     }
 
@@ -232,7 +275,7 @@ mod tests {
     async fn a_request_that_always_panics_ends_with_an_internal_error() {
         tokio::time::pause();
         let slot = ActorSlot::empty();
-        slot.publish(Echo(Mood::Dropping).start());
+        slot.publish(echo(Mood::Dropping));
         assert_eq!(slot.handle().ask(Say(4), soon()).await.unwrap_err().code, Code::Internal);
     }
 
@@ -243,7 +286,23 @@ mod tests {
         let late =
             |result: Result<u32, KmsError>| assert_eq!(result.unwrap_err().code, Code::DeadlineExceeded);
         late(slot.handle().ask(Say(5), soon()).await);
-        slot.publish(Echo(Mood::Deaf).start());
+        slot.publish(echo(Mood::Deaf));
         late(slot.handle().ask(Say(5), soon()).await);
+    }
+
+    #[actix::test]
+    async fn a_job_ends_when_its_asker_goes() {
+        let slot = ActorSlot::empty();
+        let running = Arc::new(());
+        slot.publish(Echo(Mood::Deaf, running.clone()).start());
+        let handle = slot.handle();
+        let asking = actix_rt::spawn(async move { handle.ask(Say(6), soon()).await });
+        while Arc::strong_count(&running) < 3 {
+            tokio::task::yield_now().await; // one here, one in the actor, one in the job
+        }
+        asking.abort();
+        while Arc::strong_count(&running) > 2 {
+            tokio::task::yield_now().await;
+        }
     }
 }

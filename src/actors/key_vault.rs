@@ -6,29 +6,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use tokio::time::{Instant, sleep};
-use tracing::{Instrument, Span};
 
 use super::control::{Control, Lifeline};
+use super::handle::{Ask, Job};
+use crate::backoff;
 use crate::kms::{KeyVersion, KmsError, Plaintext, Sealed};
 use crate::vault::{Engine, Open, Seal};
 
 /// How long one attempt to warm up may take.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(10);
-/// The pause between two attempts.
-const WARM_UP_PAUSE: Duration = Duration::from_secs(2);
+/// The first pause between two attempts.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest, before jitter.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// A job, and the log span of the request it belongs to.
-#[derive(Clone)]
-pub(crate) struct InSpan<J>(pub J, pub Span);
-
-impl Message for InSpan<Seal> {
-    type Result = Result<Sealed, KmsError>;
+impl Job for Seal {
+    type Answer = Result<Sealed, KmsError>;
 }
 
-impl Message for InSpan<Open> {
-    type Result = Result<Plaintext, KmsError>;
+impl Job for Open {
+    type Answer = Result<Plaintext, KmsError>;
 }
 
 /// Owns one engine, and with it one vault client, for one generation.
@@ -54,27 +53,29 @@ impl Actor for KeyVaultActor {
 }
 
 async fn warm_up(engine: Arc<Engine>, key: Arc<KeyVersion>) {
-    while let Err(error) = engine.warm_up(&key, Instant::now() + WARM_UP_TIMEOUT).await {
-        tracing::warn!(err = %error, "The key could not be read yet");
-        sleep(WARM_UP_PAUSE).await;
+    for pause in backoff::jittered(FIRST_PAUSE, LONGEST_PAUSE) {
+        let Err(error) = engine.warm_up(&key, Instant::now() + WARM_UP_TIMEOUT).await else { return };
+        let cause = error.cause.as_deref().unwrap_or_default();
+        tracing::warn!(err = %error, cause, retry_in_ms = pause.as_millis(), "The key could not be read yet");
+        sleep(pause).await;
     }
 }
 
-impl Handler<InSpan<Seal>> for KeyVaultActor {
-    type Result = ResponseFuture<Result<Sealed, KmsError>>;
+impl Handler<Ask<Seal>> for KeyVaultActor {
+    type Result = ResponseFuture<Option<Result<Sealed, KmsError>>>;
 
-    fn handle(&mut self, InSpan(job, span): InSpan<Seal>, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, ask: Ask<Seal>, _: &mut Self::Context) -> Self::Result {
         let engine = self.engine.clone();
-        Box::pin(async move { engine.seal(&job).await }.instrument(span))
+        Box::pin(ask.answer(|job| async move { engine.seal(&job).await }))
     }
 }
 
-impl Handler<InSpan<Open>> for KeyVaultActor {
-    type Result = ResponseFuture<Result<Plaintext, KmsError>>;
+impl Handler<Ask<Open>> for KeyVaultActor {
+    type Result = ResponseFuture<Option<Result<Plaintext, KmsError>>>;
 
-    fn handle(&mut self, InSpan(job, span): InSpan<Open>, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, ask: Ask<Open>, _: &mut Self::Context) -> Self::Result {
         let engine = self.engine.clone();
-        Box::pin(async move { engine.open(&job).await }.instrument(span))
+        Box::pin(ask.answer(|job| async move { engine.open(&job).await }))
     }
 }
 

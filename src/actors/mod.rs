@@ -16,8 +16,8 @@ pub(crate) use control::ActorName;
 #[cfg(feature = "fault-injection")]
 pub(crate) use control::Fault;
 pub(crate) use handle::{ActorHandle, ActorSlot};
-pub(crate) use health::{Check, HealthActor, HealthParts, HealthReport};
-pub(crate) use key_vault::{InSpan, KeyVaultActor};
+pub(crate) use health::{HealthActor, HealthParts, HealthReport};
+pub(crate) use key_vault::KeyVaultActor;
 pub(crate) use probe::Probe;
 #[cfg(feature = "fault-injection")]
 pub(crate) use supervisor::InjectFault;

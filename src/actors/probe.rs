@@ -27,6 +27,14 @@ pub(crate) enum Api {
 }
 
 impl Api {
+    /// The name in messages.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        }
+    }
+
     /// The one to probe after this one.
     pub(crate) fn other(self) -> Self {
         match self {
@@ -36,7 +44,7 @@ impl Api {
     }
 }
 
-/// Clients of both services on one connection, which is made at the first call and again after it broke.
+/// Clients of both services on one connection, which is made at the first call.
 #[derive(Clone)]
 pub(crate) struct Probe {
     v1: v1beta1::key_management_service_client::KeyManagementServiceClient<Channel>,

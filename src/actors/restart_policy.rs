@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::Instant;
+
+use crate::backoff;
 
 /// How many restarts of all actors together are allowed in [`PERIOD`].
 pub(crate) const INTENSITY: usize = 5;
@@ -31,17 +32,8 @@ impl RestartPolicy {
             return None;
         }
         self.recent.push_back(now);
-        delays().nth(self.recent.len() - 1)
+        backoff::jittered(FIRST_DELAY, LONGEST_DELAY).nth(self.recent.len() - 1)
     }
-}
-
-fn delays() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(FIRST_DELAY)
-        .with_max_delay(LONGEST_DELAY)
-        .without_max_times()
-        .with_jitter()
-        .build()
 }
 
 #[cfg(test)]

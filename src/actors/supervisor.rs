@@ -14,9 +14,12 @@ use super::restart_policy::{INTENSITY, PERIOD, RestartPolicy};
 use crate::telemetry::{LIFECYCLE, Metrics};
 
 /// How often each child is pinged.
-const PING_INTERVAL: Duration = Duration::from_millis(500);
-/// A child that owes an answer for so many intervals is hung: 2 s, inside kube-apiserver's timeout of 3 s.
-const HUNG_AFTER: u32 = 4;
+const PING_INTERVAL: Duration = Duration::from_millis(250);
+/// A child that owes an answer for so many intervals is hung: 1.5 s, so that its replacement can still serve within
+/// kube-apiserver's timeout of 3 s.
+const HUNG_AFTER: u32 = 6;
+/// A watchdog that comes later than this was stopped itself, with the whole process or machine: nobody is hung.
+const FROZEN_AFTER: Duration = Duration::from_millis(750);
 
 /// Starts one generation of an actor on that arbiter. Also called again after every failure, and starts afresh.
 pub(crate) type Factory = Box<dyn Fn(&ArbiterHandle, Lifeline) -> Result<Recipient<Control>, String>>;
@@ -75,6 +78,7 @@ pub(crate) struct Supervisor {
     policy: RestartPolicy,
     published: watch::Sender<Supervision>,
     metrics: Arc<Metrics>,
+    last_watch: Instant,
     stopping: bool,
 }
 
@@ -89,7 +93,8 @@ impl Supervisor {
         }
         let children = specs.into_iter().map(Child::new).collect();
         let policy = RestartPolicy::default();
-        (Self { children, policy, published, metrics, stopping: false }, supervision)
+        let last_watch = Instant::now();
+        (Self { children, policy, published, metrics, last_watch, stopping: false }, supervision)
     }
 
     fn child(&mut self, name: ActorName) -> Option<&mut Child> {
@@ -134,6 +139,18 @@ impl Supervisor {
         self.published.send_modify(|supervision| supervision.gave_up = true);
     }
 
+    fn watchdog(&mut self, ctx: &mut Context<Self>) {
+        if self.stopping {
+            return;
+        }
+        if self.last_watch.elapsed() > FROZEN_AFTER {
+            self.children.iter_mut().for_each(Child::forgive);
+        }
+        self.last_watch = Instant::now();
+        self.watch_over_children(ctx);
+        ctx.run_later(PING_INTERVAL, Self::watchdog);
+    }
+
     fn watch_over_children(&mut self, ctx: &mut Context<Self>) {
         let names: Vec<ActorName> = self.children.iter().map(|child| child.spec.name).collect();
         for name in names {
@@ -175,11 +192,8 @@ impl Actor for Supervisor {
     fn started(&mut self, ctx: &mut Self::Context) {
         let names: Vec<ActorName> = self.children.iter().map(|child| child.spec.name).collect();
         names.into_iter().for_each(|name| self.start_child(name, ctx));
-        ctx.run_interval(PING_INTERVAL, |supervisor, ctx| {
-            if !supervisor.stopping {
-                supervisor.watch_over_children(ctx);
-            }
-        });
+        self.last_watch = Instant::now();
+        ctx.run_later(PING_INTERVAL, Self::watchdog);
     }
 }
 
@@ -238,13 +252,19 @@ impl Child {
         Ok(())
     }
 
-    /// Forgets a failed generation. A hung one keeps its thread, so the next one gets a new thread.
+    /// Forgets a failed generation. A hung one may hold its thread, so the next one gets a new thread; the old one
+    /// ends with everything on it as soon as it comes back.
     fn detach(&mut self, reason: Reason) {
         self.control = None;
         self.unanswered = None;
         if reason == Reason::Hung {
-            self.arbiter = Arbiter::new();
+            std::mem::replace(&mut self.arbiter, Arbiter::new()).stop();
         }
+    }
+
+    /// Starts counting anew.
+    fn forgive(&mut self) {
+        self.unanswered = self.unanswered.map(|_| 0);
     }
 
     fn stop(&mut self) {

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use backon::ExponentialBackoff;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::control::{Control, Lifeline};
 use crate::azure::TokenSource;
+use crate::backoff;
 use crate::kms::Code;
 use crate::telemetry::Metrics;
-use crate::vault::{RejectedTokens, Token, TokenError, TokenState};
+use crate::vault::{RejectedTokens, Token, TokenError, TokenState, Trouble};
 
 /// How long one fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,31 +46,51 @@ pub(crate) struct TokenActor {
     pauses: ExponentialBackoff,
     next_refresh: Option<SpawnHandle>,
     refreshing: bool,
+    /// Key Vault rejects what Entra ID issues: a new token alone is no reason to start from the shortest pause again.
+    distrusted: bool,
     _lifeline: Lifeline,
 }
 
 impl TokenActor {
     /// An actor that publishes to, and starts from, `parts`.
     pub(crate) fn new(parts: TokenParts, lifeline: Lifeline) -> Self {
-        Self { parts, pauses: pauses(), next_refresh: None, refreshing: false, _lifeline: lifeline }
+        Self {
+            parts,
+            pauses: pauses(),
+            next_refresh: None,
+            refreshing: false,
+            distrusted: false,
+            _lifeline: lifeline,
+        }
     }
 
     fn published_token(&self) -> Option<Token> {
         self.parts.published.borrow().token.clone()
     }
 
-    fn refresh_in(&mut self, pause: Duration, ctx: &mut Context<Self>) {
+    fn refresh_in(
+        &mut self,
+        pause: Duration,
+        refresh: fn(&mut Self, &mut Context<Self>),
+        ctx: &mut Context<Self>,
+    ) {
         if let Some(earlier) = self.next_refresh.take() {
             ctx.cancel_future(earlier);
         }
-        self.next_refresh = Some(ctx.run_later(pause, Self::refresh));
+        self.next_refresh = Some(ctx.run_later(pause, refresh));
+    }
+
+    /// The token has lasted until its planned refresh, so Key Vault takes what Entra ID issues.
+    fn planned_refresh(&mut self, ctx: &mut Context<Self>) {
+        self.distrusted = false;
+        self.pauses = pauses();
+        self.refresh(ctx);
     }
 
     fn refresh(&mut self, ctx: &mut Context<Self>) {
         if std::mem::replace(&mut self.refreshing, true) {
             return;
         }
-        self.parts.published.send_modify(|state| state.last_error = None);
         let newest = self.published_token().map_or(0, |token| token.serial).max(self.parts.rejected.newest());
         let source = self.parts.source.clone();
         let fetched = async move { timeout(FETCH_TIMEOUT, source.fetch(newest + 1)).await };
@@ -85,20 +106,28 @@ impl TokenActor {
     fn fetched(&mut self, token: Token, ctx: &mut Context<Self>) {
         self.parts.metrics.token_refreshed(true);
         self.parts.metrics.token_expires(Some(token.expires_on));
-        self.pauses = pauses();
-        self.refresh_in(until_refresh(&token), ctx);
+        if !self.distrusted {
+            self.pauses = pauses();
+        }
+        self.refresh_in(until_refresh(&token), Self::planned_refresh, ctx);
         let seconds = token.expires.duration_since(token.obtained).as_secs();
         tracing::info!(valid_for_s = seconds, "Token refreshed");
-        self.parts.published.send_replace(TokenState { token: Some(token), last_error: None });
+        self.parts.published.send_replace(TokenState { token: Some(token), trouble: None });
     }
 
     /// Keeps the token there is. Whether it is still valid is for its readers to see.
     fn failed(&mut self, error: TokenError, ctx: &mut Context<Self>) {
         self.parts.metrics.token_refreshed(false);
+        self.try_again_later("Token refresh failed", error, ctx);
+    }
+
+    fn try_again_later(&mut self, what: &str, error: TokenError, ctx: &mut Context<Self>) {
         let pause = self.pauses.next().unwrap_or(LONGEST_PAUSE);
-        tracing::error!(err = error.message, retry_in_ms = pause.as_millis(), "Token refresh failed");
-        self.parts.published.send_modify(|state| state.last_error = Some(error));
-        self.refresh_in(pause, ctx);
+        let (cause, retry_in_ms) = (error.cause.as_deref().unwrap_or_default(), pause.as_millis());
+        tracing::error!(err = error.message, cause, retry_in_ms, "{what}");
+        let trouble = Some(Trouble { error, retry_at: Instant::now() + pause });
+        self.parts.published.send_modify(|state| state.trouble = trouble);
+        self.refresh_in(pause, Self::refresh, ctx);
     }
 
     fn watch_rejections(&self, mut rejections: watch::Receiver<u64>, ctx: &mut Context<Self>) {
@@ -118,7 +147,8 @@ impl TokenActor {
         self.parts.metrics.token_expires(None);
         self.parts.published.send_modify(|state| state.token = None);
         if token.obtained.elapsed() < YOUNG && token.serial > 1 {
-            self.failed(not_accepted(), ctx); // its predecessor fared no better: ask Entra ID less often
+            self.distrusted = true; // its predecessor fared no better: ask Entra ID less often
+            self.try_again_later("Key Vault does not accept new tokens either", not_accepted(), ctx);
         } else {
             self.refresh(ctx);
         }
@@ -133,7 +163,7 @@ impl Actor for TokenActor {
         let rejected = self.parts.rejected.newest();
         match self.published_token().filter(|token| token.serial > rejected && token.expires > Instant::now())
         {
-            Some(token) => self.refresh_in(until_refresh(&token), ctx),
+            Some(token) => self.refresh_in(until_refresh(&token), Self::planned_refresh, ctx),
             None => self.refresh(ctx),
         }
     }
@@ -155,22 +185,17 @@ fn until_refresh(token: &Token) -> Duration {
 }
 
 fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(SHORTEST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .with_jitter()
-        .build()
+    backoff::jittered(SHORTEST_PAUSE, LONGEST_PAUSE)
 }
 
 fn no_answer() -> TokenError {
     let message = format!("no token within {} s", FETCH_TIMEOUT.as_secs());
-    TokenError { code: Code::Unavailable, message }
+    TokenError { code: Code::Unavailable, message, cause: None }
 }
 
 fn not_accepted() -> TokenError {
     let message = "Key Vault does not accept the plugin's tokens: wrong tenant, or revoked".to_owned();
-    TokenError { code: Code::Unauthenticated, message }
+    TokenError { code: Code::Unauthenticated, message, cause: None }
 }
 
 #[cfg(test)]

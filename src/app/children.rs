@@ -13,7 +13,7 @@ use crate::azure::{AzureTokens, AzureVault};
 use crate::config::Config;
 use crate::kms::KeyRing;
 use crate::telemetry::Metrics;
-use crate::vault::{Engine, Limiter, RejectedTokens, TokenReader, TokenState};
+use crate::vault::{Engine, Limiter, Rate, RejectedTokens, TokenReader, TokenState};
 
 /// The state that survives every actor.
 pub(super) struct Children {
@@ -24,10 +24,16 @@ pub(super) struct Children {
     rejected: RejectedTokens,
     report: Arc<watch::Sender<HealthReport>>,
     key_vault: Arc<ActorSlot<KeyVaultActor>>,
+    draining: watch::Receiver<bool>,
 }
 
 impl Children {
-    pub(super) fn new(config: &Config, ring: Arc<KeyRing>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        ring: Arc<KeyRing>,
+        metrics: Arc<Metrics>,
+        draining: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             config: Arc::new(config.clone()),
             ring,
@@ -36,6 +42,7 @@ impl Children {
             rejected: RejectedTokens::none(),
             report: Arc::new(watch::Sender::default()),
             key_vault: Arc::new(ActorSlot::empty()),
+            draining,
         }
     }
 
@@ -73,10 +80,11 @@ impl Children {
     fn key_vault_child(&self) -> ChildSpec {
         let (config, ring, metrics) = (self.config.clone(), self.ring.clone(), self.metrics.clone());
         let (slot, tokens) = (self.key_vault.clone(), self.tokens());
-        let limiter = Arc::new(Limiter::new(config.admission.qps, config.admission.burst));
+        let rate = Arc::new(Rate::new(config.admission.qps, config.admission.burst));
         let start = move |arbiter: &_, lifeline| {
             let vault = Arc::new(AzureVault::new(&config.key, &config.network, tokens.clone())?);
-            let engine = Engine::new(vault, tokens.clone(), limiter.clone(), metrics.clone());
+            let limiter = Limiter::new(rate.clone());
+            let engine = Engine::new(vault, tokens.clone(), limiter, metrics.clone());
             let current = ring.current().clone();
             let actor = KeyVaultActor::start_in_arbiter(arbiter, move |_| {
                 KeyVaultActor::new(engine, current, lifeline)
@@ -94,6 +102,7 @@ impl Children {
             interval: self.config.health_interval,
             timeout,
             published: self.report.clone(),
+            draining: self.draining.clone(),
         };
         let start = move |arbiter: &_, lifeline| {
             let parts = parts.clone();

@@ -1,12 +1,13 @@
 //! The only wiring: builds everything in the order of its dependencies, waits for a signal, drains in reverse.
 
 mod children;
-mod shutdown;
+mod process;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use actix::{Actor, Addr};
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 use crate::actors::{Shutdown, Supervision, Supervisor};
 use crate::cli::{self, Command};
 use crate::config::{self, Config, CredentialConfig, LogConfig};
-use crate::grpc::{self, Admission, Backend, BoundSocket};
+use crate::grpc::{self, Admission, Backend, BoundSocket, SocketFile};
 use crate::http::{self, Checks};
 use crate::kms::{KeyRing, KeyVersion};
 use crate::telemetry::{self, LIFECYCLE, Metrics};
@@ -44,7 +45,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Ok(Command::Run(flags)) => {
             telemetry::init(LogConfig::of(&flags));
-            shutdown::log_panics();
+            process::log_panics();
             let config = config::load(&flags, &|name| std::env::var(name).ok());
             exit_code(config.map_err(|problems| problems.0).and_then(start))
         }
@@ -68,7 +69,8 @@ fn exit_code(outcome: Result<(), Vec<String>>) -> ExitCode {
 }
 
 fn start(config: Config) -> Result<(), Vec<String>> {
-    shutdown::forbid_core_dumps();
+    process::forbid_core_dumps();
+    process::allow_many_files();
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(IO_THREADS).enable_all().build();
     let io = io.map_err(|error| vec![format!("no threads: {error}")])?;
     let outcome = actix::System::new().block_on(run(config, io.handle().clone()));
@@ -78,36 +80,14 @@ fn start(config: Config) -> Result<(), Vec<String>> {
 
 async fn run(config: Config, io: Handle) -> Result<(), String> {
     log_start(&config);
-    let signals = shutdown::Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
+    let mut signals = process::Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
     let listeners = Listeners::bind(&config, &io).await?;
-    let metrics = Arc::new(Metrics::new());
-    let key = KeyVersion::new(&config.key.key_url(), &config.key.name, &config.key.version);
-    let ring = Arc::new(KeyRing::single(key));
-    let children = Children::new(&config, ring.clone(), metrics.clone());
-    let backend = Arc::new(Backend {
-        ring,
-        key_vault: children.key_vault(),
-        admission: Admission::new(config.admission.max_in_flight, metrics.clone()),
-        report: children.report(),
-        metrics: metrics.clone(),
-    });
-    let (report, tokens) = (children.report(), children.tokens());
-    let (supervisor, supervision) = Supervisor::new(children.specs(), metrics.clone());
-    let supervisor = supervisor.start();
-    let checks = Checks { supervision: supervision.clone(), report, tokens };
-    let (drain, draining) = watch::channel(false);
-    let file = listeners.socket.file;
-    spawn_http(&io, &config, listeners.healthz, listeners.metrics, checks, metrics, supervisor.clone());
-    let grpc = io.spawn(grpc::serve(listeners.socket.listener, backend, drained(draining)));
+    let mut running = Running::start(&config, listeners, &io);
     tracing::info!(target: LIFECYCLE, addr = %config.listen, "Listening for connections");
-    let mut running = Running { grpc, supervisor, supervision };
-    let reason = running.until_the_end(signals, &io).await;
+    let reason = running.until_the_end(&mut signals).await;
+    io.spawn(signals.exit_at_the_next());
     tracing::info!(target: LIFECYCLE, reason = reason.as_deref().unwrap_or("signal"), "Draining");
-    drain.send_replace(true);
     running.stop().await;
-    if let Some(file) = file {
-        file.remove();
-    }
     tracing::info!(target: LIFECYCLE, "Stopped");
     reason.map_or(Ok(()), Err)
 }
@@ -132,18 +112,37 @@ impl Listeners {
 /// What runs, and must stop.
 struct Running {
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    socket: Option<SocketFile>,
     supervisor: Addr<Supervisor>,
     supervision: watch::Receiver<Supervision>,
+    drain: watch::Sender<bool>,
 }
 
 impl Running {
+    /// Starts everything, what is asked before what asks.
+    fn start(config: &Config, listeners: Listeners, io: &Handle) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let key = KeyVersion::new(&config.key.key_url(), &config.key.name, &config.key.version);
+        let ring = Arc::new(KeyRing::single(key));
+        let (drain, draining) = watch::channel(false);
+        let children = Children::new(config, ring.clone(), metrics.clone(), draining.clone());
+        let backend = backend(config, ring, &children, metrics.clone());
+        let (report, tokens) = (children.report(), children.tokens());
+        let (supervisor, supervision) = Supervisor::new(children.specs(), metrics.clone());
+        let supervisor = supervisor.start();
+        let checks = Checks { supervision: supervision.clone(), report, tokens };
+        let routes = health_routes(&config.healthz.path, checks, &supervisor);
+        io.spawn(http::serve(listeners.healthz, routes));
+        io.spawn(http::serve(listeners.metrics, http::metrics_routes(metrics)));
+        let BoundSocket { listener, file: socket } = listeners.socket;
+        let grpc = io.spawn(grpc::serve(listener, backend, drained(draining)));
+        Self { grpc, socket, supervisor, supervision, drain }
+    }
+
     /// Waits for a signal (`None`), or for what ends the process otherwise.
-    async fn until_the_end(&mut self, mut signals: shutdown::Signals, io: &Handle) -> Option<String> {
+    async fn until_the_end(&mut self, signals: &mut process::Signals) -> Option<String> {
         tokio::select! {
-            () = signals.next() => {
-                io.spawn(signals.exit_at_the_next());
-                None
-            }
+            () = signals.next() => None,
             gave_up = self.supervision.wait_for(|supervision| supervision.gave_up) => Some(match gave_up {
                 Ok(_) => "an actor kept failing".to_owned(),
                 Err(_) => "the supervisor ended".to_owned(),
@@ -152,37 +151,45 @@ impl Running {
         }
     }
 
-    /// Requests first, then the actors that serve them.
+    /// Requests first, then the actors that serve them, then the socket's file.
     async fn stop(self) {
+        self.drain.send_replace(true);
         if !self.grpc.is_finished() && timeout(DRAIN, self.grpc).await.is_err() {
-            tracing::warn!(target: LIFECYCLE, "Requests were still in flight after {} s", DRAIN.as_secs());
+            tracing::warn!(target: LIFECYCLE, "Connections were still open after {} s", DRAIN.as_secs());
         }
         let _ = timeout(STOP, self.supervisor.send(Shutdown)).await; // it may have ended already
         let mut supervision = self.supervision;
         let _ = timeout(STOP, async { while supervision.changed().await.is_ok() {} }).await;
+        if let Some(socket) = self.socket {
+            socket.remove();
+        }
+    }
+}
+
+fn backend(config: &Config, ring: Arc<KeyRing>, children: &Children, metrics: Arc<Metrics>) -> Arc<Backend> {
+    Arc::new(Backend {
+        ring,
+        key_vault: children.key_vault(),
+        admission: Admission::new(config.admission.max_in_flight, metrics.clone()),
+        report: children.report(),
+        metrics,
+        requests: AtomicU64::new(1),
+    })
+}
+
+fn health_routes(path: &str, checks: Checks, supervisor: &Addr<Supervisor>) -> axum::Router {
+    let routes = http::health_routes(path, checks);
+    #[cfg(feature = "fault-injection")]
+    return routes.merge(http::debug_routes(supervisor.clone()));
+    #[cfg(not(feature = "fault-injection"))]
+    {
+        let _ = supervisor; // only fault injection speaks to it
+        routes
     }
 }
 
 async fn drained(mut draining: watch::Receiver<bool>) {
     let _ = draining.wait_for(|draining| *draining).await; // an error: the sender is gone, so drain
-}
-
-fn spawn_http(
-    io: &Handle,
-    config: &Config,
-    healthz: tokio::net::TcpListener,
-    metrics_listener: tokio::net::TcpListener,
-    checks: Checks,
-    metrics: Arc<Metrics>,
-    supervisor: Addr<Supervisor>,
-) {
-    let routes = http::health_routes(&config.healthz.path, checks);
-    #[cfg(feature = "fault-injection")]
-    let routes = routes.merge(http::debug_routes(supervisor));
-    #[cfg(not(feature = "fault-injection"))]
-    drop(supervisor);
-    io.spawn(axum::serve(healthz, routes).into_future());
-    io.spawn(axum::serve(metrics_listener, http::metrics_routes(metrics)).into_future());
 }
 
 fn log_start(config: &Config) {
@@ -196,6 +203,10 @@ fn log_start(config: &Config) {
     tracing::info!(target: LIFECYCLE, credential, "Credential");
     let (vault, key, key_version) = (&config.key.vault_name, &config.key.name, &config.key.version);
     tracing::info!(target: LIFECYCLE, vault, key, key_version, "Using this key to encrypt and decrypt");
+    if cfg!(feature = "fault-injection") {
+        let danger = "This build has fault injection: whoever reaches the healthz port can stop its actors";
+        tracing::warn!(target: LIFECYCLE, "{danger}");
+    }
     for warning in &config.warnings {
         tracing::warn!(target: LIFECYCLE, "{warning}");
     }

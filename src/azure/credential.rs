@@ -1,7 +1,6 @@
 //! Credentials: one way in, which fetches tokens for the `TokenActor`, and one way out, which hands the published
 //! token to the SDK's Key Vault client. The second never waits and never calls anybody.
 
-use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use azure_identity::{
     ManagedIdentityCredentialOptions, UserAssignedId,
 };
 
+use super::cause::{beneath_http, find};
 use super::transport;
 use crate::config::{CredentialConfig, ManagedIdentity, NetworkConfig};
 use crate::kms::Code;
@@ -109,15 +109,26 @@ impl TokenCredential for PublishedCredential {
         scopes: &[&str],
         _: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
-        let refuse = |why| Err(azure_core::Error::with_message(ErrorKind::Credential, why));
+        let refuse = |why| Err(azure_core::Error::new(ErrorKind::Credential, why));
         if scopes != [self.scope.as_str()] {
-            return refuse("the challenge asks for a token of another resource");
+            return refuse(Refusal::OtherResource);
         }
         match self.tokens.latest() {
             Some(token) => Ok(AccessToken::new(token.expose().to_owned(), token.expires_on.into())),
-            None => refuse("there is no valid token now"),
+            None => refuse(Refusal::NoToken),
         }
     }
+}
+
+/// Why [`PublishedCredential`] gives no token. Carried through the SDK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// The published token was rejected or expired after the call had begun.
+    #[error("there is no valid token now")]
+    NoToken,
+    /// The challenge names a resource that is not the vault's.
+    #[error("the challenge asks for a token of another resource")]
+    OtherResource,
 }
 
 /// The HTTP client below the SDK's credentials. Turns every failure into one classified error that the SDK neither
@@ -159,21 +170,18 @@ impl IssuerTransport {
         request
     }
 
-    fn unreachable(&self) -> TokenError {
-        TokenError { code: Code::Unavailable, message: format!("{} cannot be reached", self.issuer()) }
+    fn unreachable(&self, error: &azure_core::Error) -> TokenError {
+        let message = format!("{} cannot be reached", self.issuer());
+        TokenError { code: Code::Unavailable, message, cause: beneath_http(error) }
     }
 
     /// Our own classification, from wherever the SDK wrapped it.
     fn explain(&self, error: &azure_core::Error) -> TokenError {
-        let mut source = error.source();
-        while let Some(cause) = source {
-            if let Some(IssuerError(error)) = cause.downcast_ref() {
-                return error.clone();
-            }
-            source = cause.source();
+        if let Some(IssuerError(error)) = find(error) {
+            return error.clone();
         }
         let message = format!("the answer of {} could not be understood", self.issuer());
-        TokenError { code: Code::Unavailable, message }
+        TokenError { code: Code::Unavailable, message, cause: Some(error.kind().to_string()) }
     }
 
     fn refusal(&self, response: &RawResponse) -> TokenError {
@@ -186,7 +194,8 @@ impl IssuerTransport {
             true => (Code::Unavailable, "is not available"),
             false => (Code::Unauthenticated, "refuses the plugin's credential"),
         };
-        TokenError { code, message: format!("{} {verb} (HTTP {status}{details})", self.issuer()) }
+        let message = format!("{} {verb} (HTTP {status}{details})", self.issuer());
+        TokenError { code, message, cause: None }
     }
 }
 
@@ -195,8 +204,9 @@ impl HttpClient for IssuerTransport {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let fail = |error| azure_core::Error::new(ErrorKind::Credential, IssuerError(error));
         let answer = self.client.execute_request(&self.redirected(request)).await;
-        let response = answer.map_err(|_| fail(self.unreachable()))?;
-        let response = response.try_into_raw_response().await.map_err(|_| fail(self.unreachable()))?;
+        let response = answer.map_err(|error| fail(self.unreachable(&error)))?;
+        let response = response.try_into_raw_response().await;
+        let response = response.map_err(|error| fail(self.unreachable(&error)))?;
         if !response.status().is_success() {
             return Err(fail(self.refusal(&response)));
         }

@@ -2,6 +2,7 @@
 //!
 //! Used by `app` to build what the actors own. Nothing of the SDK's types leaves this folder.
 
+mod cause;
 mod credential;
 mod transport;
 mod vault;

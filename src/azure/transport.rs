@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::{Certificate, Client, ClientBuilder, redirect};
 
+use super::cause::chain;
 use crate::config::NetworkConfig;
 
 /// Leaves room for another attempt inside kube-apiserver's 3 s.
@@ -21,7 +22,7 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// Says that there are no trust roots, or which `--ca-file` cannot be used.
 pub(crate) fn https_client(host: &str, network: &NetworkConfig) -> Result<Client, String> {
     let mut builder = base().tls_certs_merge(extra_roots(network)?);
-    if let Some(redirected) = network.connect_to.iter().find(|to| to.host.eq_ignore_ascii_case(host)) {
+    if let Some(redirected) = network.connect_to.iter().rev().find(|to| to.host.eq_ignore_ascii_case(host)) {
         builder = builder.resolve(host, redirected.addr).no_proxy(); // a proxy would resolve the name itself
     }
     builder.build().map_err(|error| {
@@ -50,14 +51,4 @@ fn extra_roots(network: &NetworkConfig) -> Result<Vec<Certificate>, String> {
         roots.extend(parsed.map_err(|_| format!("--ca-file {}: not PEM certificates", file.path.display()))?);
     }
     Ok(roots)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -12,7 +12,8 @@ use azure_security_keyvault_keys::models::{
 };
 use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 
-use super::credential::PublishedCredential;
+use super::cause::{beneath_http, find};
+use super::credential::{PublishedCredential, Refusal};
 use super::transport;
 use crate::config::{KeyConfig, NetworkConfig};
 use crate::kms::{Algorithm, KeyVersion, Plaintext, Receipt};
@@ -119,16 +120,26 @@ fn classify(error: azure_core::Error) -> VaultError {
         ErrorKind::HttpResponse { status, raw_response, .. } => {
             answered(u16::from(*status), raw_response.as_deref())
         }
-        ErrorKind::Connection | ErrorKind::Io => VaultError::without_answer(Failure::Unreachable),
-        ErrorKind::Credential => VaultError::without_answer(Failure::NoToken),
-        _ => VaultError::without_answer(Failure::Malformed),
+        ErrorKind::Connection | ErrorKind::Io => unanswered(Failure::Unreachable, &error),
+        _ => match find(&error) {
+            Some(Refusal::NoToken) => VaultError::without_answer(Failure::NoToken),
+            Some(Refusal::OtherResource) => VaultError::without_answer(Failure::WrongResource),
+            None => unanswered(Failure::Malformed, &error),
+        },
     }
+}
+
+/// Of an error that does not come from the network only its kind is told: its text may hold parts of an answer.
+fn unanswered(failure: Failure, error: &azure_core::Error) -> VaultError {
+    let cause = beneath_http(error).unwrap_or_else(|| error.kind().to_string());
+    VaultError { cause: Some(cause), ..VaultError::without_answer(failure) }
 }
 
 fn answered(status: u16, response: Option<&RawResponse>) -> VaultError {
     let code = response.and_then(|response| error_code(response.body()));
     let retry_after = response.and_then(|response| retry_after(response.headers()));
-    VaultError { failure: failure(status, code.as_deref()), status: Some(status), code, retry_after }
+    let failure = failure(status, code.as_deref());
+    VaultError { status: Some(status), code, retry_after, ..VaultError::without_answer(failure) }
 }
 
 fn failure(status: u16, code: Option<&str>) -> Failure {
@@ -140,7 +151,7 @@ fn failure(status: u16, code: Option<&str>) -> Failure {
         (404, _) => Failure::NotFound,
         (429, _) => Failure::Throttled,
         (408 | 500.., _) => Failure::ServerError,
-        _ => Failure::Malformed,
+        _ => Failure::Unexpected,
     }
 }
 

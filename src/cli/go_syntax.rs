@@ -16,10 +16,13 @@ pub(super) fn normalise(
     let (mut normal, mut problems) = (Vec::new(), Vec::new());
     let mut args = args.map(|arg| arg.into_string());
     while let Some(arg) = args.next() {
+        if arg.as_deref() == Ok("--") {
+            problems.extend(args.map(|arg| no_flag(&arg.unwrap_or_else(|raw| raw.to_string_lossy().into()))));
+            break;
+        }
         let next = || args.next();
         match one(arg, next, &is_known, booleans) {
-            Ok(Some(flag)) => normal.push(flag),
-            Ok(None) => {}
+            Ok(flag) => normal.push(flag),
             Err(problem) => problems.push(problem),
         }
     }
@@ -33,14 +36,11 @@ fn one(
     next: impl FnOnce() -> Option<Argument>,
     is_known: impl Fn(&str) -> bool,
     booleans: &[&str],
-) -> Result<Option<String>, String> {
+) -> Result<String, String> {
     let arg = arg.map_err(|raw| format!("the argument {raw:?} is not UTF-8"))?;
-    if arg == "--" {
-        return Ok(None);
-    }
     let Some(rest) = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')).filter(|rest| !rest.is_empty())
     else {
-        return Err(format!("{arg:?} is not a flag; this program takes flags only"));
+        return Err(no_flag(&arg));
     };
     let (name, value) = match rest.split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
@@ -59,7 +59,11 @@ fn one(
             None => following(name, next())?,
         }
     };
-    Ok(Some(format!("--{name}={value}")))
+    Ok(format!("--{name}={value}"))
+}
+
+fn no_flag(arg: &str) -> String {
+    format!("{arg:?} is not a flag; this program takes flags only")
 }
 
 fn following(name: &str, next: Option<Argument>) -> Result<String, String> {

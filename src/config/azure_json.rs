@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::Secret;
 
@@ -36,6 +37,16 @@ pub(crate) enum CredentialConfig {
     ManagedIdentity(ManagedIdentity),
 }
 
+impl CredentialConfig {
+    /// The host of Entra ID. A managed identity's own tokens come from IMDS instead.
+    pub(super) fn authority_host(&self) -> &str {
+        match self {
+            Self::ClientSecret { authority_host, .. } => authority_host,
+            Self::ManagedIdentity(_) => PUBLIC_AUTHORITY,
+        }
+    }
+}
+
 /// Which managed identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ManagedIdentity {
@@ -55,7 +66,7 @@ pub(super) fn load(path: &Path) -> Result<CredentialConfig, Vec<String>> {
     credential(&fields).map_err(|problems| problems.into_iter().map(named).collect())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("is not a file".into());
@@ -63,7 +74,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     if metadata.len() > LARGEST {
         return Err(format!("has {} bytes; the limit is {LARGEST}", metadata.len()));
     }
-    std::fs::read(path).map_err(|error| error.to_string())
+    std::fs::read(path).map(Zeroizing::new).map_err(|error| error.to_string())
 }
 
 /// The fields that matter, by their documented names.
@@ -72,8 +83,9 @@ struct Fields {
     cloud: String,
     tenant_id: String,
     client_id: String,
-    client_secret: zeroize::Zeroizing<String>,
-    use_managed_identity: bool,
+    client_secret: Zeroizing<String>,
+    use_managed_identity: Truth,
+    use_workload_identity: Truth,
     user_assigned_identity: String,
     certificate_path: String,
 }
@@ -102,12 +114,12 @@ impl Fields {
             SECRET => &mut self.client_secret,
             USER_ASSIGNED => &mut self.user_assigned_identity,
             CERTIFICATE => &mut self.certificate_path,
-            _ => {
-                self.use_managed_identity = map.next_value::<Truth>()?.0;
-                return Ok(());
-            }
+            MANAGED => return self.use_managed_identity.read(map),
+            _ => return self.use_workload_identity.read(map),
         };
-        map.next_value::<Option<String>>()?.unwrap_or_default().trim().clone_into(target);
+        let mut value = map.next_value::<Option<String>>()?.unwrap_or_default();
+        value.trim().clone_into(target);
+        value.zeroize(); // it may be the secret
         Ok(())
     }
 }
@@ -119,10 +131,19 @@ const SECRET: &str = "aadClientSecret";
 const MANAGED: &str = "useManagedIdentityExtension";
 const USER_ASSIGNED: &str = "userAssignedIdentityID";
 const CERTIFICATE: &str = "aadClientCertPath";
-const FIELDS: [&str; 7] = [CLOUD, TENANT, CLIENT, SECRET, MANAGED, USER_ASSIGNED, CERTIFICATE];
+const WORKLOAD: &str = "useFederatedWorkloadIdentityExtension";
+const FIELDS: [&str; 8] = [CLOUD, TENANT, CLIENT, SECRET, MANAGED, USER_ASSIGNED, CERTIFICATE, WORKLOAD];
 
 /// A truth value, also when somebody put it in quotes.
+#[derive(Default)]
 struct Truth(bool);
+
+impl Truth {
+    fn read<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
+        *self = map.next_value()?;
+        Ok(())
+    }
+}
 
 impl<'de> Deserialize<'de> for Truth {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -209,7 +230,12 @@ fn credential(fields: &Fields) -> Result<CredentialConfig, Vec<String>> {
     if !matches!(fields.cloud.to_ascii_lowercase().as_str(), "" | "azurepubliccloud" | "azurecloud") {
         problems.push(format!("the field {CLOUD}: only AzurePublicCloud is supported yet"));
     }
-    let credential = if fields.use_managed_identity {
+    if fields.use_workload_identity.0 {
+        problems.push(format!(
+            "the field {WORKLOAD}: workload identity is not supported yet; use {MANAGED}, or {CLIENT} and {SECRET}"
+        ));
+    }
+    let credential = if fields.use_managed_identity.0 {
         Ok(CredentialConfig::ManagedIdentity(managed_identity(&fields.user_assigned_identity)))
     } else if !fields.client_id.is_empty() && !fields.client_secret.is_empty() {
         service_principal(fields)

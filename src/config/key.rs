@@ -16,15 +16,16 @@ pub(crate) struct KeyConfig {
 }
 
 impl KeyConfig {
-    /// A key version of the public cloud.
-    pub(super) fn new(vault_name: &str, name: String, version: String, managed_hsm: bool) -> Self {
+    /// A key version of the public cloud. Key Vault's own spelling of vault and version is in lower case, and the
+    /// key_id is made of that spelling.
+    pub(super) fn new(vault_name: &str, name: String, version: &str, managed_hsm: bool) -> Self {
         let dns_suffix = if managed_hsm { "managedhsm.azure.net" } else { "vault.azure.net" };
         Self {
             vault_name: vault_name.to_ascii_lowercase(),
             dns_suffix: dns_suffix.into(),
             resource: format!("https://{dns_suffix}"),
             name,
-            version,
+            version: version.to_ascii_lowercase(),
         }
     }
 
@@ -83,8 +84,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_upper_case_vault_name_is_lowered_in_every_url() {
-        let key = KeyConfig::new("TestKV", "key1".into(), "0123456789abcdef0123456789abcdef".into(), false);
+    fn upper_case_vault_names_and_versions_are_lowered_in_every_url() {
+        let key = KeyConfig::new("TestKV", "key1".into(), "0123456789ABCDEF0123456789abcdef", false);
         assert_eq!(
             key.key_url(),
             "https://testkv.vault.azure.net/keys/key1/0123456789abcdef0123456789abcdef"
@@ -94,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_managed_hsm_has_another_suffix_and_resource() {
-        let key = KeyConfig::new("hsm", "k".into(), "v".into(), true);
+        let key = KeyConfig::new("hsm", "k".into(), "v", true);
         assert_eq!(
             (key.vault_host().as_str(), key.resource.as_str()),
             ("hsm.managedhsm.azure.net", "https://managedhsm.azure.net")

@@ -9,8 +9,9 @@ mod listen;
 mod network;
 mod problems;
 mod secret;
+mod warnings;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -110,7 +111,7 @@ pub(crate) fn load(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Resul
     let config_file = PathBuf::from(&flags.config_file_path);
     let credential = credential(&config_file, &mut problems);
     let complete = || {
-        Some(Config {
+        let mut config = Config {
             listen: listen?,
             key: key?,
             credential: credential?,
@@ -120,8 +121,10 @@ pub(crate) fn load(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Resul
             healthz: healthz?,
             metrics_addr: metrics_addr?,
             config_file,
-            warnings: warnings(flags),
-        })
+            warnings: Vec::new(),
+        };
+        config.warnings = warnings::of(flags, &config);
+        Some(config)
     };
     complete().filter(|_| problems.0.is_empty()).ok_or(problems)
 }
@@ -135,7 +138,7 @@ fn key(flags: &Flags, problems: &mut Problems) -> Option<KeyConfig> {
         problems.flag("key-version", key::check_key_version(version)),
     ];
     let valid = checks.iter().all(Option::is_some);
-    valid.then(|| KeyConfig::new(vault, name.into(), version.into(), flags.managed_hsm == "true"))
+    valid.then(|| KeyConfig::new(vault, name.into(), version, flags.managed_hsm == "true"))
 }
 
 fn network(
@@ -184,19 +187,9 @@ fn unsupported(flags: &Flags, problems: &mut Problems) {
     }
 }
 
-fn warnings(flags: &Flags) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if flags.deprecated_config_file_path.is_some() {
-        warnings.push("--configFilePath is deprecated and ignored; use --config-file-path".into());
-    }
-    if !flags.proxy_address.is_empty() || flags.proxy_port != "7788" {
-        warnings.push("--proxy-address and --proxy-port have no effect without --proxy-mode".into());
-    }
-    warnings
-}
-
+/// All addresses of both families, as a Go listener without a host.
 fn everywhere(port: NonZeroU16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port.get())
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port.get())
 }
 
 fn port(text: &str) -> Result<NonZeroU16, String> {

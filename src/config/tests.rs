@@ -22,9 +22,9 @@ fn load_args(extra: &[&str]) -> Result<Config, Problems> {
 fn the_defaults_are_those_of_the_go_plugin() {
     let config = load_args(&[]).unwrap();
     assert_eq!(config.listen.to_string(), "unix:///opt/azurekms.socket");
-    assert_eq!(config.healthz.addr.to_string(), "0.0.0.0:8787");
+    assert_eq!(config.healthz.addr.to_string(), "[::]:8787");
     assert_eq!((config.healthz.path.as_str(), config.healthz.timeout), ("/healthz", Duration::from_secs(20)));
-    assert_eq!(config.metrics_addr.to_string(), "0.0.0.0:8095");
+    assert_eq!(config.metrics_addr.to_string(), "[::]:8095");
     assert_eq!(config.key.vault_host(), "testkv.vault.azure.net");
     assert_eq!(config.health_interval, Duration::from_secs(10));
     let AdmissionConfig { qps, burst, max_in_flight } = config.admission;
@@ -80,8 +80,7 @@ fn two_servers_on_one_port_are_refused() {
 
 #[test]
 fn a_metrics_address_may_name_its_interface() {
-    for (text, addr) in
-        [("9000", "0.0.0.0:9000"), (":9000", "0.0.0.0:9000"), ("127.0.0.1:9000", "127.0.0.1:9000")]
+    for (text, addr) in [("9000", "[::]:9000"), (":9000", "[::]:9000"), ("127.0.0.1:9000", "127.0.0.1:9000")]
     {
         assert_eq!(load_args(&["--metrics-addr", text]).unwrap().metrics_addr.to_string(), addr);
     }
@@ -91,6 +90,18 @@ fn a_metrics_address_may_name_its_interface() {
 fn the_deprecated_flag_and_an_idle_proxy_are_accepted_with_a_warning() {
     let config = load_args(&["--configFilePath=/x", "--proxy-address=10.0.0.1"]).unwrap();
     assert_eq!(config.warnings.len(), 2);
+}
+
+#[test]
+fn what_has_no_effect_or_protects_nothing_is_warned_of() {
+    let warned = |arg: &str, part: &str| {
+        let warnings = load_args(&[arg]).unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains(part), "{warnings:?}");
+    };
+    warned("--connect-to=typo.vault.azure.net=127.0.0.1:1", "never contacted");
+    warned("--listen-addr=unix:///@name", "abstract socket");
+    let used = load_args(&["--connect-to=testkv.vault.azure.net=127.0.0.1:1"]).unwrap();
+    assert!(used.warnings.is_empty());
 }
 
 #[test]

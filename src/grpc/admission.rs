@@ -5,44 +5,37 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use crate::kms::{Code, KmsError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Counted, Metrics};
 
 /// How many operations may wait while `--max-in-flight` run.
 pub(crate) const QUEUE: usize = 1000;
 
 /// Admits key operations in the order they came.
 pub(crate) struct Admission {
-    places: Arc<Semaphore>,
-    running: Arc<Semaphore>,
-    max_in_flight: usize,
+    places: Semaphore,
+    running: Semaphore,
+    max_in_flight: NonZeroU32,
     metrics: Arc<Metrics>,
 }
 
 /// The right to run one key operation; ends when dropped.
 pub(crate) struct Admitted<'a> {
-    admission: &'a Admission,
-    permits: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
-}
-
-/// A place in the queue or among the running; reports the change when it is left.
-impl Drop for Admitted<'_> {
-    fn drop(&mut self) {
-        self.permits = None;
-        self.admission.observe();
-    }
+    _turn: SemaphorePermit<'a>,
+    _counted: Counted,
+    _place: SemaphorePermit<'a>,
 }
 
 impl Admission {
     /// Lets `max_in_flight` operations run at a time.
     pub(crate) fn new(max_in_flight: NonZeroU32, metrics: Arc<Metrics>) -> Self {
-        let max_in_flight = max_in_flight.get() as usize;
+        let running = max_in_flight.get() as usize;
         Self {
-            places: Arc::new(Semaphore::new(max_in_flight + QUEUE)),
-            running: Arc::new(Semaphore::new(max_in_flight)),
+            places: Semaphore::new(running + QUEUE),
+            running: Semaphore::new(running),
             max_in_flight,
             metrics,
         }
@@ -53,27 +46,16 @@ impl Admission {
     /// # Errors
     /// `ResourceExhausted` at once when the queue is full; `DeadlineExceeded` when the turn does not come in time.
     pub(crate) async fn admit(&self, deadline: Instant) -> Result<Admitted<'_>, KmsError> {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
+        let Ok(place) = self.places.try_acquire() else {
             let message =
                 format!("{} operations run and {QUEUE} wait: the queue is full", self.max_in_flight);
             return Err(KmsError::new(Code::ResourceExhausted, message));
         };
-        self.observe();
-        let turn = timeout_at(deadline, self.running.clone().acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            drop(place);
-            self.observe();
-            return Err(KmsError::deadline("admission (--max-in-flight)"));
-        };
-        let admitted = Admitted { admission: self, permits: Some((place, turn)) };
-        self.observe();
-        Ok(admitted)
-    }
-
-    fn observe(&self) {
-        let in_flight = self.max_in_flight - self.running.available_permits();
-        let taken = self.max_in_flight + QUEUE - self.places.available_permits();
-        self.metrics.admission(taken.saturating_sub(in_flight), in_flight);
+        let queued = self.metrics.queued();
+        let turn = timeout_at(deadline, self.running.acquire()).await;
+        drop(queued);
+        let Ok(Ok(turn)) = turn else { return Err(KmsError::deadline("admission (--max-in-flight)")) };
+        Ok(Admitted { _turn: turn, _counted: self.metrics.in_flight(), _place: place })
     }
 }
 
@@ -128,5 +110,19 @@ mod tests {
         let start = Instant::now();
         let error = admission.admit(soon()).await.err().unwrap();
         assert_eq!((error.code, start.elapsed()), (Code::ResourceExhausted, Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_gauges_return_to_zero_however_an_operation_ends() {
+        let metrics = Arc::new(Metrics::new());
+        let admission = Admission::new(NonZeroU32::MIN, metrics.clone());
+        let first = admission.admit(soon()).await.unwrap();
+        let mut waiting = Box::pin(admission.admit(soon()));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        let text = metrics.render();
+        assert!(text.contains("requests_queued 1") && text.contains("requests_in_flight 1"), "{text}");
+        drop((waiting, first));
+        let text = metrics.render();
+        assert!(text.contains("requests_queued 0") && text.contains("requests_in_flight 0"), "{text}");
     }
 }

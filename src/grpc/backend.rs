@@ -2,15 +2,16 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status};
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use super::Admission;
 use super::deadline;
-use crate::actors::{ActorHandle, HealthReport, InSpan, KeyVaultActor};
+use crate::actors::{ActorHandle, HealthReport, KeyVaultActor};
 use crate::kms::{Algorithm, Form, KeyRing, KeyVersion, KmsError, Plaintext, Sealed};
 use crate::telemetry::{Method, Metrics};
 use crate::vault::{Open, Seal};
@@ -30,6 +31,8 @@ pub(crate) struct Backend {
     pub report: watch::Receiver<HealthReport>,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// Numbers the requests that have no uid.
+    pub requests: AtomicU64,
 }
 
 impl Backend {
@@ -45,7 +48,7 @@ impl Backend {
         key.check_plaintext(plaintext.expose().len(), algorithm)?;
         let _admitted = self.admission.admit(deadline).await?;
         let job = Seal { key: key.clone(), algorithm, plaintext, deadline };
-        self.key_vault.ask(InSpan(job, Span::current()), deadline).await?
+        self.key_vault.ask(job, deadline).await?
     }
 
     /// Opens what a plugin of this family sealed under that key version.
@@ -59,7 +62,7 @@ impl Backend {
         let (form, ciphertext) = Form::recognise(ciphertext)?;
         let _admitted = self.admission.admit(deadline).await?;
         let job = Open { key: key.clone(), algorithm, form, ciphertext: Arc::new(ciphertext), deadline };
-        let plaintext: Plaintext = self.key_vault.ask(InSpan(job, Span::current()), deadline).await??;
+        let plaintext: Plaintext = self.key_vault.ask(job, deadline).await??;
         Ok(plaintext.expose().to_vec())
     }
 
@@ -68,6 +71,14 @@ impl Backend {
         let mut report = self.report.clone();
         let _ = timeout_at(deadline, report.wait_for(HealthReport::is_complete)).await;
         report.borrow().problem()
+    }
+
+    /// The client's uid; a number where it sends none (v1, Status), so that requests can be told apart in the log.
+    fn uid(&self, api: &str, uid: &str) -> String {
+        match uid {
+            "" => format!("{api}-{}", self.requests.fetch_add(1, Ordering::Relaxed)),
+            uid => uid.chars().take(LONGEST_UID).collect(),
+        }
     }
 
     /// Runs one request in its log span and before its deadline, and counts it.
@@ -84,7 +95,7 @@ impl Backend {
     {
         let start = Instant::now();
         let deadline = deadline::of(request.metadata());
-        let uid: String = uid.chars().take(LONGEST_UID).collect();
+        let uid = self.uid(api, uid);
         let span = tracing::error_span!("kms", operation = method.as_str(), api, uid);
         let outcome = handle(request.into_inner(), deadline).instrument(span.clone()).await;
         let code = outcome.as_ref().err().map(|error| error.code);
@@ -99,7 +110,8 @@ fn log<A>(outcome: &Result<A, KmsError>, start: Instant) {
     match outcome {
         Ok(_) => tracing::debug!(took_ms, "Request served"),
         Err(error) => {
-            tracing::error!(took_ms, code = error.code.as_str(), err = %error.message, "Request failed")
+            let (code, cause) = (error.code.as_str(), error.cause.as_deref().unwrap_or_default());
+            tracing::error!(took_ms, code, err = %error.message, cause, "Request failed")
         }
     }
 }

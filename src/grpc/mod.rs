@@ -17,4 +17,4 @@ mod v2;
 pub(crate) use admission::Admission;
 pub(crate) use backend::Backend;
 pub(crate) use server::serve;
-pub(crate) use socket::BoundSocket;
+pub(crate) use socket::{BoundSocket, SocketFile};

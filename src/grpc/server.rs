@@ -1,10 +1,13 @@
 //! Serves both services on the socket until told to drain.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::UnixListenerStream;
+use futures_util::stream::{self, Stream};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::sleep;
 use tonic::transport::Server;
 
 use super::Backend;
@@ -17,17 +20,18 @@ use crate::proto::v2::key_management_service_server::KeyManagementServiceServer 
 
 /// Streams a connection may have open; above what admission lets wait, so that admission decides.
 const MAX_STREAMS: u32 = 4096;
+/// The pause after a connection could not be accepted: usually there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `drain` ends, then finishes what is in flight: no new connection, GOAWAY on the others.
 ///
 /// # Errors
 /// The transport failed.
 pub(crate) async fn serve(
-    listener: tokio::net::UnixListener,
+    listener: UnixListener,
     backend: Arc<Backend>,
     drain: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let connections = UnixListenerStream::new(listener).map(|stream| stream.map(AuthorityStream::new));
     let v1 = V1Server::new(V1::new(backend.clone())).max_decoding_message_size(MESSAGE_LIMIT);
     let v2 = V2Server::new(V2::new(backend)).max_decoding_message_size(MESSAGE_LIMIT);
     Server::builder()
@@ -35,6 +39,23 @@ pub(crate) async fn serve(
         .layer(MessageLimitLayer)
         .add_service(v1)
         .add_service(v2)
-        .serve_with_incoming_shutdown(connections, drain)
+        .serve_with_incoming_shutdown(connections(listener), drain)
         .await
+}
+
+/// Every connection there is to accept. tonic would ask again at once after an error, for ever.
+fn connections(
+    listener: UnixListener,
+) -> impl Stream<Item = Result<AuthorityStream<UnixStream>, Infallible>> {
+    stream::unfold(listener, |listener| async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return Some((Ok(AuthorityStream::new(stream)), listener)),
+                Err(error) => {
+                    tracing::warn!(err = %error, "A connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    })
 }

@@ -21,13 +21,16 @@ pub(crate) struct BoundSocket {
 /// The file of a socket that this process made.
 pub(crate) struct SocketFile {
     path: PathBuf,
-    device_and_inode: (u64, u64),
+    identity: Identity,
 }
+
+/// Device, inode, and when the inode last changed: a file system may give a removed socket's inode to the next one.
+type Identity = (u64, u64, i64, i64);
 
 impl SocketFile {
     /// Removes the file, unless another process has put its own in its place.
     pub(crate) fn remove(&self) {
-        let ours = identity(&self.path).is_ok_and(|identity| identity == self.device_and_inode);
+        let ours = identity(&self.path).is_ok_and(|identity| identity == self.identity);
         if ours && let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), err = %error, "The socket could not be removed");
         }
@@ -47,8 +50,8 @@ impl BoundSocket {
         };
         make_room(path).await.map_err(|problem| format!("--listen-addr {address}: {problem}"))?;
         let listener = bind(path, address)?;
-        let device_and_inode = identity(path).map_err(|error| format!("--listen-addr {address}: {error}"))?;
-        Ok(Self { listener, file: Some(SocketFile { path: path.clone(), device_and_inode }) })
+        let identity = identity(path).map_err(|error| format!("--listen-addr {address}: {error}"))?;
+        Ok(Self { listener, file: Some(SocketFile { path: path.clone(), identity }) })
     }
 }
 
@@ -88,9 +91,9 @@ async fn make_room(path: &Path) -> Result<(), String> {
     }
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
+fn identity(path: &Path) -> io::Result<Identity> {
     let metadata = std::fs::symlink_metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
+    Ok((metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
 #[cfg(test)]
@@ -148,10 +151,10 @@ mod tests {
     async fn a_socket_that_another_process_put_there_is_not_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = path_in(&folder);
-        let first = bind_at(&path).await.unwrap();
-        std::fs::remove_file(&path).unwrap();
+        let BoundSocket { listener, file } = bind_at(&path).await.unwrap();
+        drop(listener); // as when it drains: to the next process the socket is stale
         let _second = bind_at(&path).await.unwrap();
-        first.file.unwrap().remove();
+        file.unwrap().remove();
         assert!(path.exists());
     }
 }

@@ -1,7 +1,6 @@
 //! KMS v1 (`v1beta1.KeyManagementService`): RSA1_5, and neither key_id nor uid on the wire.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tonic::{Request, Response, Status, async_trait};
 
@@ -18,20 +17,12 @@ const VERSION: &str = "v1beta1";
 const ALGORITHM: Algorithm = Algorithm::Rsa15;
 
 /// The v1 service.
-pub(crate) struct V1 {
-    backend: Arc<Backend>,
-    requests: AtomicU64,
-}
+pub(crate) struct V1(Arc<Backend>);
 
 impl V1 {
     /// The service on that backend.
     pub(crate) fn new(backend: Arc<Backend>) -> Self {
-        Self { backend, requests: AtomicU64::new(1) }
-    }
-
-    /// v1 clients send no uid, so that its requests can be told apart in the log they get a number.
-    fn uid(&self) -> String {
-        format!("v1-{}", self.requests.fetch_add(1, Ordering::Relaxed))
+        Self(backend)
     }
 }
 
@@ -43,24 +34,24 @@ impl KeyManagementService for V1 {
             runtime_name: "azure-kms-provider".into(),
             runtime_version: env!("CARGO_PKG_VERSION").into(),
         };
-        self.backend.run("v1", Method::Version, &self.uid(), request, |_, _| async { Ok(answer) }).await
+        self.0.run("v1", Method::Version, "", request, |_, _| async { Ok(answer) }).await
     }
 
     async fn encrypt(&self, request: Request<EncryptRequest>) -> Result<Response<EncryptResponse>, Status> {
-        let backend = &self.backend;
+        let backend = &self.0;
         let seal = |request: EncryptRequest, deadline| async move {
             let sealed = backend.seal(backend.ring.current(), ALGORITHM, request.plain, deadline).await?;
             Ok(EncryptResponse { cipher: sealed.ciphertext })
         };
-        backend.run("v1", Method::Encrypt, &self.uid(), request, seal).await
+        backend.run("v1", Method::Encrypt, "", request, seal).await
     }
 
     async fn decrypt(&self, request: Request<DecryptRequest>) -> Result<Response<DecryptResponse>, Status> {
-        let backend = &self.backend;
+        let backend = &self.0;
         let open = |request: DecryptRequest, deadline| async move {
             let plain = backend.open(backend.ring.current(), ALGORITHM, &request.cipher, deadline).await?;
             Ok(DecryptResponse { plain })
         };
-        backend.run("v1", Method::Decrypt, &self.uid(), request, open).await
+        backend.run("v1", Method::Decrypt, "", request, open).await
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use crate::actors::{Check, HealthReport, Supervision};
+use crate::actors::{HealthReport, Supervision};
 use crate::vault::TokenReader;
 
 /// One check: its name, and why it fails.
@@ -22,14 +22,14 @@ pub(crate) struct Checks {
 impl Checks {
     /// What restarting the process could mend.
     pub(crate) fn live(&self) -> Vec<Outcome> {
-        vec![("actors", self.actors()), ("grpc-socket", outcome(&self.report.borrow().grpc_socket))]
+        vec![("actors", self.actors()), ("grpc-socket", self.report.borrow().grpc_socket.outcome())]
     }
 
     /// Everything.
     pub(crate) fn all(&self) -> Vec<Outcome> {
         let mut checks = self.live();
         checks.push(("token", self.token()));
-        checks.push(("key-vault", outcome(&self.report.borrow().key_vault)));
+        checks.push(("key-vault", self.report.borrow().key_vault()));
         checks
     }
 
@@ -51,13 +51,5 @@ impl Checks {
             (None, Some(error)) => Err(error.message),
             (None, None) => Err("no token yet".into()),
         }
-    }
-}
-
-fn outcome(check: &Check) -> Result<(), String> {
-    match check {
-        Check::Healthy => Ok(()),
-        Check::Unknown => Err("not probed yet".into()),
-        Check::Failed(reason) => Err(reason.clone()),
     }
 }

@@ -5,10 +5,10 @@
 use actix::Addr;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::routing::post;
 
 use crate::actors::{ActorName, Fault, InjectFault, Supervisor};
+use crate::kms::{Code, KmsError};
 
 /// The route.
 pub(crate) fn routes(supervisor: Addr<Supervisor>) -> Router {
@@ -18,16 +18,12 @@ pub(crate) fn routes(supervisor: Addr<Supervisor>) -> Router {
 async fn inject(
     State(supervisor): State<Addr<Supervisor>>,
     Path((actor, fault)): Path<(String, String)>,
-) -> (StatusCode, String) {
-    let Some((actor, fault)) = read(&actor, &fault) else {
-        return (
-            StatusCode::NOT_FOUND,
-            "actors: token, key-vault, health; faults: panic, stop, stall\n".into(),
-        );
-    };
+) -> Result<&'static str, KmsError> {
+    let known = "actors: token, key-vault, health; faults: panic, stop, stall";
+    let (actor, fault) = read(&actor, &fault).ok_or_else(|| KmsError::new(Code::NotFound, known))?;
     match supervisor.send(InjectFault(actor, fault)).await {
-        Ok(()) => (StatusCode::OK, "ok\n".into()),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        Ok(()) => Ok("ok\n"),
+        Err(_) => Err(KmsError::new(Code::Unavailable, "the supervisor has ended")),
     }
 }
 

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 
 use super::checks::Outcome;
+use crate::kms::{Code, KmsError};
 
 /// The query parameters that these endpoints know.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -48,10 +49,14 @@ pub(super) fn answer(endpoint: &str, checks: &[Outcome], query: &Query) -> (Stat
     }
 }
 
-/// The answer of one check's own path; `None` when there is no such check.
-pub(super) fn single(checks: &[Outcome], name: &str) -> Option<(StatusCode, String)> {
-    let (_, outcome) = checks.iter().find(|(known, _)| *known == name)?;
-    Some(match outcome {
+/// The answer of one check's own path.
+///
+/// # Errors
+/// There is no such check.
+pub(super) fn single(checks: &[Outcome], name: &str) -> Result<(StatusCode, String), KmsError> {
+    let found = checks.iter().find(|(known, _)| *known == name);
+    let (_, outcome) = found.ok_or_else(|| KmsError::new(Code::NotFound, "404 page not found"))?;
+    Ok(match outcome {
         Ok(()) => (StatusCode::OK, "ok".into()),
         Err(reason) => (StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {reason}\n")),
     })
@@ -116,8 +121,8 @@ mod tests {
 
     #[test]
     fn a_check_has_a_path_of_its_own() {
-        assert_eq!(single(&checks(), "actors"), Some((StatusCode::OK, "ok".into())));
+        assert_eq!(single(&checks(), "actors"), Ok((StatusCode::OK, "ok".into())));
         assert!(single(&checks(), "token").unwrap().1.starts_with("internal server error: "));
-        assert_eq!(single(&checks(), "nonsense"), None);
+        assert_eq!(single(&checks(), "nonsense").unwrap_err().code, Code::NotFound);
     }
 }

@@ -5,8 +5,11 @@ mod checks;
 mod debug;
 mod health;
 mod router;
+mod server;
+mod status;
 
 pub(crate) use checks::Checks;
 #[cfg(feature = "fault-injection")]
 pub(crate) use debug::routes as debug_routes;
-pub(crate) use router::{bind, health_routes, metrics_routes};
+pub(crate) use router::{health_routes, metrics_routes};
+pub(crate) use server::{bind, serve};

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::{KmsError, Plaintext};
 
 /// The sizes in bytes of what Key Vault's RSA keys of 2048, 3072 and 4096 bits return.
-const RSA_SIZES: [usize; 3] = [256, 384, 512];
+pub(super) const RSA_SIZES: [usize; 3] = [256, 384, 512];
 
 /// The form in which a plugin of this family wrote a ciphertext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

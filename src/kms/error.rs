@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why an operation failed. Mapped once to gRPC (`grpc::status`); the HTTP endpoints show only its name.
+/// Why an operation failed. Mapped once to gRPC (`grpc::status`) and once to HTTP (`http::status`).
 /// Follows the canonical codes of gRPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Code {
@@ -52,12 +52,19 @@ pub(crate) struct KmsError {
     pub code: Code,
     /// One sentence that says what to do, fit for an API user.
     pub message: Cow<'static, str>,
+    /// What lies beneath, for the log only: the operating system's or the TLS library's words. Never a secret.
+    pub cause: Option<String>,
 }
 
 impl KmsError {
     /// An error of that code with that message.
     pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), cause: None }
+    }
+
+    /// The same error with what lies beneath it.
+    pub(crate) fn caused_by(self, cause: Option<String>) -> Self {
+        Self { cause, ..self }
     }
 
     /// An [`Code::InvalidArgument`].

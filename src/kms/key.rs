@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use super::KmsError;
+use super::ciphertext::RSA_SIZES;
 
 /// The padding schemes that stored data may use, by the names of Key Vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,12 @@ impl KeyVersion {
     /// Remembers the size of the modulus in bytes, once it is known from the key or from a ciphertext.
     pub(crate) fn learn_modulus(&self, bytes: usize) {
         let _ = self.modulus.set(bytes); // a version's size never changes: the first lesson stands
+    }
+
+    /// Whether a result of that many bytes can be this key's: its own size once known, else that of any RSA key of
+    /// Key Vault.
+    pub(crate) fn fits(&self, bytes: usize) -> bool {
+        self.modulus.get().map_or_else(|| RSA_SIZES.contains(&bytes), |size| *size == bytes)
     }
 
     /// Refuses what is empty or longer than this key and algorithm allow.

@@ -135,6 +135,22 @@ pub(crate) struct Metrics {
     restarts: Family<RestartLabels, Counter>,
 }
 
+/// Counts one in a gauge for as long as it lives.
+pub(crate) struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// The Go plugin's buckets: eleven from 0.1 s to 2 s, each the same factor above the last.
 fn go_buckets() -> Histogram {
     Histogram::new(exponential_buckets_range(0.1, 2.0, 11))
@@ -247,10 +263,14 @@ impl Metrics {
         }
     }
 
-    /// The key operations that wait, and those that run.
-    pub(crate) fn admission(&self, queued: usize, in_flight: usize) {
-        self.queued.set(i64::try_from(queued).unwrap_or(i64::MAX));
-        self.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
+    /// One more key operation waits, until the result is dropped.
+    pub(crate) fn queued(&self) -> Counted {
+        Counted::new(&self.queued)
+    }
+
+    /// One more key operation runs, until the result is dropped.
+    pub(crate) fn in_flight(&self) -> Counted {
+        Counted::new(&self.in_flight)
     }
 
     /// A refresh of the token ended.

@@ -17,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::{Layer, util::SubscriberInitExt};
 
-pub(crate) use metrics::{KeyOperation, Method, Metrics};
+pub(crate) use metrics::{Counted, KeyOperation, Method, Metrics};
 
 use crate::config::LogConfig;
 use layer::LogLayer;

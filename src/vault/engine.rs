@@ -6,10 +6,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::ExponentialBackoff;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Encrypted, Failure, Limiter, TokenReader, Vault, VaultError};
+use crate::backoff;
 use crate::kms::{Algorithm, Form, KeyId, KeyVersion, KmsError, Plaintext, Sealed};
 use crate::telemetry::{KeyOperation, Metrics};
 
@@ -50,26 +51,26 @@ pub(crate) struct Open {
 pub(crate) struct Engine {
     vault: Arc<dyn Vault>,
     tokens: TokenReader,
-    limiter: Arc<Limiter>,
+    limiter: Limiter,
     metrics: Arc<Metrics>,
 }
 
 impl Engine {
-    /// An engine on that vault. The limiter outlives it, so that a restart grants no new burst.
+    /// An engine on that vault.
     pub(crate) fn new(
         vault: Arc<dyn Vault>,
         tokens: TokenReader,
-        limiter: Arc<Limiter>,
+        limiter: Limiter,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self { vault, tokens, limiter, metrics }
     }
 
-    /// Seals, and checks that Key Vault used the key version it was asked to use.
+    /// Seals, and checks that Key Vault used the key version it was asked to use and gave a whole ciphertext.
     pub(crate) async fn seal(&self, job: &Seal) -> Result<Sealed, KmsError> {
         let attempt = || async {
             let encrypted = self.vault.encrypt(&job.key, job.algorithm, &job.plaintext).await?;
-            check_kid(encrypted, &job.key)
+            check(encrypted, &job.key)
         };
         let encrypted = self.call(KeyOperation::Encrypt, job.deadline, attempt).await?;
         job.key.learn_modulus(encrypted.value.len());
@@ -113,14 +114,12 @@ impl Engine {
         loop {
             self.limiter.admit(deadline).await.map_err(|error| retries.explain(error))?;
             let token = self.tokens.usable(deadline).await.map_err(|error| retries.explain(error))?;
-            let Ok(outcome) = timeout_at(deadline, self.observed(operation, attempt())).await else {
-                return Err(retries.explain(KmsError::deadline("Key Vault")));
-            };
-            let error = match outcome {
+            let error = match self.observed(operation, deadline, attempt()).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            tracing::debug!(operation = operation.as_str(), err = %error, "call to Key Vault failed");
+            let cause = error.cause.as_deref().unwrap_or_default();
+            tracing::debug!(operation = operation.as_str(), err = %error, cause, "Call to Key Vault failed");
             if error.failure == Failure::Unauthorized {
                 self.tokens.reject(&token);
             }
@@ -131,10 +130,12 @@ impl Engine {
     async fn observed<T>(
         &self,
         operation: KeyOperation,
+        deadline: Instant,
         call: impl Future<Output = Result<T, VaultError>>,
     ) -> Result<T, VaultError> {
         let start = Instant::now();
-        let outcome = call.await;
+        let timed_out = |_| Err(VaultError::without_answer(Failure::TimedOut));
+        let outcome = timeout_at(deadline, call).await.unwrap_or_else(timed_out);
         let failure = outcome.as_ref().err().map(|error| error.failure.as_str());
         self.metrics.key_vault_call(operation, failure, start.elapsed());
         outcome
@@ -144,28 +145,29 @@ impl Engine {
 /// What a call may still try.
 struct Retries {
     deadline: Instant,
-    delays: backon::ExponentialBackoff,
+    delays: ExponentialBackoff,
     token_renewed: bool,
     last: Option<VaultError>,
 }
 
 impl Retries {
     fn new(deadline: Instant) -> Self {
-        let delays = ExponentialBuilder::default()
-            .with_min_delay(FIRST_DELAY)
-            .with_max_delay(LONGEST_DELAY)
-            .without_max_times()
-            .with_jitter()
-            .build();
+        let delays = backoff::jittered(FIRST_DELAY, LONGEST_DELAY);
         Self { deadline, delays, token_renewed: false, last: None }
     }
 
     /// How long to wait before the next attempt; the error itself when there may be none before the deadline.
     fn wait_after(&mut self, error: VaultError) -> Result<Duration, KmsError> {
-        if error.failure == Failure::Unauthorized && !self.token_renewed {
-            self.token_renewed = true;
-            self.last = Some(error);
-            return Ok(Duration::ZERO);
+        match error.failure {
+            Failure::TimedOut => return Err(self.explain(error.into())),
+            // the token was dropped meanwhile: the next attempt begins by waiting for another
+            Failure::NoToken => return Ok(Duration::ZERO),
+            Failure::Unauthorized if !self.token_renewed => {
+                self.token_renewed = true;
+                self.last = Some(error);
+                return Ok(Duration::ZERO);
+            }
+            _ => {}
         }
         let delay = self.delays.next().unwrap_or(LONGEST_DELAY).max(error.retry_after.unwrap_or_default());
         if !error.failure.is_transient() || Instant::now() + delay >= self.deadline {
@@ -181,10 +183,14 @@ impl Retries {
     }
 }
 
-fn check_kid(encrypted: Encrypted, key: &KeyVersion) -> Result<Encrypted, VaultError> {
-    match KeyId::of_url(&encrypted.kid) == key.id {
+/// What kube-apiserver stores must be readable: made with the key it is labelled with, and whole.
+fn check(encrypted: Encrypted, key: &KeyVersion) -> Result<Encrypted, VaultError> {
+    if KeyId::of_url(&encrypted.kid) != key.id {
+        return Err(VaultError::without_answer(Failure::WrongKey));
+    }
+    match key.fits(encrypted.value.len()) {
         true => Ok(encrypted),
-        false => Err(VaultError::without_answer(Failure::WrongKey)),
+        false => Err(VaultError::without_answer(Failure::Malformed)),
     }
 }
 

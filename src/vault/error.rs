@@ -24,12 +24,18 @@ pub(crate) enum Failure {
     ServerError,
     /// No answer: DNS, TCP, TLS, or a connection that broke.
     Unreachable,
-    /// An answer that is not what the API promises.
+    /// No answer before the deadline.
+    TimedOut,
+    /// An answer that cannot be read: HTML from a gateway, a body cut short.
     Malformed,
+    /// A status that the API does not promise: a redirect, 405, 413.
+    Unexpected,
     /// Another key version than the one asked for was used.
     WrongKey,
-    /// The credential gave no token for the request.
+    /// The token was dropped after the call had begun: another one is on its way.
     NoToken,
+    /// Key Vault's challenge asks for a token of another resource.
+    WrongResource,
 }
 
 impl Failure {
@@ -44,9 +50,12 @@ impl Failure {
             Self::Throttled => "throttled",
             Self::ServerError => "server_error",
             Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
             Self::Malformed => "malformed",
+            Self::Unexpected => "unexpected",
             Self::WrongKey => "wrong_key",
             Self::NoToken => "no_token",
+            Self::WrongResource => "wrong_resource",
         }
     }
 
@@ -57,14 +66,15 @@ impl Failure {
 
     fn code(self) -> Code {
         match self {
-            Self::Unauthorized | Self::NoToken => Code::Unauthenticated,
+            Self::Unauthorized | Self::NoToken | Self::WrongResource => Code::Unauthenticated,
             Self::Forbidden => Code::PermissionDenied,
             Self::KeyUnusable => Code::FailedPrecondition,
             Self::NotFound => Code::NotFound,
             Self::BadRequest => Code::InvalidArgument,
             Self::Throttled => Code::ResourceExhausted,
             Self::ServerError | Self::Unreachable => Code::Unavailable,
-            Self::Malformed | Self::WrongKey => Code::Internal,
+            Self::TimedOut => Code::DeadlineExceeded,
+            Self::Malformed | Self::Unexpected | Self::WrongKey => Code::Internal,
         }
     }
 
@@ -78,9 +88,14 @@ impl Failure {
             Self::Throttled => "Key Vault is throttling",
             Self::ServerError => "Key Vault answers with a server error",
             Self::Unreachable => "Key Vault cannot be reached",
+            Self::TimedOut => "the deadline passed while waiting for Key Vault",
             Self::Malformed => "Key Vault's answer could not be understood",
-            Self::WrongKey => "Key Vault used another key version than the one asked for",
+            Self::Unexpected => "Key Vault answers with a status that its API does not have",
+            Self::WrongKey => {
+                "Key Vault names another key than the one asked for; check the letter case of the key's name"
+            }
             Self::NoToken => "no token for Key Vault",
+            Self::WrongResource => "Key Vault asks for a token of another resource",
         }
     }
 }
@@ -96,12 +111,14 @@ pub(crate) struct VaultError {
     pub code: Option<String>,
     /// How long Key Vault asks to wait.
     pub retry_after: Option<Duration>,
+    /// What lies beneath a failure without an answer, for the log only.
+    pub cause: Option<String>,
 }
 
 impl VaultError {
     /// A failure without an answer.
     pub(crate) fn without_answer(failure: Failure) -> Self {
-        Self { failure, status: None, code: None, retry_after: None }
+        Self { failure, status: None, code: None, retry_after: None, cause: None }
     }
 }
 
@@ -118,6 +135,6 @@ impl fmt::Display for VaultError {
 
 impl From<VaultError> for KmsError {
     fn from(error: VaultError) -> Self {
-        Self::new(error.failure.code(), error.to_string())
+        Self::new(error.failure.code(), error.to_string()).caused_by(error.cause)
     }
 }

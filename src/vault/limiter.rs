@@ -1,6 +1,7 @@
 //! The rate limit on calls to Key Vault: callers are let through one by one, in the order they came.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::Clock;
@@ -13,21 +14,38 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::kms::{Code, KmsError};
 
-/// A generic cell rate limit: `qps` calls a second, after a burst of `burst`.
-pub(crate) struct Limiter {
+/// A generic cell rate limit: `qps` calls a second, after a burst of `burst`. Outlives the actors that share it, so
+/// that a restart grants no new burst.
+pub(crate) struct Rate {
     cells: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
     clock: TokioClock,
-    turn: Mutex<()>,
     qps: NonZeroU32,
 }
 
-impl Limiter {
+impl Rate {
     /// Starts with the whole burst at hand.
     pub(crate) fn new(qps: NonZeroU32, burst: NonZeroU32) -> Self {
         let clock = TokioClock { start: Instant::now() };
         let quota = Quota::per_second(qps).allow_burst(burst);
-        let cells = RateLimiter::direct_with_clock(quota, clock.clone());
-        Self { cells, clock, turn: Mutex::new(()), qps }
+        Self { cells: RateLimiter::direct_with_clock(quota, clock.clone()), clock, qps }
+    }
+
+    fn next_cell(&self) -> Result<(), Duration> {
+        self.cells.check().map_err(|not_until| not_until.wait_time_from(self.clock.now()))
+    }
+}
+
+/// The queue before a rate. One for each generation of the actor: a caller that is stuck in a hung generation would
+/// block those of the next.
+pub(crate) struct Limiter {
+    rate: Arc<Rate>,
+    turn: Mutex<()>,
+}
+
+impl Limiter {
+    /// A queue of its own before that rate.
+    pub(crate) fn new(rate: Arc<Rate>) -> Self {
+        Self { rate, turn: Mutex::new(()) }
     }
 
     /// Waits for this caller's turn.
@@ -38,7 +56,7 @@ impl Limiter {
         let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
             return Err(self.exhausted());
         };
-        while let Err(wait) = self.next_cell() {
+        while let Err(wait) = self.rate.next_cell() {
             if Instant::now() + wait >= deadline {
                 return Err(self.exhausted());
             }
@@ -47,12 +65,8 @@ impl Limiter {
         Ok(())
     }
 
-    fn next_cell(&self) -> Result<(), Duration> {
-        self.cells.check().map_err(|not_until| not_until.wait_time_from(self.clock.now()))
-    }
-
     fn exhausted(&self) -> KmsError {
-        let limit = self.qps;
+        let limit = self.rate.qps;
         KmsError::new(
             Code::ResourceExhausted,
             format!("the plugin's limit of {limit} Key Vault calls a second (--keyvault-qps) is used up"),
@@ -76,12 +90,11 @@ impl Clock for TokioClock {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn limiter(qps: u32, burst: u32) -> Arc<Limiter> {
-        Arc::new(Limiter::new(NonZeroU32::new(qps).unwrap(), NonZeroU32::new(burst).unwrap()))
+        let [qps, burst] = [qps, burst].map(|number| NonZeroU32::new(number).unwrap());
+        Arc::new(Limiter::new(Arc::new(Rate::new(qps, burst))))
     }
 
     fn within(seconds: u64) -> Instant {

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 
 pub(crate) use engine::{Engine, Open, Seal};
 pub(crate) use error::{Failure, VaultError};
-pub(crate) use limiter::Limiter;
-pub(crate) use token::{RejectedTokens, Token, TokenError, TokenReader, TokenState};
+pub(crate) use limiter::{Limiter, Rate};
+pub(crate) use token::{RejectedTokens, Token, TokenError, TokenReader, TokenState, Trouble};
 
 use crate::kms::{Algorithm, KeyVersion, Plaintext, Receipt};
 

@@ -59,11 +59,13 @@ pub(crate) struct TokenError {
     pub code: Code,
     /// One sentence, fit for a log and for an API user: status and error code, nothing else of the answer.
     pub message: String,
+    /// What lies beneath a failure without an answer, for the log only.
+    pub cause: Option<String>,
 }
 
 impl From<TokenError> for KmsError {
     fn from(error: TokenError) -> Self {
-        Self::new(error.code, error.message)
+        Self::new(error.code, error.message).caused_by(error.cause)
     }
 }
 
@@ -72,8 +74,24 @@ impl From<TokenError> for KmsError {
 pub(crate) struct TokenState {
     /// The latest token; it may have expired.
     pub token: Option<Token>,
-    /// Why the latest refresh failed; cleared by the next success and by the next attempt.
-    pub last_error: Option<TokenError>,
+    /// Why the latest refresh failed; `None` after a success.
+    pub trouble: Option<Trouble>,
+}
+
+/// A refresh that failed, and is tried again.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    /// Why it failed.
+    pub error: TokenError,
+    /// When the next attempt begins, or began.
+    pub retry_at: Instant,
+}
+
+impl Trouble {
+    /// Whether the next attempt may bring a token before the deadline: a refused credential stays refused.
+    fn may_pass_before(&self, deadline: Instant) -> bool {
+        self.error.code == Code::Unavailable && self.retry_at < deadline
+    }
 }
 
 /// The serial number of the newest token that Key Vault answered 401 to.
@@ -126,13 +144,13 @@ impl TokenReader {
 
     /// The reason why there is no token, if that is known.
     pub(crate) fn last_error(&self) -> Option<TokenError> {
-        self.state.borrow().last_error.clone()
+        self.state.borrow().trouble.as_ref().map(|trouble| trouble.error.clone())
     }
 
-    /// A usable token: at once if there is one, or when the refresh under way ends.
+    /// A usable token: at once if there is one, or when a refresh that is under way or due before the deadline ends.
     ///
     /// # Errors
-    /// The reason of the last refresh when it failed and none is under way; `DeadlineExceeded`.
+    /// The reason of the last refresh when no other can help in time; `DeadlineExceeded`.
     pub(crate) async fn usable(&self, deadline: Instant) -> Result<Token, KmsError> {
         let mut state = self.state.clone();
         loop {
@@ -140,11 +158,14 @@ impl TokenReader {
             if let Some(token) = seen.token.filter(|token| self.is_usable(token)) {
                 return Ok(token);
             }
-            if let Some(error) = seen.last_error {
-                return Err(error.into());
+            if let Some(trouble) = seen.trouble.as_ref().filter(|trouble| !trouble.may_pass_before(deadline))
+            {
+                return Err(trouble.error.clone().into());
             }
             match timeout_at(deadline, state.changed()).await {
-                Err(_) => return Err(KmsError::deadline("a token from Entra ID")),
+                Err(_) => {
+                    return Err(seen.trouble.map_or_else(no_token_in_time, |trouble| trouble.error.into()));
+                }
                 Ok(Err(_)) => return Err(KmsError::new(Code::Unavailable, "the plugin is stopping")),
                 Ok(Ok(())) => {}
             }
@@ -159,6 +180,10 @@ impl TokenReader {
     fn is_usable(&self, token: &Token) -> bool {
         token.serial > self.rejected.newest() && token.expires > Instant::now()
     }
+}
+
+fn no_token_in_time() -> KmsError {
+    KmsError::deadline("a token from Entra ID or IMDS")
 }
 
 #[cfg(test)]
@@ -176,13 +201,18 @@ mod tests {
         (sender, TokenReader::new(receiver, RejectedTokens::none()))
     }
 
+    fn trouble(code: Code, seconds: u64) -> Trouble {
+        let error = TokenError { code, message: "down".into(), cause: None };
+        Trouble { error, retry_at: Instant::now() + Duration::from_secs(seconds) }
+    }
+
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(1)
     }
 
     #[test]
     fn debug_shows_nothing_of_a_token() {
-        let state = TokenState { token: Some(token_outside_a_runtime()), last_error: None };
+        let state = TokenState { token: Some(token_outside_a_runtime()), trouble: None };
         assert!(!format!("{state:?}").contains("s3cr3t"));
     }
 
@@ -192,22 +222,43 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_valid_token_is_given_even_when_the_last_refresh_failed() {
-        let failed = TokenError { code: Code::Unavailable, message: "down".into() };
-        let (_sender, reader) = reader(TokenState { token: Some(token(1, 60)), last_error: Some(failed) });
+        let trouble = Some(trouble(Code::Unavailable, 30));
+        let (_sender, reader) = reader(TokenState { token: Some(token(1, 60)), trouble });
         assert_eq!(reader.usable(soon()).await.unwrap().serial, 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_expired_token_and_a_failed_refresh_give_the_reason_at_once() {
-        let failed = TokenError { code: Code::Unavailable, message: "down".into() };
-        let (_sender, reader) = reader(TokenState { token: Some(token(1, 1)), last_error: Some(failed) });
+        let trouble = Some(trouble(Code::Unavailable, 30));
+        let (_sender, reader) = reader(TokenState { token: Some(token(1, 1)), trouble });
         tokio::time::advance(Duration::from_secs(2)).await;
+        let start = Instant::now();
         assert_eq!(reader.usable(soon()).await.unwrap_err().message, "down");
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refresh_that_is_due_before_the_deadline_is_waited_for() {
+        let (sender, reader) =
+            reader(TokenState { token: None, trouble: Some(trouble(Code::Unavailable, 0)) });
+        let waiting = tokio::spawn(async move { reader.usable(soon()).await });
+        tokio::task::yield_now().await;
+        sender.send_replace(TokenState { token: Some(token(1, 60)), trouble: None });
+        assert_eq!(waiting.await.unwrap().unwrap().serial, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_credential_is_not_waited_for() {
+        let trouble = Some(trouble(Code::Unauthenticated, 0));
+        let (_sender, reader) = reader(TokenState { token: None, trouble });
+        let start = Instant::now();
+        assert_eq!(reader.usable(soon()).await.unwrap_err().code, Code::Unauthenticated);
+        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_rejected_token_is_not_given_again_and_the_next_one_is_waited_for() {
-        let (sender, reader) = reader(TokenState { token: Some(token(1, 60)), last_error: None });
+        let (sender, reader) = reader(TokenState { token: Some(token(1, 60)), trouble: None });
         reader.reject(&reader.latest().unwrap());
         assert!(reader.latest().is_none());
         let waiting = tokio::spawn({
@@ -215,7 +266,7 @@ mod tests {
             async move { reader.usable(soon()).await }
         });
         tokio::task::yield_now().await;
-        sender.send_replace(TokenState { token: Some(token(2, 60)), last_error: None });
+        sender.send_replace(TokenState { token: Some(token(2, 60)), trouble: None });
         assert_eq!(waiting.await.unwrap().unwrap().serial, 2);
     }
 

@@ -56,7 +56,7 @@ async fn what_the_openshift_fork_wrote_is_read_too() {
 #[tokio::test]
 async fn v2_decrypt_refuses_another_key_id_and_other_annotations() {
     let vault = Vault::start().await;
-    let daemon = vault.daemon().healthy().await;
+    let daemon = vault.daemon().arg("--health-interval=1h").healthy().await;
     let mut client = daemon.client();
     let sealed = client.encrypt_v2(b"a seed").await.unwrap();
     vault.emulator.reset_stats();
@@ -72,6 +72,7 @@ async fn v2_decrypt_refuses_another_key_id_and_other_annotations() {
         change(&mut changed);
         assert_eq!(client.decrypt_v2(changed).await.unwrap_err().code(), Code::InvalidArgument);
     }
+    assert_eq!(vault.emulator.stats().calls("decrypt"), 0);
 }
 
 #[tokio::test]

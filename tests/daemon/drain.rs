@@ -8,7 +8,7 @@ use crate::harness::Vault;
 async fn drains_after(signal: Signal) {
     let vault = Vault::start().await;
     let mut daemon = vault.daemon().healthy().await;
-    let slow = FaultSet { latency_ms: 700, ..FaultSet::default() };
+    let slow = FaultSet { latency_ms: 2_000, ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: slow, ..Faults::default() });
     vault.emulator.reset_stats();
     let mut clients: Vec<_> = (0..50).map(|_| daemon.client()).collect();
@@ -33,9 +33,12 @@ async fn daemon_has_in_flight(daemon: &crate::harness::Daemon, wanted: u64) {
         let line = metrics.lines().find_map(|line| line.strip_prefix("azure_kms_requests_in_flight "));
         line.unwrap().parse::<u64>().unwrap()
     };
-    while in_flight(&daemon.metrics().await) < wanted {
-        tokio::task::yield_now().await;
-    }
+    let reached = async {
+        while in_flight(&daemon.metrics().await) < wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(kms_testkit::PATIENCE, reached).await.unwrap();
 }
 
 #[tokio::test]

@@ -36,9 +36,10 @@ async fn beyond_the_queue_requests_are_refused_at_once() {
     let daemon = vault.daemon().arg("--max-in-flight=1").arg("--health-interval=1h").healthy().await;
     let slow = FaultSet { latency_ms: 20_000, ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: slow, ..Faults::default() });
+    let connections: Vec<_> = (0..10).map(|_| daemon.client()).collect();
     let calls: Vec<_> = (0..1101)
-        .map(|_| {
-            let mut client = daemon.client();
+        .map(|call| {
+            let mut client = connections[call % connections.len()].clone();
             tokio::spawn(async move { client.encrypt_v1(b"x").await.unwrap_err().code() })
         })
         .collect();

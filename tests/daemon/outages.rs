@@ -44,8 +44,8 @@ async fn single_failures_of_key_vault_cost_latency_and_no_error() {
     let daemon = vault.daemon().healthy().await;
     let mut client = daemon.client();
     for fault in [
-        FaultSet { error_rate: 0.4, status: Some(503), ..FaultSet::default() },
-        FaultSet { reset_rate: 0.4, ..FaultSet::default() },
+        FaultSet { error_rate: 0.1, status: Some(503), ..FaultSet::default() },
+        FaultSet { reset_rate: 0.1, ..FaultSet::default() },
     ] {
         vault.emulator.set_faults(Faults { vault: fault, ..Faults::default() });
         for _ in 0..10 {

@@ -31,6 +31,11 @@ async fn a_stop_of_the_key_vault_actor_under_load_fails_no_call() {
 }
 
 #[tokio::test]
+async fn a_stall_of_the_key_vault_actor_s_thread_under_load_fails_no_call() {
+    survives("key-vault", "stall", "hung").await;
+}
+
+#[tokio::test]
 async fn a_panic_of_the_token_actor_under_load_fails_no_call() {
     survives("token", "panic", "panic").await;
 }

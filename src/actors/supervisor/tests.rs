@@ -130,6 +130,58 @@ async fn the_late_end_of_a_hung_actor_is_not_another_failure() {
     assert!(!tree.restarts("stopped"));
 }
 
+/// Occupies the actor's thread until the other end is dropped.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Block(std::sync::mpsc::Receiver<()>);
+
+impl Handler<Block> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, Block(until): Block, _: &mut Self::Context) {
+        let _ = until.recv();
+    }
+}
+
+#[actix::test]
+async fn an_actor_whose_thread_was_blocked_ends_when_it_comes_back() {
+    let (published, mut workers) = watch::channel(Vec::<Addr<Worker>>::new());
+    let start: Factory = Box::new(move |arbiter, lifeline| {
+        let worker = Worker::start_in_arbiter(arbiter, move |ctx| {
+            ctx.run_interval(PING_INTERVAL, |_, _| {}); // always busy, as the real actors are
+            Worker { deaf: false, _lifeline: lifeline }
+        });
+        published.send_modify(|workers| workers.push(worker.clone()));
+        Ok(worker.recipient())
+    });
+    let spec = ChildSpec { name: ActorName::Token, start };
+    let (supervisor, _supervision) = Supervisor::new(vec![spec], Arc::new(Metrics::new()));
+    let _supervisor = supervisor.start();
+    workers.wait_for(|workers| workers.len() == 1).await.unwrap();
+    let blocked = workers.borrow()[0].clone();
+    let (unblock, until) = std::sync::mpsc::channel();
+    blocked.do_send(Block(until));
+    workers.wait_for(|workers| workers.len() == 2).await.unwrap();
+    drop(unblock);
+    while blocked.connected() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix::test]
+async fn a_freeze_of_the_whole_process_is_nobody_s_failure() {
+    tokio::time::pause();
+    let mut tree = tree(|_| false, |_| false);
+    tree.generation(1).await;
+    for _ in 0..10 {
+        tokio::time::advance(Duration::from_secs(60)).await; // no timer runs in between
+        tokio::task::yield_now().await;
+    }
+    tree.worker().send(Control::Ping).await.unwrap();
+    assert_eq!(tree.supervision.borrow().actors[0].generation, 1);
+    assert!(!tree.restarts("hung"));
+}
+
 #[actix::test]
 async fn past_the_restart_limit_the_supervisor_gives_up() {
     tokio::time::pause();

@@ -25,7 +25,8 @@ impl TokenSource for Script {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         let next = self.lifetimes.lock().unwrap().pop_front().unwrap_or(Some(3600));
         let Some(seconds) = next else {
-            return Err(TokenError { code: Code::Unavailable, message: "Entra ID cannot be reached".into() });
+            let message = "Entra ID cannot be reached".to_owned();
+            return Err(TokenError { code: Code::Unavailable, message, cause: None });
         };
         Ok(Token::new(serial, "s3cr3t".into(), SystemTime::now() + Duration::from_secs(seconds)))
     }
@@ -81,7 +82,7 @@ impl Bench {
     }
 
     async fn failure(&mut self) {
-        self.state.wait_for(|state| state.last_error.is_some()).await.unwrap();
+        self.state.wait_for(|state| state.trouble.is_some()).await.unwrap();
     }
 }
 
@@ -135,11 +136,30 @@ async fn tokens_rejected_one_after_the_other_do_not_flood_entra() {
     let mut bench = bench([]);
     let actor = bench.start();
     bench.serial(1).await;
-    bench.parts.rejected.reject(1);
-    let second = bench.serial(2).await;
+    let start = Instant::now();
+    for serial in 1..=6 {
+        bench.parts.rejected.reject(serial);
+        bench.serial(serial + 1).await;
+        settle(&actor).await;
+    }
+    // the second at once, then after 1 + 2 + 4 + 8 + 16 s at least
+    assert!(start.elapsed() >= Duration::from_secs(31), "{:?}", start.elapsed());
+}
+
+#[actix::test]
+async fn after_a_token_that_lasted_the_pauses_are_short_again() {
+    let mut bench = bench([]);
+    let actor = bench.start();
+    bench.serial(1).await;
+    for serial in 1..=5 {
+        bench.parts.rejected.reject(serial);
+        bench.serial(serial + 1).await;
+        settle(&actor).await;
+    }
+    let renewed = bench.serial(7).await; // the planned refresh
     settle(&actor).await;
-    bench.parts.rejected.reject(2);
-    assert!(bench.serial(3).await - second >= SHORTEST_PAUSE);
+    bench.parts.rejected.reject(7);
+    assert!(bench.serial(8).await - renewed <= 2 * SHORTEST_PAUSE);
 }
 
 #[actix::test]

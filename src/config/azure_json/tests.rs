@@ -89,6 +89,15 @@ fn what_is_missing_or_not_supported_is_named() {
 }
 
 #[test]
+fn workload_identity_is_refused_and_not_silently_replaced_by_another_credential() {
+    for other in ["", r#""useManagedIdentityExtension":true,"#, r#""aadClientId":"c","aadClientSecret":"s","#]
+    {
+        let file = format!(r#"{{{other}"useFederatedWorkloadIdentityExtension":true}}"#);
+        assert!(problem_of(&file).contains("useFederatedWorkloadIdentityExtension"), "{file}");
+    }
+}
+
+#[test]
 fn a_missing_file_and_a_folder_are_named() {
     assert!(
         load(Path::new("/absent/azure.json")).unwrap_err()[0]

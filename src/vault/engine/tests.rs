@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::kms::{Code, Receipt};
-use crate::vault::{RejectedTokens, Token, TokenError, TokenState};
+use crate::vault::{Rate, RejectedTokens, Token, TokenError, TokenState, Trouble};
 
 const URL: &str = "https://emulator.vault.azure.net/keys/k8s/0123456789abcdef0123456789abcdef";
 
@@ -20,6 +20,7 @@ struct Scripted {
     calls: Mutex<Vec<Instant>>,
     silent: bool,
     kid: &'static str,
+    length: usize,
 }
 
 impl Scripted {
@@ -38,7 +39,8 @@ impl Scripted {
 #[async_trait]
 impl Vault for Scripted {
     async fn encrypt(&self, _: &KeyVersion, _: Algorithm, _: &Plaintext) -> Result<Encrypted, VaultError> {
-        let answer = Encrypted { kid: self.kid.into(), value: vec![7; 256], receipt: Receipt::default() };
+        let answer =
+            Encrypted { kid: self.kid.into(), value: vec![7; self.length], receipt: Receipt::default() };
         self.answer(answer).await
     }
 
@@ -57,16 +59,17 @@ struct Bench {
     tokens: watch::Sender<TokenState>,
     rejected: RejectedTokens,
     key: Arc<KeyVersion>,
+    metrics: Arc<Metrics>,
     start: Instant,
 }
 
 fn failing(status: u16, failure: Failure) -> VaultError {
-    VaultError { failure, status: Some(status), code: None, retry_after: None }
+    VaultError { status: Some(status), ..VaultError::without_answer(failure) }
 }
 
 fn token(serial: u64) -> TokenState {
     let value = Token::new(serial, "token".into(), SystemTime::now() + Duration::from_secs(3600));
-    TokenState { token: Some(value), last_error: None }
+    TokenState { token: Some(value), trouble: None }
 }
 
 fn bench_of(vault: Scripted) -> Bench {
@@ -75,15 +78,20 @@ fn bench_of(vault: Scripted) -> Bench {
     let rejected = RejectedTokens::none();
     let reader = TokenReader::new(receiver, rejected.clone());
     let thousand = NonZeroU32::new(1000).unwrap();
-    let limiter = Arc::new(Limiter::new(thousand, thousand));
-    let engine = Engine::new(vault.clone(), reader, limiter, Arc::new(Metrics::new()));
+    let limiter = Limiter::new(Arc::new(Rate::new(thousand, thousand)));
+    let metrics = Arc::new(Metrics::new());
+    let engine = Engine::new(vault.clone(), reader, limiter, metrics.clone());
     let key = Arc::new(KeyVersion::new(URL, "k8s", "0123456789abcdef0123456789abcdef"));
-    Bench { engine, vault, tokens, rejected, key, start: Instant::now() }
+    Bench { engine, vault, tokens, rejected, key, metrics, start: Instant::now() }
+}
+
+fn scripted() -> Scripted {
+    Scripted { failures: Mutex::default(), calls: Mutex::default(), silent: false, kid: URL, length: 256 }
 }
 
 fn bench(failures: impl IntoIterator<Item = VaultError>) -> Bench {
     let failures = Mutex::new(failures.into_iter().collect());
-    bench_of(Scripted { failures, calls: Mutex::default(), silent: false, kid: URL })
+    bench_of(Scripted { failures, ..scripted() })
 }
 
 impl Bench {
@@ -155,8 +163,7 @@ async fn an_outage_is_retried_until_the_deadline_and_never_past_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_vault_costs_the_deadline_and_no_more() {
-    let bench =
-        bench_of(Scripted { failures: Mutex::default(), calls: Mutex::default(), silent: true, kid: URL });
+    let bench = bench_of(Scripted { silent: true, ..scripted() });
     assert_eq!(bench.seal().await.unwrap_err().code, Code::DeadlineExceeded);
     assert_eq!(bench.start.elapsed(), Duration::from_secs(3));
 }
@@ -188,8 +195,9 @@ async fn a_second_401_is_an_error_and_rejects_the_second_token_too() {
 #[tokio::test(start_paused = true)]
 async fn without_a_token_key_vault_is_not_called() {
     let bench = bench([]);
-    let reason = TokenError { code: Code::Unavailable, message: "IMDS cannot be reached".into() };
-    bench.tokens.send_replace(TokenState { token: None, last_error: Some(reason) });
+    let error = TokenError { code: Code::Unavailable, message: "IMDS cannot be reached".into(), cause: None };
+    let trouble = Some(Trouble { error, retry_at: bench.start + Duration::from_secs(30) });
+    bench.tokens.send_replace(TokenState { token: None, trouble });
     assert_eq!(bench.seal().await.unwrap_err().message, "IMDS cannot be reached");
     assert_eq!(bench.calls(), 0);
 }
@@ -197,9 +205,37 @@ async fn without_a_token_key_vault_is_not_called() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_under_another_key_version_is_an_error() {
     let kid = "https://emulator.vault.azure.net/keys/k8s/ffffffffffffffffffffffffffffffff";
-    let bench =
-        bench_of(Scripted { failures: Mutex::default(), calls: Mutex::default(), silent: false, kid });
+    let bench = bench_of(Scripted { kid, ..scripted() });
     assert_eq!(bench.seal().await.unwrap_err().code, Code::Internal);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ciphertext_of_another_size_is_never_handed_out_and_teaches_nothing() {
+    for length in [0, 16, 257] {
+        let bench = bench_of(Scripted { length, ..scripted() });
+        assert_eq!(bench.seal().await.unwrap_err().code, Code::Internal);
+        assert!(bench.key.check_plaintext(446, Algorithm::RsaOaep256).is_ok());
+    }
+    let bench = bench_of(Scripted { length: 512, ..scripted() });
+    bench.key.learn_modulus(256);
+    assert_eq!(bench.seal().await.unwrap_err().code, Code::Internal);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_dropped_under_a_call_costs_a_wait_and_no_error() {
+    let bench = Arc::new(bench([VaultError::without_answer(Failure::NoToken)]));
+    bench.rejected.reject(1);
+    let (sealed, ()) = tokio::join!(bench.seal(), async { drop(bench.tokens.send_replace(token(2))) });
+    assert!(sealed.is_ok());
+    assert_eq!(bench.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_gets_no_answer_is_counted() {
+    let bench = bench_of(Scripted { silent: true, ..scripted() });
+    bench.seal().await.unwrap_err();
+    let counted = r#"azure_kms_key_vault_calls_total{operation="encrypt",result="timed_out"} 1"#;
+    assert!(bench.metrics.render().contains(counted), "{}", bench.metrics.render());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,9 @@
-//! Signals, panics and core dumps.
+//! Signals, panics, and the limits of the process.
 
 use std::io;
 use std::panic::PanicHookInfo;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::telemetry::LIFECYCLE;
@@ -50,5 +50,13 @@ pub(super) fn forbid_core_dumps() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, none) {
         tracing::warn!(err = %error, "Core dumps could not be switched off");
+    }
+}
+
+/// As many file descriptors as the system allows: each client's connection takes one.
+pub(super) fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(err = %error, "The limit on open files could not be raised");
     }
 }

@@ -1,0 +1,31 @@
+//! What is accepted but deserves a word at the start.
+
+use super::{Config, ListenAddr};
+use crate::cli::Flags;
+
+/// One sentence each.
+pub(super) fn of(flags: &Flags, config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if flags.deprecated_config_file_path.is_some() {
+        warnings.push("--configFilePath is deprecated and ignored; use --config-file-path".into());
+    }
+    if !flags.proxy_address.is_empty() || flags.proxy_port != "7788" {
+        warnings.push("--proxy-address and --proxy-port have no effect without --proxy-mode".into());
+    }
+    if matches!(config.listen, ListenAddr::Abstract(_)) {
+        warnings.push(
+            "--listen-addr: an abstract socket has no permissions: every local user in this network namespace can \
+             encrypt and decrypt"
+                .into(),
+        );
+    }
+    let contacted = [config.key.vault_host(), config.credential.authority_host().to_owned()];
+    for to in config.network.connect_to.iter().filter(|to| !contacted.contains(&to.host)) {
+        warnings.push(format!(
+            "--connect-to: {} is never contacted; only {} are",
+            to.host,
+            contacted.join(" and ")
+        ));
+    }
+    warnings
+}

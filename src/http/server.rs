@@ -1,0 +1,66 @@
+//! Serves a router on a TCP port that anybody on the node's network can reach: few connections, none of them idle for
+//! long, so that strangers cannot use up the process's file descriptors.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+/// Connections served at a time; others wait in the listener's backlog.
+const CONNECTIONS: usize = 64;
+/// How long a client may take to send a request's headers, also between two requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may last: longer than the kubelet's and Prometheus' longest timeouts.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
+/// The pause after a connection could not be accepted: usually there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Listens on the address of that flag. `[::]` takes IPv4 too, and gives way to 0.0.0.0 where there is no IPv6.
+///
+/// # Errors
+/// A sentence that names the flag and the address.
+pub(crate) async fn bind(flag: &str, addr: SocketAddr) -> Result<TcpListener, String> {
+    let mut bound = TcpListener::bind(addr).await;
+    let no_ipv6 = |error: &io::Error| {
+        !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
+    };
+    if addr.is_ipv6() && addr.ip().is_unspecified() && bound.as_ref().is_err_and(no_ipv6) {
+        bound = TcpListener::bind((Ipv4Addr::UNSPECIFIED, addr.port())).await;
+    }
+    bound.map_err(|error| format!("--{flag}: cannot listen on {addr}: {error}"))
+}
+
+/// Serves for as long as it is polled.
+pub(crate) async fn serve(listener: TcpListener, routes: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let routes = routes.clone();
+                tokio::spawn(async move {
+                    let _ = timeout(CONNECTION_TIMEOUT, connection(stream, routes)).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(err = %error, "A connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, routes: Router) {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    // an error is the client's: it has gone, or does not speak HTTP
+    let _ = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).await;
+}

@@ -10,13 +10,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::faults::Faults;
+use crate::keys::{Change, KeyPatch};
+use crate::permissions::{self, Permissions};
 use crate::reply;
 use crate::server::Answer;
-use crate::world::{KeyPatch, Permissions, World};
+use crate::world::{Challenge, World};
 
 /// What a request to another path is told.
 const ROUTES: &str = "GET /stats, DELETE /stats, PUT /faults, GET /faults, DELETE /faults, POST /keys/{name}/rotate, \
-                      PATCH /keys/{name}/{version}, PUT /permissions, PUT /tokens, DELETE /tokens";
+                      PATCH /keys/{name}/{version}, PUT /permissions, PUT /challenge, PUT /tokens, DELETE /tokens";
 
 /// A refused request: its status and what is wrong.
 type Refusal = (u16, String);
@@ -25,6 +27,12 @@ type Refusal = (u16, String);
 #[serde(deny_unknown_fields)]
 struct TokenSettings {
     lifetime_s: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChallengeSettings {
+    format: Challenge,
 }
 
 /// Answers one control request.
@@ -45,33 +53,54 @@ fn respond(outcome: Result<Value, Refusal>) -> Response<Body> {
 }
 
 fn dispatch(world: &World, method: &str, path: &[&str], body: &[u8]) -> Result<Value, Refusal> {
-    let not_found = |error: crate::Error| (404, error.to_string());
     match (method, path) {
         ("GET", ["stats"]) => return Ok(json!(world.stats.snapshot())),
         ("GET", ["faults"]) => return Ok(json!(world.faults.current())),
         ("POST", ["keys", key, "rotate"]) => {
-            return Ok(json!({ "version": world.rotate(key).map_err(not_found)? }));
+            return Ok(json!({ "version": crate::rotate(world, key).map_err(not_found)? }));
         }
         ("DELETE", ["stats"]) => world.stats.reset(),
-        ("PUT", ["faults"]) => {
-            let faults: Faults = read(body)?;
-            faults.check().map_err(|error| (400, error))?;
-            world.faults.set(faults);
-        }
+        ("PUT", ["faults"]) => world.faults.set(checked(body, Faults::check)?),
         ("DELETE", ["faults"]) => world.faults.set(Faults::default()),
         ("PATCH", ["keys", key, version]) => {
-            world.update(key, version, &read::<KeyPatch>(body)?).map_err(not_found)?;
+            crate::change(world, key, version, key_change(body)?).map_err(not_found)?;
         }
-        ("PUT", ["permissions"]) => world.set_permissions(read::<Permissions>(body)?),
+        ("PUT", ["permissions"]) => world.set_permissions(checked::<Permissions>(body, permissions::check)?),
+        ("PUT", ["challenge"]) => world.set_challenge(read::<ChallengeSettings>(body)?.format),
         ("PUT", ["tokens"]) => {
             world.tokens.set_lifetime(Duration::from_secs(read::<TokenSettings>(body)?.lifetime_s));
         }
-        ("DELETE", ["tokens"]) => world.tokens.revoke_all(),
+        ("DELETE", ["tokens"]) => world.revoke_tokens().map_err(|error| (500, error.to_string()))?,
         _ => return Err((404, ROUTES.into())),
     }
     Ok(json!({}))
 }
 
+fn not_found(error: crate::Error) -> Refusal {
+    (404, error.to_string())
+}
+
 fn read<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| (400, error.to_string()))
+}
+
+fn checked<T: for<'de> Deserialize<'de>>(
+    body: &[u8],
+    check: impl FnOnce(&T) -> Result<(), String>,
+) -> Result<T, Refusal> {
+    let value = read(body)?;
+    check(&value).map_err(|error| (400, error))?;
+    Ok(value)
+}
+
+/// A patch, in which `null` takes a time away.
+fn key_change(body: &[u8]) -> Result<Change, Refusal> {
+    let mut change = Change::from(read::<KeyPatch>(body)?);
+    let fields: Value = read(body)?;
+    for (name, time) in [("nbf", &mut change.nbf), ("exp", &mut change.exp)] {
+        if fields.get(name).is_some_and(Value::is_null) {
+            *time = Some(None);
+        }
+    }
+    Ok(change)
 }

@@ -31,7 +31,7 @@ pub struct FaultSet {
     pub jitter_ms: u64,
     /// The share of requests (0 to 1) that get `status`.
     pub error_rate: f64,
-    /// The status of those; 500 when it is absent.
+    /// The status of those; 500 when it is absent. The body is what the service says with that status.
     pub status: Option<u16>,
     /// Answer 429 to what comes beyond so many requests in 10 s.
     pub throttle_per_10s: Option<u32>,
@@ -39,7 +39,7 @@ pub struct FaultSet {
     pub retry_after_s: Option<u64>,
     /// The share of requests (0 to 1) whose connection is closed without an answer.
     pub reset_rate: f64,
-    /// What is wrong with the body of successes.
+    /// What is wrong with the body of successes, and of the errors of `error_rate`.
     pub body: Option<BodyFault>,
     /// Vault only: name another key version in `kid`.
     pub wrong_kid: bool,
@@ -53,7 +53,7 @@ pub struct FaultSet {
 pub enum BodyFault {
     /// The second half is missing.
     Truncated,
-    /// A page of HTML.
+    /// A page of HTML; with an error, such as a gateway's.
     Html,
 }
 
@@ -143,7 +143,11 @@ impl FaultSwitch {
         {
             return Fate::Throttle(set.retry_after_s);
         }
-        if random() < set.error_rate { Fate::Fail(set.status.unwrap_or(500)) } else { Fate::Serve }
+        match set.status.unwrap_or(500) {
+            _ if random() >= set.error_rate => Fate::Serve,
+            429 => Fate::Throttle(set.retry_after_s),
+            status => Fate::Fail(status),
+        }
     }
 
     /// Whether this valid token is to be refused; uses up a `once`.

@@ -6,39 +6,47 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Query, Request};
 use axum::http::Response;
+use axum::http::request::Parts;
 use serde_json::json;
 
-use crate::entra::spoiled;
-use crate::faults::{Fate, Service};
+use crate::faults::Service;
+use crate::ids::object_id;
+use crate::misbehave::play;
 use crate::reply;
-use crate::server::{Answer, Reset};
+use crate::server::Answer;
 use crate::world::World;
 
 const PATH: &str = "/metadata/identity/oauth2/token";
 
 /// Answers one request to IMDS.
 pub(crate) async fn handle(world: Arc<World>, request: Request<Body>) -> Answer {
-    match world.faults.fate(Service::Imds).await {
-        Fate::Reset => Err(Reset),
-        Fate::Throttle(_) => {
-            world.stats.throttled();
-            Ok(refusal(429, "too_many_requests", "Too many requests"))
-        }
-        Fate::Fail(status) => Ok(refusal(status, "unknown", "An error was asked for")),
-        Fate::Serve => Ok(spoiled(&world.faults.of(Service::Imds), serve(&world, &request)).await),
-    }
+    let (request, _) = request.into_parts();
+    play(&world, Service::Imds, failed, async { serve(&world, &request) }).await
 }
 
-fn serve(world: &World, request: &Request<Body>) -> Response<Body> {
-    let headers = request.headers();
+/// What it says with that status.
+fn failed(status: u16) -> Response<Body> {
+    let (error, description) = match status {
+        401 => ("unknown_source", "Unknown Source"),
+        403 => ("access_denied", "The resource owner or authorization server denied the request"),
+        404 | 410 => ("not_found", "IMDS is updating"),
+        429 => ("too_many_requests", "Too many requests"),
+        500.. => ("unknown", "Failed to retrieve token from the Active directory"),
+        _ => ("invalid_request", "Identity not found"),
+    };
+    refusal(status, error, description)
+}
+
+fn serve(world: &World, request: &Parts) -> Response<Body> {
+    let headers = &request.headers;
     let marked = headers.get("metadata").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
     if !marked || headers.contains_key("x-forwarded-for") {
         return refusal(400, "bad_request_102", "Required metadata header not specified");
     }
-    if request.uri().path() != PATH {
+    if request.uri.path() != PATH {
         return refusal(404, "not_found", "Not found");
     }
-    let Ok(Query(query)) = Query::<HashMap<String, String>>::try_from_uri(request.uri()) else {
+    let Ok(Query(query)) = Query::<HashMap<String, String>>::try_from_uri(&request.uri) else {
         return refusal(400, "invalid_request", "The query is not valid");
     };
     if query.get("api-version").is_none_or(|version| version.as_str() < "2018-02-01") {
@@ -57,23 +65,22 @@ fn serve(world: &World, request: &Request<Body>) -> Response<Body> {
     }
 }
 
-/// The client id of the identity that is asked for.
+/// The client id of the identity that is asked for; without a wish, of the machine's own.
 fn identity(world: &World, query: &HashMap<String, String>) -> Option<String> {
     let directory = &world.directory;
-    let user_assigned = directory.user_assigned_client_id.clone();
-    if let Some(id) = query.get("client_id") {
-        return [&user_assigned, &directory.system_assigned_client_id]
-            .into_iter()
-            .find(|known| *known == id)
-            .cloned();
-    }
-    if let Some(id) = query.get("msi_res_id").or_else(|| query.get("mi_res_id")) {
-        return id.eq_ignore_ascii_case(&directory.user_assigned_resource_id).then_some(user_assigned);
-    }
-    if query.contains_key("object_id") {
-        return None;
-    }
-    Some(directory.system_assigned_client_id.clone())
+    let [own, user] = [&directory.system_assigned_client_id, &directory.user_assigned_client_id];
+    let wish = ["client_id", "object_id", "msi_res_id", "mi_res_id"]
+        .into_iter()
+        .find_map(|name| Some((name, query.get(name)?)));
+    let chosen = match wish {
+        None => Some(own),
+        Some(("client_id", id)) => [own, user].into_iter().find(|known| known.eq_ignore_ascii_case(id)),
+        Some(("object_id", id)) => {
+            [own, user].into_iter().find(|known| object_id(known).eq_ignore_ascii_case(id))
+        }
+        Some((_, id)) => id.eq_ignore_ascii_case(&directory.user_assigned_resource_id).then_some(user),
+    };
+    chosen.cloned()
 }
 
 fn issue(world: &World, client_id: &str, resource: &str) -> Response<Body> {

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::Error;
-use crate::world::{FIRST_KEY, VAULT_HOST, World, write_private};
+use crate::kept::{FIRST_KEY, write_private};
+use crate::vault::{KEY_VAULT, MANAGED_HSM};
+use crate::world::World;
 
 /// The host of Entra ID.
 pub(crate) const AUTHORITY_HOST: &str = "login.microsoftonline.com";
@@ -20,6 +22,8 @@ pub struct Info {
     pub vault_host: String,
     /// Where that host is.
     pub vault_addr: SocketAddr,
+    /// Host of the managed HSM's URL; it has the same address and the same keys.
+    pub managed_hsm_host: String,
     /// Host of Entra ID's URL.
     pub authority_host: String,
     /// Where that host is.
@@ -57,11 +61,11 @@ impl fmt::Debug for Info {
 impl Info {
     pub(crate) fn new(world: &World, dir: &Path, [tls, imds, control]: [SocketAddr; 3]) -> Self {
         let directory = world.directory.clone();
-        let mut versions = world.versions(FIRST_KEY).unwrap_or_default();
-        versions.sort_by_key(|version| version.created);
+        let versions = world.keys().versions(FIRST_KEY);
         Self {
-            vault_host: VAULT_HOST.into(),
+            vault_host: KEY_VAULT.host.into(),
             vault_addr: tls,
+            managed_hsm_host: MANAGED_HSM.host.into(),
             authority_host: AUTHORITY_HOST.into(),
             authority_addr: tls,
             imds_url: format!("http://{imds}"),
@@ -73,7 +77,7 @@ impl Info {
             user_assigned_client_id: directory.user_assigned_client_id,
             user_assigned_resource_id: directory.user_assigned_resource_id,
             key_name: FIRST_KEY.into(),
-            key_versions: versions.into_iter().map(|version| version.version).collect(),
+            key_versions: versions.into_iter().map(|found| found.version.version).collect(),
             ca_file: dir.join("ca.pem").display().to_string(),
         }
     }
@@ -105,16 +109,33 @@ impl Info {
     fn args(&self, dir: &Path) -> String {
         let vault = self.vault_host.split('.').next().unwrap_or_default();
         let version = self.key_versions.last().map(String::as_str).unwrap_or_default();
-        format!(
-            "--keyvault-name={vault}\n--key-name={}\n--key-version={version}\n--config-file-path={}\n\
-             --connect-to={}={}\n--connect-to={}={}\n--ca-file={}\n",
-            self.key_name,
-            dir.join("azure.json").display(),
-            self.vault_host,
-            self.vault_addr,
-            self.authority_host,
-            self.authority_addr,
-            self.ca_file,
-        )
+        let connect = |host: &str, addr: SocketAddr| format!("--connect-to={host}={addr}");
+        let flags = [
+            format!("--keyvault-name={vault}"),
+            format!("--key-name={}", self.key_name),
+            format!("--key-version={version}"),
+            format!("--config-file-path={}", dir.join("azure.json").display()),
+            connect(&self.vault_host, self.vault_addr),
+            connect(&self.authority_host, self.authority_addr),
+            format!("--ca-file={}", self.ca_file),
+        ];
+        flags.iter().map(|flag| for_xargs(flag) + "\n").collect()
+    }
+}
+
+/// The word as xargs reads it. Most stay as they are.
+fn for_xargs(word: &str) -> String {
+    let special = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '\\');
+    word.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_xargs_would_take_apart_is_escaped() {
+        assert_eq!(for_xargs("--ca-file=/tmp/a-b_c.1/ca.pem"), "--ca-file=/tmp/a-b_c.1/ca.pem");
+        assert_eq!(for_xargs(r#"/it's a "d\ir""#), r#"/it\'s\ a\ \"d\\ir\""#);
     }
 }

@@ -5,18 +5,23 @@
 //! loopback only.
 //!
 //! ```text
-//! server (TCP, TLS, HTTP/1.1) ─▶ vault    keys by Host, and entra by its host
-//!                             ─▶ imds
-//!                             ─▶ control  statistics, faults, rotation, permissions
-//! world  (the state behind all of them, kept in a folder)
+//! server (TCP, TLS, HTTP/1.1) ─▶ vault    keys, by Host; entra by its own host  (both under faults: misbehave)
+//!                             ─▶ imds     under faults too
+//!                             ─▶ control  statistics, faults, rotation, permissions, challenge
+//! world  (the state behind all of them; what lasts is kept in a folder)
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod control;
 mod entra;
 mod faults;
+mod ids;
 mod imds;
 mod info;
+mod kept;
+mod keys;
+mod misbehave;
+mod permissions;
 mod reply;
 mod rsa;
 mod server;
@@ -27,15 +32,20 @@ mod vault;
 mod world;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use faults::{BodyFault, FaultSet, Faults, Unauthorized};
 pub use info::Info;
+pub use keys::KeyPatch;
+pub use permissions::Permissions;
 pub use stats::Stats;
-pub use world::{KeyPatch, Permissions};
+pub use world::Challenge;
 
+use axum::body::Body;
+use axum::extract::Request;
+use keys::Change;
 use server::Server;
 use world::World;
 
@@ -83,25 +93,14 @@ impl Emulator {
     /// # Errors
     /// An address is not loopback or is taken, or the folder cannot be used.
     pub async fn start(options: Options) -> Result<Self, Error> {
-        std::fs::create_dir_all(&options.dir)?;
-        let world = Arc::new(World::open(&options.dir)?);
-        let acceptor = tls::acceptor(&options.dir)?;
-        let (front, entra_or_vault) = (world.clone(), Some(acceptor));
-        let tls = Server::start(options.listen, entra_or_vault, move |request| {
-            vault::front(front.clone(), request)
-        });
-        let tls = tls.await?;
-        let state = world.clone();
-        let imds =
-            Server::start(options.imds_listen, None, move |request| imds::handle(state.clone(), request));
-        let imds = imds.await?;
-        let state = world.clone();
-        let control = Server::start(options.control_listen, None, move |request| {
-            control::handle(state.clone(), request)
-        });
-        let control = control.await?;
-        let info = Info::new(&world, &options.dir, [tls.addr(), imds.addr(), control.addr()]);
-        info.write(&options.dir)?;
+        let dir = folder(&options.dir)?;
+        let world = Arc::new(World::open(&dir)?);
+        let acceptor = Some(tls::acceptor(&dir)?);
+        let tls = Server::start(options.listen, acceptor, with(&world, vault::front)).await?;
+        let imds = Server::start(options.imds_listen, None, with(&world, imds::handle)).await?;
+        let control = Server::start(options.control_listen, None, with(&world, control::handle)).await?;
+        let info = Info::new(&world, &dir, [tls.addr(), imds.addr(), control.addr()]);
+        info.write(&dir)?;
         Ok(Self { world, info, servers: [tls, imds, control] })
     }
 
@@ -135,7 +134,7 @@ impl Emulator {
     /// # Errors
     /// There is no such key.
     pub fn rotate(&self, key: &str) -> Result<String, Error> {
-        self.world.rotate(key)
+        rotate(&self.world, key)
     }
 
     /// Changes the attributes of one version.
@@ -143,7 +142,7 @@ impl Emulator {
     /// # Errors
     /// There is no such key or version.
     pub fn update_key(&self, key: &str, version: &str, patch: KeyPatch) -> Result<(), Error> {
-        self.world.update(key, version, &patch)
+        change(&self.world, key, version, patch.into())
     }
 
     /// Replaces what each principal (client id) may do; others may do everything.
@@ -151,9 +150,14 @@ impl Emulator {
         self.world.set_permissions(permissions);
     }
 
+    /// In which of its forms vaults send their challenge from now on.
+    pub fn set_challenge(&self, challenge: Challenge) {
+        self.world.set_challenge(challenge);
+    }
+
     /// Every token issued until now gets a 401.
     pub fn revoke_tokens(&self) {
-        self.world.tokens.revoke_all();
+        let _ = self.world.revoke_tokens(); // holds in this run even if it cannot be kept
     }
 
     /// How long tokens issued from now on are valid.
@@ -168,4 +172,33 @@ impl Emulator {
         imds.stop().await;
         control.stop().await;
     }
+}
+
+/// The handler, with the state.
+fn with<A>(
+    world: &Arc<World>,
+    handle: fn(Arc<World>, Request<Body>) -> A,
+) -> impl Fn(Request<Body>) -> A + Clone + use<A> {
+    let world = world.clone();
+    move |request| handle(world.clone(), request)
+}
+
+/// The folder, which is made if there is none, by a path that holds wherever it is read.
+fn folder(dir: &Path) -> Result<PathBuf, Error> {
+    std::fs::create_dir_all(dir).map_err(|error| kept::about(dir, error))?;
+    let dir = dir.canonicalize().map_err(|error| kept::about(dir, error))?;
+    match dir.to_str() {
+        Some(_) => Ok(dir),
+        None => Err(kept::about(&dir, "the path is not UTF-8, so files cannot name it")),
+    }
+}
+
+fn rotate(world: &World, key: &str) -> Result<String, Error> {
+    let made = world.rotate(key)?.ok_or_else(|| Error(format!("there is no key {key:?}")))?;
+    Ok(made.version.version)
+}
+
+fn change(world: &World, key: &str, version: &str, change: Change) -> Result<(), Error> {
+    let missing = || Error(format!("there is no version {version:?} of a key {key:?}"));
+    world.change(key, Some(version), change)?.ok_or_else(missing).map(drop)
 }

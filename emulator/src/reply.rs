@@ -2,14 +2,26 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 /// The largest request body.
 const LARGEST_BODY: usize = 1024 * 1024;
 
+/// The type of JSON answers.
+pub(crate) const JSON: &str = "application/json; charset=utf-8";
+
 /// A JSON answer.
 pub(crate) fn json(status: u16, body: &Value) -> Response<Body> {
-    text(status, "application/json; charset=utf-8", body.to_string())
+    text(status, JSON, body.to_string())
+}
+
+/// A page of HTML.
+pub(crate) fn page(status: u16, title: &str) -> Response<Body> {
+    let page = format!(
+        "<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
+    );
+    text(status, "text/html", page)
 }
 
 /// An answer of that type.
@@ -47,11 +59,33 @@ impl VaultError {
         Self::new(400, "BadParameter", message)
     }
 
-    pub(crate) fn response(&self) -> Response<Body> {
-        let mut error = json!({ "code": self.code, "message": self.message });
-        if let Some(inner) = self.inner {
-            error["innererror"] = json!({ "code": inner });
-        }
-        json(self.status, &json!({ "error": error }))
+    pub(crate) fn internal(error: crate::Error) -> Self {
+        Self::new(500, "InternalServerError", error.0)
     }
+
+    pub(crate) fn response(&self) -> Response<Body> {
+        let innererror = self.inner.map(|code| InnerError { code });
+        let error = ErrorBody { code: self.code, message: &self.message, innererror };
+        let body = serde_json::to_string(&Errors { error }).unwrap_or_default(); // strings always can be
+        text(self.status, JSON, body)
+    }
+}
+
+/// The real service's order of members.
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    innererror: Option<InnerError<'a>>,
+}
+
+#[derive(Serialize)]
+struct InnerError<'a> {
+    code: &'a str,
+}
+
+#[derive(Serialize)]
+struct Errors<'a> {
+    error: ErrorBody<'a>,
 }

@@ -9,7 +9,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Error;
-use crate::world::write_private;
+use crate::kept::{about, read_if_any, write_private};
 
 /// The hosts of Azure that the emulator plays, and its own address.
 const HOSTS: [&str; 6] = [
@@ -26,8 +26,9 @@ pub(crate) fn acceptor(dir: &Path) -> Result<TlsAcceptor, Error> {
     let issuer = issuer(dir)?;
     let key = KeyPair::generate().map_err(failed)?;
     let hosts = HOSTS.map(str::to_owned).to_vec();
-    let certificate =
-        CertificateParams::new(hosts).and_then(|params| params.signed_by(&key, &issuer)).map_err(failed)?;
+    let mut params = CertificateParams::new(hosts).map_err(failed)?;
+    params.use_authority_key_identifier_extension = true; // RFC 5280, section 4.2.1.1
+    let certificate = params.signed_by(&key, &issuer).map_err(failed)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config =
@@ -41,16 +42,16 @@ pub(crate) fn acceptor(dir: &Path) -> Result<TlsAcceptor, Error> {
 
 fn issuer(dir: &Path) -> Result<Issuer<'static, KeyPair>, Error> {
     let (key_file, certificate_file) = (dir.join("ca.key"), dir.join("ca.pem"));
-    let kept = fs::read_to_string(&key_file).ok().filter(|_| certificate_file.exists());
+    let kept = read_if_any(&key_file)?.filter(|_| certificate_file.exists());
     let key = match &kept {
-        Some(pem) => KeyPair::from_pem(pem),
+        Some(pem) => KeyPair::from_pem(&String::from_utf8_lossy(pem)),
         None => KeyPair::generate(),
     };
     let (key, params) = (key.map_err(failed)?, ca()?);
     if kept.is_none() {
         let certificate = params.self_signed(&key).map_err(failed)?;
         write_private(&key_file, key.serialize_pem().as_bytes())?;
-        fs::write(&certificate_file, certificate.pem())?;
+        fs::write(&certificate_file, certificate.pem()).map_err(|error| about(&certificate_file, error))?;
     }
     Ok(Issuer::new(params, key))
 }

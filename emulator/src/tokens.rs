@@ -1,6 +1,7 @@
 //! Access tokens: JWTs (RFC 7519) signed with RS256, and checked for everything Key Vault checks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -10,11 +11,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::ids::{object_id, random_hex};
 use crate::rsa::RsaKey;
 
-/// What tokens are for.
-pub(crate) const AUDIENCE: &str = "https://vault.azure.net";
 const DEFAULT_LIFETIME_S: u64 = 3600;
+/// What Key Vault says when there is no token.
+pub(crate) const MISSING: &str = "AKV10000: Request is missing a Bearer or PoP token.";
+/// What Key Vault says to an old token.
+pub(crate) const EXPIRED: &str = "[TokenExpired] Error validating token: 'S2S12086'.";
 
 /// The claims of a token of Entra ID for Key Vault, version 1.0.
 #[derive(Serialize, Deserialize)]
@@ -27,20 +31,24 @@ pub(crate) struct Claims {
     /// The client id: who calls.
     pub appid: String,
     appidacr: String,
-    oid: String,
+    /// The same as an object of the directory.
+    pub oid: String,
     sub: String,
     pub tid: String,
     idp: String,
     uti: String,
     ver: String,
+    /// Only for who issues it: the epoch.
+    #[serde(default)]
+    aio: String,
 }
 
 /// Issues and checks tokens.
 pub(crate) struct Tokens {
     key: RsaKey,
     tenant: String,
-    issued: AtomicU64,
-    revoked: AtomicU64,
+    /// Every token carries it; those of another one are revoked.
+    epoch: Mutex<String>,
     lifetime_s: AtomicU64,
 }
 
@@ -58,23 +66,30 @@ impl Issued {
 }
 
 impl Tokens {
-    pub(crate) fn new(key: RsaKey, tenant: String) -> Self {
-        let lifetime_s = AtomicU64::new(DEFAULT_LIFETIME_S);
-        Self { key, tenant, issued: AtomicU64::new(0), revoked: AtomicU64::new(0), lifetime_s }
+    pub(crate) fn new(key: RsaKey, tenant: String, epoch: String) -> Self {
+        Self { key, tenant, epoch: Mutex::new(epoch), lifetime_s: AtomicU64::new(DEFAULT_LIFETIME_S) }
     }
 
     pub(crate) fn set_lifetime(&self, lifetime: Duration) {
         self.lifetime_s.store(lifetime.as_secs(), Ordering::SeqCst);
     }
 
-    pub(crate) fn revoke_all(&self) {
-        self.revoked.store(self.issued.load(Ordering::SeqCst), Ordering::SeqCst);
+    /// Begins another epoch, which no token has yet.
+    pub(crate) fn revoke_all(&self, epoch: String) {
+        *self.lock_epoch() = epoch;
+    }
+
+    pub(crate) fn epoch(&self) -> String {
+        self.lock_epoch().clone()
+    }
+
+    fn lock_epoch(&self) -> MutexGuard<'_, String> {
+        self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A token for that application.
     pub(crate) fn issue(&self, client_id: &str, audience: &str) -> Result<Issued, Error> {
         let now = now();
-        let serial = self.issued.fetch_add(1, Ordering::SeqCst) + 1;
         let expires_on = now + self.lifetime_s.load(Ordering::SeqCst);
         let issuer = self.issuer();
         let claims = Claims {
@@ -89,8 +104,9 @@ impl Tokens {
             sub: object_id(client_id),
             tid: self.tenant.clone(),
             idp: issuer,
-            uti: serial.to_string(),
+            uti: random_hex(16)?,
             ver: "1.0".into(),
+            aio: self.epoch(),
         };
         Ok(Issued { token: self.sign(&json!(claims))?, not_before: now, expires_on })
     }
@@ -103,40 +119,35 @@ impl Tokens {
         Ok(format!("{message}.{signature}"))
     }
 
-    /// Whose token it is.
+    /// Whose token it is, if it is for that audience.
     ///
     /// # Errors
     /// What Key Vault says to a token it does not accept.
-    pub(crate) fn check(&self, token: &str) -> Result<Claims, String> {
+    pub(crate) fn check(&self, token: &str, audience: &str) -> Result<Claims, String> {
+        let claims = self.read(token)?;
+        let issuer = self.issuer();
+        if claims.aud != audience {
+            return Err(format!("AKV10022: Invalid audience. Expected {audience}, found: {}.", claims.aud));
+        }
+        if claims.iss != issuer {
+            return Err(format!("AKV10032: Invalid issuer. Expected one of {issuer}, found {}.", claims.iss));
+        }
+        match claims.aio == self.epoch() {
+            true => Ok(claims),
+            false => Err("[TokenRevoked] Error validating token: 'S2S12005'.".into()),
+        }
+    }
+
+    /// The claims, when signature and time are right. Audience and issuer are left to who can say what was found.
+    fn read(&self, token: &str) -> Result<Claims, String> {
         let (modulus, exponent) = self.key.components();
         let key = DecodingKey::from_rsa_raw_components(&modulus, &exponent);
         let mut validation = Validation::new(Algorithm::RS256);
         validation.leeway = 0;
         validation.validate_nbf = true;
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_issuer(&[self.issuer()]);
+        validation.validate_aud = false;
         let checked = jsonwebtoken::decode::<Claims>(token, &key, &validation);
-        let claims = checked.map_err(|error| self.refusal(&error))?.claims;
-        let serial: u64 = claims.uti.parse().unwrap_or(0);
-        if serial <= self.revoked.load(Ordering::SeqCst) {
-            return Err("[TokenRevoked] Error validating token: 'S2S12005'.".into());
-        }
-        Ok(claims)
-    }
-
-    fn refusal(&self, error: &jsonwebtoken::errors::Error) -> String {
-        use jsonwebtoken::errors::ErrorKind;
-        match error.kind() {
-            ErrorKind::ExpiredSignature => "[TokenExpired] Error validating token: 'S2S12086'.".into(),
-            ErrorKind::InvalidAudience => format!("AKV10022: Invalid audience. Expected {AUDIENCE}."),
-            ErrorKind::InvalidIssuer => {
-                format!("AKV10032: Invalid issuer. Expected one of {}", self.issuer())
-            }
-            ErrorKind::InvalidSignature => {
-                "AKV10046: Unable to resolve the key used for signature validation.".into()
-            }
-            _ => "AKV10000: Request is missing a Bearer or PoP token.".into(),
-        }
+        Ok(checked.map_err(|error| refusal(&error))?.claims)
     }
 
     fn issuer(&self) -> String {
@@ -151,9 +162,14 @@ impl Tokens {
     }
 }
 
-/// A stable object id for an application.
-fn object_id(client_id: &str) -> String {
-    client_id.chars().rev().map(|c| if c == '-' { '0' } else { c }).collect()
+fn refusal(error: &jsonwebtoken::errors::Error) -> String {
+    use jsonwebtoken::errors::ErrorKind;
+    let text = match error.kind() {
+        ErrorKind::ExpiredSignature => EXPIRED,
+        ErrorKind::InvalidSignature => "AKV10046: Unable to resolve the key used for signature validation.",
+        _ => MISSING,
+    };
+    text.into()
 }
 
 pub(crate) fn now() -> u64 {
@@ -164,30 +180,59 @@ pub(crate) fn now() -> u64 {
 mod tests {
     use super::*;
 
+    const AUDIENCE: &str = "https://vault.azure.net";
+
     fn tokens() -> Tokens {
-        Tokens::new(RsaKey::generate(2048).unwrap(), "tenant".into())
+        Tokens::new(RsaKey::generate(2048).unwrap(), "tenant".into(), "epoch".into())
+    }
+
+    /// What `tokens` says to an issued token whose claims are changed before they are signed again.
+    fn refusal_of(tokens: &Tokens, change: impl FnOnce(&mut Value)) -> String {
+        let issued = tokens.issue("client", AUDIENCE).unwrap().token;
+        let mut claims = json!(tokens.read(&issued).unwrap());
+        change(&mut claims);
+        tokens.check(&tokens.sign(&claims).unwrap(), AUDIENCE).err().unwrap()
     }
 
     #[test]
     fn an_issued_token_is_accepted_and_names_its_client() {
         let tokens = tokens();
         let issued = tokens.issue("client", AUDIENCE).unwrap();
-        assert_eq!(tokens.check(&issued.token).unwrap().appid, "client");
+        assert_eq!(tokens.check(&issued.token, AUDIENCE).unwrap().appid, "client");
         assert_eq!(issued.expires_in(), 3600);
     }
 
     #[test]
-    fn what_key_vault_refuses_is_refused_with_its_words() {
+    fn a_token_that_says_something_wrong_is_refused_with_what_was_found() {
+        let refusal = |claim: &str, value: Value| refusal_of(&tokens(), |claims| claims[claim] = value);
+        assert_eq!(
+            refusal("aud", json!("https://vault.azure.net/")),
+            "AKV10022: Invalid audience. Expected https://vault.azure.net, found: https://vault.azure.net/."
+        );
+        assert_eq!(
+            refusal("iss", json!("https://sts.windows.net/other/")),
+            "AKV10032: Invalid issuer. Expected one of https://sts.windows.net/tenant/, \
+             found https://sts.windows.net/other/."
+        );
+        assert_eq!(refusal("exp", json!(now() - 1)), EXPIRED);
+        assert_eq!(refusal("nbf", json!(now() + 60)), MISSING);
+    }
+
+    #[test]
+    fn a_token_that_is_none_or_of_another_key_is_refused() {
         let tokens = tokens();
-        let refusal = |token: &str| tokens.check(token).err().unwrap();
-        assert!(refusal("rubbish").starts_with("AKV10000"));
-        let other = tokens.issue("client", "https://management.azure.com").unwrap();
-        assert!(refusal(&other.token).starts_with("AKV10022"));
-        let foreign = Tokens::new(RsaKey::generate(2048).unwrap(), "tenant".into());
-        assert!(refusal(&foreign.issue("client", AUDIENCE).unwrap().token).starts_with("AKV10046"));
-        let issued = tokens.issue("client", AUDIENCE).unwrap();
-        tokens.revoke_all();
-        assert!(refusal(&issued.token).contains("TokenRevoked"));
-        assert!(tokens.check(&tokens.issue("client", AUDIENCE).unwrap().token).is_ok());
+        assert_eq!(tokens.check("rubbish", AUDIENCE).err().unwrap(), MISSING);
+        let foreign = Tokens::new(RsaKey::generate(2048).unwrap(), "tenant".into(), "epoch".into());
+        let foreign = foreign.issue("client", AUDIENCE).unwrap().token;
+        assert!(tokens.check(&foreign, AUDIENCE).err().unwrap().starts_with("AKV10046"));
+    }
+
+    #[test]
+    fn revoked_are_the_tokens_until_then_and_no_others() {
+        let tokens = tokens();
+        let before = tokens.issue("client", AUDIENCE).unwrap().token;
+        tokens.revoke_all("next".into());
+        assert!(tokens.check(&before, AUDIENCE).err().unwrap().contains("TokenRevoked"));
+        assert!(tokens.check(&tokens.issue("client", AUDIENCE).unwrap().token, AUDIENCE).is_ok());
     }
 }

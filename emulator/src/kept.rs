@@ -1,0 +1,121 @@
+//! What lasts: `state.json` of the folder.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::ids::{random_guid, random_hex};
+use crate::keys::{Change, Keys, Version};
+use crate::rsa::RsaKey;
+
+/// The key that is there from the start.
+pub(crate) const FIRST_KEY: &str = "k8s";
+
+/// Who exists in the tenant.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Directory {
+    pub tenant_id: String,
+    pub client_id: String,
+    pub client_secret: String,
+    pub system_assigned_client_id: String,
+    pub user_assigned_client_id: String,
+    pub user_assigned_resource_id: String,
+}
+
+/// The content of the file.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Kept {
+    pub directory: Directory,
+    pub signing_key: String,
+    /// Tokens of another epoch are revoked.
+    #[serde(default)]
+    pub token_epoch: String,
+    pub keys: Keys,
+}
+
+impl Kept {
+    /// Reads the file, or makes what is to be in it when there is none.
+    pub(crate) fn open(file: &Path) -> Result<Self, Error> {
+        match read_if_any(file)? {
+            Some(bytes) => Self::read(&bytes).map_err(|error| about(file, error)),
+            None => Self::create(),
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, Error> {
+        // without the error's text, which may quote a key
+        let not_ours =
+            |error: serde_json::Error| Error(format!("not the state of an emulator: line {}", error.line()));
+        let mut kept: Self = serde_json::from_slice(bytes).map_err(not_ours)?;
+        kept.keys.load()?;
+        Ok(kept)
+    }
+
+    fn create() -> Result<Self, Error> {
+        let mut keys = Keys::default();
+        keys.add(FIRST_KEY, Version::generate(2048, Change::default())?);
+        Ok(Self {
+            directory: Directory::create()?,
+            signing_key: STANDARD.encode(RsaKey::generate(2048)?.pkcs8()),
+            token_epoch: random_hex(8)?,
+            keys,
+        })
+    }
+
+    /// The key that signs tokens.
+    pub(crate) fn signing(&self) -> Result<RsaKey, Error> {
+        let pkcs8 =
+            STANDARD.decode(&self.signing_key).map_err(|_| Error("the signing key is not base64".into()))?;
+        RsaKey::from_pkcs8(&pkcs8)
+    }
+
+    pub(crate) fn write(&self, file: &Path) -> Result<(), Error> {
+        let json = serde_json::to_vec(self).map_err(|error| Error(error.to_string()))?;
+        write_private(file, &json)
+    }
+}
+
+impl Directory {
+    fn create() -> Result<Self, Error> {
+        let subscription = random_guid()?;
+        Ok(Self {
+            tenant_id: random_guid()?,
+            client_id: random_guid()?,
+            client_secret: format!("emulator~{}", random_hex(16)?),
+            system_assigned_client_id: random_guid()?,
+            user_assigned_client_id: random_guid()?,
+            user_assigned_resource_id: format!(
+                "/subscriptions/{subscription}/resourceGroups/emulator/providers/Microsoft.ManagedIdentity/\
+                 userAssignedIdentities/kms"
+            ),
+        })
+    }
+}
+
+/// The file's content; `None` only when there is no such file.
+pub(crate) fn read_if_any(file: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match fs::read(file) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(about(file, error)),
+    }
+}
+
+/// Writes the file at once and for its owner only: readers see the old content or the new.
+pub(crate) fn write_private(file: &Path, content: &[u8]) -> Result<(), Error> {
+    let new = file.with_extension("new");
+    let written = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
+    let written = written.and_then(|mut out| out.write_all(content)).and_then(|()| fs::rename(&new, file));
+    written.map_err(|error| about(file, error))
+}
+
+/// The error, with the file that it is about.
+pub(crate) fn about(file: &Path, error: impl std::fmt::Display) -> Error {
+    Error(format!("{}: {error}", file.display()))
+}

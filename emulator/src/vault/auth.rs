@@ -1,0 +1,55 @@
+//! Who asks: tokens, and the challenge for those who bring none.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Response, header};
+
+use super::asked::Asked;
+use crate::info::AUTHORITY_HOST;
+use crate::reply::{self, VaultError};
+use crate::tokens::{Claims, EXPIRED, MISSING};
+use crate::world::{Challenge, World};
+
+/// The claims of the request's token.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn authenticate(world: &World, vault: &Asked, headers: &HeaderMap) -> Result<Claims, String> {
+    let claims = world.tokens.check(bearer(headers).ok_or(MISSING)?, vault.resource)?;
+    match world.faults.refuses_token() {
+        true => Err(EXPIRED.into()),
+        false => Ok(claims),
+    }
+}
+
+/// What a 401 that was asked for says.
+pub(super) fn complaint(headers: &HeaderMap) -> &'static str {
+    bearer(headers).map_or(MISSING, |_| EXPIRED)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+/// A 401 with the challenge. A managed HSM says no more than that.
+pub(super) fn unauthorized(world: &World, vault: &Asked, message: &str) -> Response<Body> {
+    world.stats.unauthorized();
+    let mut response = match vault.is_hsm() {
+        true => reply::text(401, reply::JSON, String::new()),
+        false => VaultError::new(401, "Unauthorized", message).response(),
+    };
+    if let Ok(challenge) = HeaderValue::from_str(&challenge(world, vault)) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+fn challenge(world: &World, vault: &Asked) -> String {
+    let (tenant, resource) = (&world.directory.tenant_id, vault.resource);
+    let audience = match world.challenge() {
+        Challenge::Resource => format!("resource=\"{resource}\""),
+        Challenge::Scope => format!("scope=\"{resource}/.default\""),
+    };
+    format!("Bearer authorization=\"https://{AUTHORITY_HOST}/{tenant}\", {audience}")
+}

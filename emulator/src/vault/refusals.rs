@@ -1,0 +1,73 @@
+//! What Key Vault says when it refuses. Texts without a public recording are by analogy, and say so.
+
+use super::REGION;
+use super::asked::Asked;
+use crate::reply::VaultError;
+use crate::tokens::Claims;
+
+/// There is no such key or version.
+pub(super) fn not_found(key: &str) -> VaultError {
+    let message = format!(
+        "A key with (name/id) {key} was not found in this key vault. If you recently deleted this key you may \
+         be able to recover it using the correct recovery command. For help resolving this issue, please see \
+         https://go.microsoft.com/fwlink/?linkid=2125182"
+    );
+    VaultError::new(404, "KeyNotFound", message)
+}
+
+/// The caller has no right to the operation. For a managed HSM by analogy.
+pub(super) fn not_permitted(vault: &Asked, claims: &Claims, operation: &str, key: &str) -> VaultError {
+    let Claims { appid, oid, tid, .. } = claims;
+    let action = vault.right(operation);
+    VaultError::forbidden(
+        "ForbiddenByRbac",
+        format!(
+            "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or \
+             role definitions were changed recently, please observe propagation time.\r\nCaller: appid={appid};\
+             oid={oid};iss=https://sts.windows.net/{tid}/\r\nAction: '{action}'\r\n\
+             Resource: '/subscriptions/emulator/vaults/emulator/keys/{key}'\r\nAssignment: (not found)\r\n\
+             DenyAssignmentId: null\r\nDecisionReason: 'DeniedWithNoValidRBAC' \r\n\
+             Vault: emulator;location={REGION}\r\n"
+        ),
+    )
+}
+
+/// A text that is no parameter of the operation.
+pub(super) fn incorrect() -> VaultError {
+    VaultError::bad_parameter("The parameter is incorrect.\r\n")
+}
+
+/// What it says with that status, to a request for that key.
+pub(super) fn with_status(status: u16, key: &str) -> VaultError {
+    let error = match status {
+        403 => by_firewall(),
+        404 => not_found(key),
+        409 => deleted(key),
+        429 => VaultError::new(
+            status,
+            "Throttled",
+            "Request was not processed because too many requests were received. \
+             Reason: VaultRequestTypeLimitReached",
+        ),
+        500.. => VaultError::new(status, "InternalServerError", "An error was asked for.\r\n"),
+        _ => incorrect(),
+    };
+    VaultError { status, ..error }
+}
+
+fn by_firewall() -> VaultError {
+    let message = format!(
+        "Client address is not authorized and caller is not a trusted service.\r\n\
+         Client address: 127.0.0.1\r\nVault: emulator;location={REGION}"
+    );
+    VaultError::forbidden("ForbiddenByFirewall", message)
+}
+
+fn deleted(key: &str) -> VaultError {
+    let message = format!(
+        "Key {key} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, \
+         the key can only be recovered or purged."
+    );
+    let inner = Some("ObjectIsDeletedButRecoverable");
+    VaultError { inner, ..VaultError::new(409, "Conflict", message) }
+}

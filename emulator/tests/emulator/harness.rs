@@ -1,0 +1,160 @@
+//! An emulator in this process, and a client that finds Azure's hosts there.
+
+use std::path::Path;
+
+use akv_emulator::{Emulator, Info, Options};
+use reqwest::header::HeaderMap;
+use reqwest::{Certificate, Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub(crate) const VAULT: &str = "https://vault.azure.net";
+
+/// An emulator, and a client of all its services.
+pub(crate) struct Azure {
+    pub(crate) emulator: Emulator,
+    pub(crate) http: Client,
+    pub(crate) dir: TempDir,
+}
+
+/// What came back.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Reply {
+    pub(crate) async fn to(request: RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self { status, headers, text: response.text().await.unwrap() }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
+    }
+
+    /// The body of a success.
+    pub(crate) fn ok(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text);
+        self.json()
+    }
+
+    /// The inner code of an error, or its code.
+    pub(crate) fn code(&self) -> String {
+        let error = &self.json()["error"];
+        let code = error["innererror"]["code"].as_str().or(error["code"].as_str());
+        format!("{} {}", self.status, code.unwrap())
+    }
+
+    pub(crate) fn message(&self) -> String {
+        self.json()["error"]["message"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Azure {
+    pub(crate) async fn start() -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap()).await
+    }
+
+    pub(crate) async fn in_folder(dir: TempDir) -> Self {
+        let emulator = Emulator::start(Options::new(dir.path())).await.unwrap();
+        let http = client(emulator.info(), dir.path());
+        Self { emulator, http, dir }
+    }
+
+    /// The same folder in another run.
+    pub(crate) async fn restart(self) -> Self {
+        self.emulator.shutdown().await;
+        Self::in_folder(self.dir).await
+    }
+
+    pub(crate) fn info(&self) -> &Info {
+        self.emulator.info()
+    }
+
+    /// A request without a token to a vault, whose path may have a query.
+    pub(crate) fn anonymous(&self, host: &str, method: &str, path: &str) -> RequestBuilder {
+        let version = if path.contains("api-version") { "" } else { "?api-version=7.4" };
+        self.http.request(method.parse::<Method>().unwrap(), format!("https://{host}{path}{version}"))
+    }
+
+    /// A call of the vault by the service principal.
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Value) -> Reply {
+        let token = self.token(VAULT).await;
+        let request = self.anonymous(&self.info().vault_host, method, path).bearer_auth(token);
+        Reply::to(request.body(body.to_string())).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.call("GET", path, Value::Null).await
+    }
+
+    /// One operation on the first key, without a version.
+    pub(crate) async fn seal(&self, operation: &str, value: &str) -> Reply {
+        let body = json!({ "alg": "RSA-OAEP-256", "value": value });
+        self.call("POST", &format!("/keys/k8s/{operation}"), body).await
+    }
+
+    pub(crate) async fn create(&self, name: &str, body: Value) -> Reply {
+        self.call("POST", &format!("/keys/{name}/create"), body).await
+    }
+
+    /// A token of the v2 endpoint.
+    pub(crate) async fn token(&self, resource: &str) -> String {
+        let scope = format!("{resource}/.default");
+        let reply = self.ask_entra("oauth2/v2.0/token", &[("scope", &scope)]).await;
+        reply.ok()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A request of the service principal to a token endpoint.
+    pub(crate) async fn ask_entra(&self, endpoint: &str, fields: &[(&str, &str)]) -> Reply {
+        let info = self.info();
+        let own = [("client_id", info.client_id.as_str()), ("client_secret", &info.client_secret)];
+        Reply::to(self.entra(endpoint, &[&own, fields].concat())).await
+    }
+
+    pub(crate) fn entra(&self, endpoint: &str, fields: &[(&str, &str)]) -> RequestBuilder {
+        let info = self.info();
+        let url = format!("https://{}/{}/{endpoint}", info.authority_host, info.tenant_id);
+        let all = [&[("grant_type", "client_credentials")], fields].concat();
+        let form: Vec<String> = all.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        self.http.post(url).header("content-type", "application/x-www-form-urlencoded").body(form.join("&"))
+    }
+
+    pub(crate) async fn control(&self, method: &str, path: &str, body: Value) -> Reply {
+        let url = format!("{}{path}", self.info().control_url);
+        let request = self.http.request(method.parse::<Method>().unwrap(), url);
+        Reply::to(request.body(body.to_string())).await
+    }
+
+    pub(crate) async fn control_ok(&self, method: &str, path: &str, body: Value) -> Value {
+        self.control(method, path, body).await.ok()
+    }
+}
+
+/// A client that trusts the folder's CA only.
+pub(crate) fn client(info: &Info, dir: &Path) -> Client {
+    let ca = std::fs::read(dir.join("ca.pem")).unwrap();
+    Client::builder()
+        .tls_certs_only([Certificate::from_pem(&ca).unwrap()])
+        .resolve(&info.vault_host, info.vault_addr)
+        .resolve(&info.managed_hsm_host, info.vault_addr)
+        .resolve(&info.authority_host, info.authority_addr)
+        .no_proxy()
+        .build()
+        .unwrap()
+}
+
+/// The claims of a token, which are not checked.
+pub(crate) fn claims(token: &str) -> Value {
+    use base64::Engine as _;
+    let payload = token.split('.').nth(1).unwrap();
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
+    serde_json::from_slice(&payload).unwrap()
+}

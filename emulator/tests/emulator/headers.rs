@@ -1,0 +1,36 @@
+//! The headers of the vault's answers.
+
+use crate::harness::{Azure, Reply, VAULT};
+
+#[tokio::test]
+async fn every_answer_has_the_recorded_headers_and_a_request_id_of_its_own() {
+    let azure = Azure::start().await;
+    let (first, second) = (azure.get("/keys/k8s").await, azure.get("/keys/absent").await);
+    assert_eq!((first.status, second.status), (200, 404));
+    for reply in [&first, &second] {
+        assert_eq!(reply.header("content-type"), "application/json; charset=utf-8");
+        assert_eq!(reply.header("cache-control"), "no-cache");
+        assert_eq!(reply.header("expires"), "-1");
+        assert_eq!(reply.header("pragma"), "no-cache");
+        assert_eq!(reply.header("strict-transport-security"), "max-age=31536000;includeSubDomains");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff");
+        assert_eq!(reply.header("x-ms-keyvault-region"), "westeurope");
+        assert_eq!(reply.header("x-ms-keyvault-service-version"), "1.9.422.1");
+        assert!(reply.header("x-ms-keyvault-network-info").ends_with(';'));
+        assert!(reply.header("date").ends_with(" GMT"));
+        assert!(!reply.headers.contains_key("x-ms-error-code"));
+    }
+    assert_eq!(first.header("x-ms-request-id").len(), 36);
+    assert_ne!(first.header("x-ms-request-id"), second.header("x-ms-request-id"));
+}
+
+#[tokio::test]
+async fn the_clients_request_id_comes_back_only_when_it_is_wanted() {
+    let azure = Azure::start().await;
+    for (wanted, expected) in [("true", "mine"), ("false", "")] {
+        let request = azure.anonymous(&azure.info().vault_host, "GET", "/keys/k8s");
+        let request = request.bearer_auth(azure.token(VAULT).await).header("x-ms-client-request-id", "mine");
+        let reply = Reply::to(request.header("x-ms-return-client-request-id", wanted)).await;
+        assert_eq!(reply.header("x-ms-client-request-id"), expected);
+    }
+}

@@ -53,10 +53,15 @@ impl Vault {
 
     pub(crate) fn key_id(&self) -> String {
         let info = self.emulator.info();
-        let url = format!("https://{}/keys/{}/{}", info.vault_host, info.key_name, info.key_versions[0]);
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, url.as_bytes());
-        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        key_id(info, &info.vault_host)
     }
+}
+
+/// The first key version's public name at that host, made by the rule and not by the daemon.
+pub(crate) fn key_id(info: &akv_emulator::Info, host: &str) -> String {
+    let url = format!("https://{host}/keys/{}/{}", info.key_name, info.key_versions[0]);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, url.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a run of the program prints, and its exit code.

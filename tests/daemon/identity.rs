@@ -39,6 +39,26 @@ async fn a_user_assigned_identity_is_chosen_by_client_id_or_by_resource_id() {
 }
 
 #[tokio::test]
+async fn a_managed_hsm_has_its_own_host_resource_and_key_id() {
+    let vault = Vault::start().await;
+    let info = vault.emulator.info().clone();
+    let connect = format!("--connect-to={}={}", info.managed_hsm_host, info.vault_addr);
+    let daemon = vault.daemon().arg("--managed-hsm").arg(connect).healthy().await;
+    daemon.client().round_trips().await.unwrap();
+    let key_id = daemon.client().status().await.unwrap().key_id;
+    assert_eq!(key_id, crate::harness::key_id(&info, &info.managed_hsm_host));
+    assert_ne!(key_id, vault.key_id());
+}
+
+#[tokio::test]
+async fn a_challenge_may_name_a_scope_instead_of_a_resource() {
+    let vault = Vault::start().await;
+    vault.emulator.set_challenge(akv_emulator::Challenge::Scope);
+    let daemon = vault.daemon().healthy().await;
+    daemon.client().round_trips().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_wrong_secret_is_reported_by_its_number_and_the_daemon_stays_up() {
     let vault = Vault::start().await;
     let info = vault.emulator.info().clone();

@@ -136,20 +136,46 @@ impl Daemon {
     }
 
     /// Asks the healthz port.
+    ///
+    /// # Errors
+    /// Nobody answers there.
+    pub async fn try_get(&self, path: &str) -> Result<(u16, String), String> {
+        http("GET", &format!("{}{path}", self.healthz)).await
+    }
+
+    /// Asks the healthz port, or panics.
     pub async fn get(&self, path: &str) -> (u16, String) {
-        http("GET", &format!("{}{path}", self.healthz)).await.unwrap()
+        self.try_get(path).await.unwrap()
     }
 
     /// The metrics.
+    ///
+    /// # Errors
+    /// Nobody answers there.
+    pub async fn try_metrics(&self) -> Result<String, String> {
+        Ok(http("GET", &self.metrics).await?.1)
+    }
+
+    /// The metrics, or panics.
     pub async fn metrics(&self) -> String {
-        http("GET", &self.metrics).await.unwrap().1
+        self.try_metrics().await.unwrap()
     }
 
     /// Makes an actor fail.
-    pub async fn inject(&self, actor: &str, fault: &str) {
+    ///
+    /// # Errors
+    /// The daemon has no fault injection, or does not know the actor or the fault.
+    pub async fn try_inject(&self, actor: &str, fault: &str) -> Result<(), String> {
         let url = format!("{}/debug/actors/{actor}/{fault}", self.healthz);
-        let (status, body) = http("POST", &url).await.unwrap();
-        assert_eq!(status, 200, "{body}");
+        match http("POST", &url).await? {
+            (200, _) => Ok(()),
+            (status, body) => Err(format!("HTTP {status}: {body}")),
+        }
+    }
+
+    /// Makes an actor fail, or panics.
+    pub async fn inject(&self, actor: &str, fault: &str) {
+        self.try_inject(actor, fault).await.unwrap();
     }
 }
 

@@ -10,6 +10,7 @@ mod flags;
 mod health;
 mod identity;
 mod limits;
+mod manifests;
 mod outages;
 mod secrets;
 mod socket;

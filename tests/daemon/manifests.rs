@@ -1,0 +1,36 @@
+//! The manifests hold what this program takes.
+
+use crate::harness::run;
+
+const POD: &str = include_str!("../../manifests/azure-kms-provider.yaml");
+
+/// The flags of the static pod, without their comments.
+fn flags() -> Vec<&'static str> {
+    let flag = |line: &'static str| line.trim().strip_prefix("- -").map(|_| &line.trim()[2..]);
+    POD.lines().filter_map(flag).map(|line| line.split(" #").next().unwrap().trim()).collect()
+}
+
+#[test]
+fn every_flag_of_the_static_pod_is_known() {
+    let flags = flags();
+    assert_eq!(flags.len(), 10, "{flags:?}");
+    let (code, _, stderr) = run(&[&flags[..], &["--version"]].concat());
+    assert_eq!(code, 0, "{stderr}");
+}
+
+#[test]
+fn the_pod_and_both_encryption_configurations_name_one_socket() {
+    let address = flags().into_iter().find_map(|flag| flag.strip_prefix("--listen-addr=")).unwrap();
+    for configuration in [
+        include_str!("../../manifests/encryptionconfig.yaml"),
+        include_str!("../../manifests/encryptionconfig-v2.yaml"),
+    ] {
+        assert!(configuration.contains(&format!("endpoint: {address} ")), "{configuration}");
+    }
+}
+
+#[test]
+fn liveness_does_not_depend_on_key_vault() {
+    let probe = POD.split("livenessProbe:").nth(1).unwrap();
+    assert!(probe.split("resources:").next().unwrap().contains("path: /livez"));
+}

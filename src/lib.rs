@@ -27,6 +27,8 @@ mod actors;
 mod app;
 mod azure;
 mod backoff;
+#[cfg(feature = "benchmark")]
+pub mod benchmark;
 mod cli;
 mod config;
 mod grpc;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use super::control::{Control, Lifeline};
-use super::handle::{Ask, Job};
+use super::handle::{ActorHandle, Ask, Job};
 use crate::backoff;
 use crate::kms::{KeyVersion, KmsError, Plaintext, Sealed};
-use crate::vault::{Engine, Open, Seal};
+use crate::vault::{Engine, KeyOperations, Open, Seal};
 
 /// How long one attempt to warm up may take.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,6 +29,20 @@ impl Job for Seal {
 
 impl Job for Open {
     type Answer = Result<Plaintext, KmsError>;
+}
+
+/// The one hop of a request: whoever asks waits for the actor's next generation if it has to.
+#[async_trait]
+impl KeyOperations for ActorHandle<KeyVaultActor> {
+    async fn seal(&self, job: Seal) -> Result<Sealed, KmsError> {
+        let deadline = job.deadline;
+        self.ask(job, deadline).await?
+    }
+
+    async fn open(&self, job: Open) -> Result<Plaintext, KmsError> {
+        let deadline = job.deadline;
+        self.ask(job, deadline).await?
+    }
 }
 
 /// Owns one engine, and with it one vault client, for one generation.

@@ -169,7 +169,7 @@ impl Running {
 fn backend(config: &Config, ring: Arc<KeyRing>, children: &Children, metrics: Arc<Metrics>) -> Arc<Backend> {
     Arc::new(Backend {
         ring,
-        key_vault: children.key_vault(),
+        key_vault: Arc::new(children.key_vault()),
         admission: Admission::new(config.admission.max_in_flight, metrics.clone()),
         report: children.report(),
         metrics,

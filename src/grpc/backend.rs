@@ -11,10 +11,10 @@ use tracing::Instrument;
 
 use super::Admission;
 use super::deadline;
-use crate::actors::{ActorHandle, HealthReport, KeyVaultActor};
+use crate::actors::HealthReport;
 use crate::kms::{Algorithm, Form, KeyRing, KeyVersion, KmsError, Plaintext, Sealed};
 use crate::telemetry::{Method, Metrics};
-use crate::vault::{Open, Seal};
+use crate::vault::{KeyOperations, Open, Seal};
 
 /// The longest part of a client's uid that is logged.
 const LONGEST_UID: usize = 64;
@@ -24,7 +24,7 @@ pub(crate) struct Backend {
     /// The keys in use.
     pub ring: Arc<KeyRing>,
     /// Who makes the calls.
-    pub key_vault: ActorHandle<KeyVaultActor>,
+    pub key_vault: Arc<dyn KeyOperations>,
     /// Who lets them through.
     pub admission: Admission,
     /// What the probes found.
@@ -48,7 +48,7 @@ impl Backend {
         key.check_plaintext(plaintext.expose().len(), algorithm)?;
         let _admitted = self.admission.admit(deadline).await?;
         let job = Seal { key: key.clone(), algorithm, plaintext, deadline };
-        self.key_vault.ask(job, deadline).await?
+        self.key_vault.seal(job).await
     }
 
     /// Opens what a plugin of this family sealed under that key version.
@@ -62,7 +62,7 @@ impl Backend {
         let (form, ciphertext) = Form::recognise(ciphertext)?;
         let _admitted = self.admission.admit(deadline).await?;
         let job = Open { key: key.clone(), algorithm, form, ciphertext: Arc::new(ciphertext), deadline };
-        let plaintext: Plaintext = self.key_vault.ask(job, deadline).await??;
+        let plaintext: Plaintext = self.key_vault.open(job).await?;
         Ok(plaintext.expose().to_vec())
     }
 

@@ -15,7 +15,7 @@ pub(crate) use error::{Failure, VaultError};
 pub(crate) use limiter::{Limiter, Rate};
 pub(crate) use token::{RejectedTokens, Token, TokenError, TokenReader, TokenState, Trouble};
 
-use crate::kms::{Algorithm, KeyVersion, Plaintext, Receipt};
+use crate::kms::{Algorithm, KeyVersion, KmsError, Plaintext, Receipt, Sealed};
 
 /// The operations of Key Vault that this plugin uses. One call is one attempt: no retry, no waiting for a token.
 #[async_trait]
@@ -38,6 +38,16 @@ pub(crate) trait Vault: Send + Sync {
 
     /// The size of the RSA modulus of that key version in bytes (`GET /keys/{name}/{version}`).
     async fn modulus(&self, key: &KeyVersion) -> Result<usize, VaultError>;
+}
+
+/// What the gRPC handlers ask for: whole operations, with everything that the call engine does.
+#[async_trait]
+pub(crate) trait KeyOperations: Send + Sync {
+    /// Seals before the job's deadline.
+    async fn seal(&self, job: Seal) -> Result<Sealed, KmsError>;
+
+    /// Opens before the job's deadline.
+    async fn open(&self, job: Open) -> Result<Plaintext, KmsError>;
 }
 
 /// What Key Vault answers to encrypt.

@@ -56,6 +56,17 @@ impl Process {
         }
     }
 
+    /// Its resident memory in KiB, as the kernel counts it (`VmRSS` of `proc_pid_status(5)`).
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn resident_kib(&self) -> Result<u64, String> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.map_err(|error| format!("{}: {error}", self.name))?;
+        let field = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        field.trim().trim_end_matches(" kB").parse().map_err(|_| format!("{}: no VmRSS", self.name))
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();

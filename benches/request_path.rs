@@ -1,0 +1,71 @@
+//! What the actor costs a request: socket → actor → vault → back, beside the same server without the actor.
+//!
+//! `cargo bench --bench request_path`. The vault is in the process and answers at once; client and server share the
+//! machine's cores.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::{Duration, Instant};
+
+use azure_kms_provider::benchmark::{Through, serve};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use kms_testkit::Client;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Connections of the client; kube-apiserver has one for each provider entry.
+const CONNECTIONS: usize = 4;
+/// As long as the data keys of kube-apiserver.
+const DATA_KEY: [u8; 32] = [7; 32];
+
+fn request_path(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = Runtime::new().unwrap();
+    for in_flight in [1, 64] {
+        let mut group = criterion.benchmark_group(format!("encrypt_v2/{in_flight}_in_flight"));
+        group.throughput(Throughput::Elements(1)).measurement_time(Duration::from_secs(10));
+        for through in [Through::Handlers, Through::Actor] {
+            let clients = clients(&runtime, &folder, through, in_flight);
+            let name = BenchmarkId::from_parameter(format!("{through:?}").to_lowercase());
+            group.bench_function(name, |bencher| {
+                bencher.iter_custom(|requests| runtime.block_on(run(&clients, requests)));
+            });
+        }
+        group.finish();
+    }
+}
+
+/// A server for this run, and as many clients as requests are to be in flight.
+fn clients(runtime: &Runtime, folder: &TempDir, through: Through, in_flight: usize) -> Vec<Client> {
+    let socket = folder.path().join(format!("{through:?}-{in_flight}.socket"));
+    serve(&socket, through);
+    let _on = runtime.enter();
+    let connections: Vec<Client> =
+        (0..CONNECTIONS.min(in_flight)).map(|_| Client::new(socket.clone())).collect();
+    connections.iter().cloned().cycle().take(in_flight).collect()
+}
+
+/// Shares so many requests among the clients, and gives the time until the last is answered.
+async fn run(clients: &[Client], requests: u64) -> Duration {
+    let start = Instant::now();
+    let (each, more) = (requests / clients.len() as u64, requests % clients.len() as u64);
+    let tasks: Vec<_> = clients
+        .iter()
+        .cloned()
+        .enumerate()
+        .map(|(index, mut client)| {
+            let share = each + u64::from((index as u64) < more);
+            tokio::spawn(async move {
+                for _ in 0..share {
+                    client.encrypt_v2(&DATA_KEY).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    start.elapsed()
+}
+
+criterion_group!(benches, request_path);
+criterion_main!(benches);

@@ -1,0 +1,140 @@
+//! The gRPC server in front of a vault in this process that answers at once. For `benches/` only, with the build
+//! feature `benchmark`.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use actix::{Actor, Recipient};
+use async_trait::async_trait;
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+
+use crate::actors::{ActorName, ActorSlot, ChildSpec, HealthReport, KeyVaultActor, Supervisor};
+use crate::config::ListenAddr;
+use crate::grpc::{self, Admission, Backend, BoundSocket};
+use crate::kms::{Algorithm, KeyRing, KeyVersion, KmsError, Plaintext, Receipt, Sealed};
+use crate::telemetry::Metrics;
+use crate::vault::{
+    Encrypted, Engine, KeyOperations, Limiter, Open, Rate, RejectedTokens, Seal, Token, TokenReader,
+    TokenState, Vault, VaultError,
+};
+
+const URL: &str = "https://benchmark.vault.azure.net/keys/k8s/0123456789abcdef0123456789abcdef";
+/// The daemon's own numbers of threads and operations in flight.
+const IO_THREADS: usize = 2;
+const MAX_IN_FLIGHT: u32 = 64;
+
+/// Who makes the calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Through {
+    /// A supervised `KeyVaultActor` on its own thread, as in the daemon.
+    Actor,
+    /// The handlers themselves: what is left is what the actor costs.
+    Handlers,
+}
+
+/// Serves on that socket until the process ends. Returns once it listens.
+///
+/// # Panics
+/// The socket cannot be bound.
+#[allow(clippy::expect_used)]
+pub fn serve(socket: &Path, through: Through) {
+    let listen = ListenAddr::Path(socket.to_owned());
+    let (bound, listening) = mpsc::channel();
+    thread::spawn(move || {
+        let io =
+            Builder::new_multi_thread().worker_threads(IO_THREADS).enable_all().build().expect("threads");
+        let io = io.handle().clone();
+        actix::System::new().block_on(async move {
+            let _on_io = io.enter();
+            let socket = BoundSocket::bind(&listen).await.expect("the socket is free");
+            let _keep = bound.send(());
+            let (backend, _supervisor) = backend(through);
+            let _ = io.spawn(grpc::serve(socket.listener, backend, std::future::pending())).await;
+        });
+    });
+    listening.recv().expect("the server starts");
+}
+
+fn backend(through: Through) -> (Arc<Backend>, Option<actix::Addr<Supervisor>>) {
+    let metrics = Arc::new(Metrics::new());
+    let key = KeyVersion::new(URL, "k8s", "0123456789abcdef0123456789abcdef");
+    let ring = Arc::new(KeyRing::single(key));
+    let (key_vault, supervisor): (Arc<dyn KeyOperations>, _) = match through {
+        Through::Handlers => (Arc::new(engine(&metrics)), None),
+        Through::Actor => {
+            let slot = Arc::new(ActorSlot::empty());
+            let handle = slot.handle();
+            let spec = key_vault_actor(slot, ring.current().clone(), metrics.clone());
+            (Arc::new(handle), Some(Supervisor::new(vec![spec], metrics.clone()).0.start()))
+        }
+    };
+    let max_in_flight = NonZeroU32::new(MAX_IN_FLIGHT).unwrap_or(NonZeroU32::MIN);
+    let backend = Backend {
+        ring,
+        key_vault,
+        admission: Admission::new(max_in_flight, metrics.clone()),
+        report: watch::channel(HealthReport::default()).1,
+        metrics,
+        requests: AtomicU64::new(1),
+    };
+    (Arc::new(backend), supervisor)
+}
+
+fn key_vault_actor(
+    slot: Arc<ActorSlot<KeyVaultActor>>,
+    current: Arc<KeyVersion>,
+    metrics: Arc<Metrics>,
+) -> ChildSpec {
+    let start = move |arbiter: &_, lifeline| {
+        let (engine, current) = (engine(&metrics), current.clone());
+        let actor =
+            KeyVaultActor::start_in_arbiter(arbiter, move |_| KeyVaultActor::new(engine, current, lifeline));
+        slot.publish(actor.clone());
+        Ok::<Recipient<_>, String>(actor.recipient())
+    };
+    ChildSpec { name: ActorName::KeyVault, start: Box::new(start) }
+}
+
+/// The daemon's engine, with a rate that is never reached.
+fn engine(metrics: &Arc<Metrics>) -> Engine {
+    let token = Token::new(1, "token".into(), SystemTime::now() + Duration::from_secs(86_400));
+    let state = watch::channel(TokenState { token: Some(token), trouble: None }).1;
+    let tokens = TokenReader::new(state, RejectedTokens::none());
+    let limiter = Limiter::new(Arc::new(Rate::new(NonZeroU32::MAX, NonZeroU32::MAX)));
+    Engine::new(Arc::new(InstantVault), tokens, limiter, metrics.clone())
+}
+
+#[async_trait]
+impl KeyOperations for Engine {
+    async fn seal(&self, job: Seal) -> Result<Sealed, KmsError> {
+        Engine::seal(self, &job).await
+    }
+
+    async fn open(&self, job: Open) -> Result<Plaintext, KmsError> {
+        Engine::open(self, &job).await
+    }
+}
+
+/// Answers at once, with the sizes of an RSA-2048 key.
+struct InstantVault;
+
+#[async_trait]
+impl Vault for InstantVault {
+    async fn encrypt(&self, _: &KeyVersion, _: Algorithm, _: &Plaintext) -> Result<Encrypted, VaultError> {
+        Ok(Encrypted { kid: URL.into(), value: vec![7; 256], receipt: Receipt::default() })
+    }
+
+    async fn decrypt(&self, _: &KeyVersion, _: Algorithm, _: &[u8]) -> Result<Plaintext, VaultError> {
+        Ok(Plaintext::new(vec![7; 32]))
+    }
+
+    async fn modulus(&self, _: &KeyVersion) -> Result<usize, VaultError> {
+        Ok(256)
+    }
+}

@@ -48,13 +48,13 @@ pub(crate) struct Flags {
     pub max_in_flight: String,
 
     /// Name of the key vault or managed HSM (required)
-    #[arg(long, help_heading = "Key", default_value = "", value_name = "NAME")]
+    #[arg(long, help_heading = "Key", default_value = "", hide_default_value = true, value_name = "NAME")]
     pub keyvault_name: String,
     /// Name of the key (required)
-    #[arg(long, help_heading = "Key", default_value = "", value_name = "NAME")]
+    #[arg(long, help_heading = "Key", default_value = "", hide_default_value = true, value_name = "NAME")]
     pub key_name: String,
     /// Version of the key: 32 hexadecimal digits (required)
-    #[arg(long, help_heading = "Key", default_value = "", value_name = "VERSION")]
+    #[arg(long, help_heading = "Key", default_value = "", hide_default_value = true, value_name = "VERSION")]
     pub key_version: String,
     /// The vault is a managed HSM
     #[arg(long, help_heading = "Key", default_value = "false", value_name = "BOOL")]
@@ -82,7 +82,7 @@ pub(crate) struct Flags {
     #[arg(long, help_heading = "Azure", default_value = "false", value_name = "BOOL")]
     pub proxy_mode: String,
     /// Of proxy-mode
-    #[arg(long, help_heading = "Azure", default_value = "", value_name = "HOST")]
+    #[arg(long, help_heading = "Azure", default_value = "", hide_default_value = true, value_name = "HOST")]
     pub proxy_address: String,
     /// Of proxy-mode
     #[arg(long, help_heading = "Azure", default_value = "7788", value_name = "PORT")]

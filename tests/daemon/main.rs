@@ -5,6 +5,7 @@ mod harness;
 
 mod apis;
 mod authority;
+mod docs;
 mod drain;
 mod flags;
 mod health;

@@ -1,0 +1,54 @@
+# What a contributor runs. `.ci/run` runs the same recipes: `just ci`.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# All of it, in the order in which it fails soonest
+ci: fmt lint test doc interop quickstart
+
+# Is everything formatted?
+fmt:
+    cargo fmt --all --check
+
+# Warnings are errors: as users build it, and with everything that tests switch on
+lint:
+    cargo clippy --workspace --bins -- -D warnings
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# All Rust tests, as in the README
+test:
+    cargo test --workspace
+
+# The documentation of the code, private items included
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+# The main job on the embedded emulator, as in the README
+quickstart:
+    cargo run --release --example quickstart
+
+# The daemon as users get it, without fault injection, against code that is not ours
+interop: build interop-python interop-grpc-go interop-kubernetes
+
+# The programs that the interop suites start
+build:
+    cargo build --workspace --bins
+
+# grpcio, Azure's Python SDK, and the Go plugin's formats
+interop-python:
+    interop/python/run
+
+# grpc-go with kube-apiserver's dial options
+interop-grpc-go:
+    interop/grpc-go/run
+
+# kube-apiserver's own libraries
+interop-kubernetes:
+    interop/kubernetes/run
+
+# What docs/benchmarks.md reports
+bench:
+    cargo bench --bench request_path --bench memory
+
+# Rewrites the parts of docs/ that are generated
+docs:
+    UPDATE_DOCS=1 cargo test --test daemon docs

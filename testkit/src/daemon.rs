@@ -148,6 +148,11 @@ impl Daemon {
         self.try_get(path).await.unwrap()
     }
 
+    /// Where its health endpoints are.
+    pub fn healthz_addr(&self) -> &str {
+        self.healthz.trim_start_matches("http://")
+    }
+
     /// The metrics.
     ///
     /// # Errors

@@ -38,6 +38,16 @@ async fn the_path_of_healthz_is_configurable() {
 }
 
 #[tokio::test]
+async fn a_probe_that_takes_longer_than_healthz_timeout_has_failed() {
+    let vault = Vault::start().await;
+    let slow = akv_emulator::FaultSet { latency_ms: 2_000, ..Default::default() };
+    vault.emulator.set_faults(akv_emulator::Faults { vault: slow, ..Default::default() });
+    let mut daemon = vault.daemon().arg("--healthz-timeout=200ms").listening().await;
+    daemon.logs("--healthz-timeout").await;
+    assert_eq!((daemon.get("/healthz").await.0, daemon.get("/livez").await.0), (500, 200));
+}
+
+#[tokio::test]
 async fn both_apis_are_probed_in_turn() {
     let vault = Vault::start().await;
     let daemon = vault.daemon().healthy().await;

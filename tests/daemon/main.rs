@@ -18,3 +18,4 @@ mod socket;
 mod supervision;
 mod throttling;
 mod tokens;
+mod wire;

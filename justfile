@@ -45,6 +45,10 @@ interop-grpc-go:
 interop-kubernetes:
     interop/kubernetes/run
 
+# Runs the interop suites, long outages included, and writes their tables into docs/
+interop-docs: build
+    interop/docs
+
 # What docs/benchmarks.md reports
 bench:
     cargo bench --bench request_path --bench memory

@@ -28,6 +28,7 @@ type Info struct {
 type Emulator struct {
 	Info Info
 	dir  string
+	run  *process
 }
 
 // FaultSet is what one service does wrong; zero is nothing.
@@ -58,20 +59,45 @@ type Stats struct {
 func StartEmulator(t testing.TB) *Emulator {
 	t.Helper()
 	e := &Emulator{dir: filepath.Join(t.TempDir(), "akv")}
+	e.start(t)
+	return e
+}
+
+// StartEmulatorWithKeys is StartEmulator, with those keys beside the emulator's own.
+func StartEmulatorWithKeys(t testing.TB, keys ...VectorKey) *Emulator {
+	t.Helper()
+	e := StartEmulator(t) // makes its files
+	e.run.kill()
+	for _, key := range keys {
+		if err := e.addKey(key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.start(t)
+	return e
+}
+
+// Dir is the folder with the emulator's files.
+func (e *Emulator) Dir() string {
+	return e.dir
+}
+
+func (e *Emulator) start(t testing.TB) {
+	t.Helper()
 	output := &textBuffer{}
-	p, err := spawn(output, binary(t, "AKV_EMULATOR", "akv-emulator"), "--dir", e.dir)
+	run, err := spawn(output, binary(t, "AKV_EMULATOR", "akv-emulator"), "--dir", e.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.kill)
+	t.Cleanup(run.kill)
 	Eventually(t, patience, "the emulator is ready", func() bool {
-		if !p.running() {
+		if !run.running() {
 			t.Fatalf("the emulator ended:\n%s", output)
 		}
 		return strings.Contains(output.String(), "ready\n")
 	})
+	e.run = run
 	e.readInfo(t)
-	return e
 }
 
 func (e *Emulator) readInfo(t testing.TB) {

@@ -50,3 +50,15 @@ func TestARotationAddsAVersion(t *testing.T) {
 		t.Fatalf("version %q after %v", version, emulator.Info.KeyVersions)
 	}
 }
+
+func TestADaemonIsHealthyWithEachKeyOfTheVectors(t *testing.T) {
+	var keys []VectorKey
+	for _, bits := range KeySizes {
+		keys = append(keys, LoadVectorKey(t, bits))
+	}
+	emulator := StartEmulatorWithKeys(t, keys...)
+	StartDaemon(t, emulator) // the emulator's own key is still there
+	for _, key := range keys {
+		StartDaemon(t, emulator, key.Flags()...).WaitForHealthz(t, 200)
+	}
+}

@@ -5,6 +5,7 @@ package encryption
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -55,7 +56,13 @@ var manifests = filepath.Join(harness.Repository(), "manifests")
 
 // kube-apiserver's code logs every failed operation; what matters of that is in the errors that the tests look at.
 func init() {
-	klog.LogToStderr(false)
+	var flags flag.FlagSet
+	klog.InitFlags(&flags)
+	for name, value := range map[string]string{"logtostderr": "false", "stderrthreshold": "FATAL"} {
+		if err := flags.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
 	klog.SetOutput(io.Discard)
 }
 

@@ -49,6 +49,28 @@ class VectorSet:
     v2: list[VectorV2]
 
 
+@dataclasses.dataclass(frozen=True)
+class StoredObject:
+    """What is in etcd at a path, and what is in it."""
+
+    kind: str
+    form: str
+    path: str
+    plaintext: bytes
+    stored: bytes
+
+
+def load_stored(bits: int) -> list[StoredObject]:
+    """Reads what is stored under the key of that size."""
+    file = json.loads((FOLDER / f"stored-{bits}.json").read_text())
+    return [
+        StoredObject(
+            entry["kind"], entry["form"], entry["path"], _bytes(entry["plaintext"]), _bytes(entry["stored"])
+        )
+        for entry in file["objects"]
+    ]
+
+
 def load(bits: int) -> VectorSet:
     """Reads the file of that key size."""
     file = json.loads((FOLDER / f"rsa-{bits}.json").read_text())

@@ -1,4 +1,5 @@
 """Makes the vectors anew, with new keys: `python -m vectors.make` in the folder above. Not part of a test run.
+`vectors.make_stored` has to follow.
 
 Bytes are base64 in the files, as in the JSON form of protocol buffers. Uses only the `cryptography` package and
 go_plugin; neither the daemon nor the emulator.
@@ -18,7 +19,7 @@ from harness.vectors import FOLDER, KEY_SIZES
 _VAULT_HOST = "emulator.vault.azure.net"
 # A data key, the value of kube-apiserver's probe, one byte, and what text cannot hold.
 _PLAINTEXTS = (bytes(range(32)), b"ping", b"\x00", b"\xff\xfe\x00\x80" * 11)
-_CODECS = {"upstream": UPSTREAM, "fork": FORK}
+CODECS = {"upstream": UPSTREAM, "fork": FORK}
 
 
 def _base64(data: bytes) -> str:
@@ -64,7 +65,7 @@ def _file(bits: int) -> dict[str, Any]:
     private = rsa.generate_private_key(65537, bits)
     key = KeyVersion(_VAULT_HOST, f"vector-{bits}", secrets.token_hex(16))
     vault = LocalVault(key, private.public_key())
-    plugins = [(GoPlugin(vault, codec), form) for form, codec in _CODECS.items()]
+    plugins = [(GoPlugin(vault, codec), form) for form, codec in CODECS.items()]
     return {
         "about": "For tests only: the key is public. Bytes are base64, the key's members base64url.",
         "vault_host": key.vault_host,

@@ -14,8 +14,10 @@ use async_trait::async_trait;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
-use crate::actors::{ActorName, ActorSlot, ChildSpec, HealthReport, KeyVaultActor, Supervisor};
-use crate::config::ListenAddr;
+use crate::actors::{
+    ActorName, ActorSlot, ChildSpec, HealthReport, KeyVaultActor, KeyVaultParts, Supervisor, Supply,
+};
+use crate::config::{Access, ListenAddr};
 use crate::grpc::{self, Admission, Backend, BoundSocket};
 use crate::kms::{Algorithm, KeyRing, KeyVersion, KmsError, Plaintext, Receipt, Sealed};
 use crate::telemetry::Metrics;
@@ -91,10 +93,13 @@ fn key_vault_actor(
     current: Arc<KeyVersion>,
     metrics: Arc<Metrics>,
 ) -> ChildSpec {
+    let supply =
+        Arc::new(watch::Sender::new(Supply { access: Arc::new(Access::of_this_machine()), token: None }));
+    let engine = move |_: &Access| Ok(engine(&metrics));
+    let parts = KeyVaultParts { engine: Arc::new(engine), supply, current };
     let start = move |arbiter: &_, lifeline| {
-        let (engine, current) = (engine(&metrics), current.clone());
-        let actor =
-            KeyVaultActor::start_in_arbiter(arbiter, move |_| KeyVaultActor::new(engine, current, lifeline));
+        let make = KeyVaultActor::prepare(parts.clone())?;
+        let actor = KeyVaultActor::start_in_arbiter(arbiter, move |_| make(lifeline));
         slot.publish(actor.clone());
         Ok::<Recipient<_>, String>(actor.recipient())
     };

@@ -11,6 +11,8 @@ pub(crate) enum ActorName {
     KeyVault,
     /// Probes our own socket.
     Health,
+    /// Takes over changed credentials.
+    Reload,
 }
 
 impl ActorName {
@@ -20,6 +22,7 @@ impl ActorName {
             Self::Token => "token",
             Self::KeyVault => "key-vault",
             Self::Health => "health",
+            Self::Reload => "reload",
         }
     }
 }

@@ -6,14 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use async_trait::async_trait;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::control::{Control, Lifeline};
 use super::handle::{ActorHandle, Ask, Job};
+use super::reload::Supply;
+use super::watching::on_change;
 use crate::backoff;
+use crate::config::Access;
 use crate::kms::{KeyVersion, KmsError, Plaintext, Sealed};
+use crate::telemetry::LIFECYCLE;
 use crate::vault::{Engine, KeyOperations, Open, Seal};
 
 /// How long one attempt to warm up may take.
@@ -45,17 +50,54 @@ impl KeyOperations for ActorHandle<KeyVaultActor> {
     }
 }
 
-/// Owns one engine, and with it one vault client, for one generation.
+/// Makes an engine with a vault client of its own.
+pub(crate) type EngineFactory = dyn Fn(&Access) -> Result<Engine, String> + Send + Sync;
+
+/// What the actor needs, and what outlives it.
+#[derive(Clone)]
+pub(crate) struct KeyVaultParts {
+    /// Makes the engine, of the access in use.
+    pub engine: Arc<EngineFactory>,
+    /// The access in use.
+    pub supply: Arc<watch::Sender<Supply>>,
+    /// The key version that is read once to warm the client up.
+    pub current: Arc<KeyVersion>,
+}
+
+/// Owns one engine, and with it one vault client, until the access changes.
 pub(crate) struct KeyVaultActor {
+    parts: KeyVaultParts,
     engine: Arc<Engine>,
-    current: Arc<KeyVersion>,
+    supply: watch::Receiver<Supply>,
     _lifeline: Lifeline,
 }
 
 impl KeyVaultActor {
-    /// An actor on that engine, which reads the key `current` once to warm the client up.
-    pub(crate) fn new(engine: Engine, current: Arc<KeyVersion>, lifeline: Lifeline) -> Self {
-        Self { engine: Arc::new(engine), current, _lifeline: lifeline }
+    /// What makes an actor on an engine of the access in use.
+    ///
+    /// # Errors
+    /// The engine cannot be made; says why.
+    pub(crate) fn prepare(parts: KeyVaultParts) -> Result<impl FnOnce(Lifeline) -> Self + Send, String> {
+        let supply = parts.supply.subscribe();
+        let engine = Arc::new((parts.engine)(&supply.borrow().access)?);
+        Ok(move |lifeline| Self { parts, engine, supply, _lifeline: lifeline })
+    }
+
+    fn warm_up(&mut self, ctx: &mut Context<Self>) {
+        ctx.spawn(warm_up(self.engine.clone(), self.parts.current.clone()).into_actor(self));
+    }
+
+    /// Goes on with another engine. Jobs that run end on the old one.
+    fn adopt(&mut self, ctx: &mut Context<Self>) {
+        let access = self.supply.borrow_and_update().access.clone();
+        match (self.parts.engine)(&access) {
+            Ok(engine) => self.engine = Arc::new(engine),
+            Err(problem) => {
+                tracing::error!(target: LIFECYCLE, err = problem, "The new credential cannot be used");
+                return ctx.stop(); // the supervisor starts a new one
+            }
+        }
+        self.warm_up(ctx);
     }
 }
 
@@ -63,7 +105,8 @@ impl Actor for KeyVaultActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(warm_up(self.engine.clone(), self.current.clone()).into_actor(self));
+        on_change(self.supply.clone(), Self::adopt, ctx);
+        self.warm_up(ctx);
     }
 }
 

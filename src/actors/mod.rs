@@ -8,17 +8,20 @@ mod handle;
 mod health;
 mod key_vault;
 mod probe;
+mod reload;
 mod restart_policy;
 mod supervisor;
 mod token;
+mod watching;
 
 pub(crate) use control::ActorName;
 #[cfg(feature = "fault-injection")]
 pub(crate) use control::Fault;
 pub(crate) use handle::{ActorHandle, ActorSlot};
 pub(crate) use health::{HealthActor, HealthParts, HealthReport};
-pub(crate) use key_vault::KeyVaultActor;
+pub(crate) use key_vault::{KeyVaultActor, KeyVaultParts};
 pub(crate) use probe::Probe;
+pub(crate) use reload::{ReloadActor, ReloadParts, Supply, Trial};
 #[cfg(feature = "fault-injection")]
 pub(crate) use supervisor::InjectFault;
 pub(crate) use supervisor::{ChildSpec, Shutdown, Supervision, Supervisor};

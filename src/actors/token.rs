@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
-use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
 use backon::ExponentialBackoff;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::control::{Control, Lifeline};
+use super::reload::Supply;
+use super::watching::on_change;
 use crate::azure::TokenSource;
 use crate::backoff;
+use crate::config::Access;
 use crate::kms::Code;
-use crate::telemetry::Metrics;
+use crate::telemetry::{LIFECYCLE, Metrics};
 use crate::vault::{RejectedTokens, Token, TokenError, TokenState, Trouble};
 
 /// How long one fetch may take.
@@ -27,11 +30,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A token that Key Vault rejects within this time of its issue shows that another one would not help at once.
 const YOUNG: Duration = Duration::from_secs(10);
 
+/// Makes a source of tokens.
+pub(crate) type Connect = dyn Fn(&Access) -> Result<Arc<dyn TokenSource>, String> + Send + Sync;
+
 /// What the actor needs, and what outlives it: a restarted actor goes on with the token that was published.
 #[derive(Clone)]
 pub(crate) struct TokenParts {
-    /// Where tokens come from.
-    pub source: Arc<dyn TokenSource>,
+    /// Makes what tokens come from, of the access in use.
+    pub connect: Arc<Connect>,
+    /// The access in use.
+    pub supply: Arc<watch::Sender<Supply>>,
     /// Where they are published.
     pub published: Arc<watch::Sender<TokenState>>,
     /// Which of them Key Vault rejected.
@@ -43,6 +51,10 @@ pub(crate) struct TokenParts {
 /// One generation of the refresher.
 pub(crate) struct TokenActor {
     parts: TokenParts,
+    source: Arc<dyn TokenSource>,
+    supply: watch::Receiver<Supply>,
+    /// Counts the sources of this generation: what an earlier one fetches is dropped.
+    source_number: u64,
     pauses: ExponentialBackoff,
     next_refresh: Option<SpawnHandle>,
     refreshing: bool,
@@ -52,10 +64,27 @@ pub(crate) struct TokenActor {
 }
 
 impl TokenActor {
-    /// An actor that publishes to, and starts from, `parts`.
-    pub(crate) fn new(parts: TokenParts, lifeline: Lifeline) -> Self {
+    /// What makes an actor that publishes to, and starts from, `parts`.
+    ///
+    /// # Errors
+    /// There is no source of tokens; says why.
+    pub(crate) fn prepare(parts: TokenParts) -> Result<impl FnOnce(Lifeline) -> Self + Send, String> {
+        let supply = parts.supply.subscribe();
+        let source = (parts.connect)(&supply.borrow().access)?;
+        Ok(move |lifeline| Self::new(parts, source, supply, lifeline))
+    }
+
+    fn new(
+        parts: TokenParts,
+        source: Arc<dyn TokenSource>,
+        supply: watch::Receiver<Supply>,
+        lifeline: Lifeline,
+    ) -> Self {
         Self {
             parts,
+            source,
+            supply,
+            source_number: 0,
             pauses: pauses(),
             next_refresh: None,
             refreshing: false,
@@ -91,10 +120,13 @@ impl TokenActor {
         if std::mem::replace(&mut self.refreshing, true) {
             return;
         }
-        let newest = self.published_token().map_or(0, |token| token.serial).max(self.parts.rejected.newest());
-        let source = self.parts.source.clone();
+        let newest = self.newest_serial();
+        let (source, number) = (self.source.clone(), self.source_number);
         let fetched = async move { timeout(FETCH_TIMEOUT, source.fetch(newest + 1)).await };
-        ctx.spawn(wrap_future(fetched).map(|fetched, actor: &mut Self, ctx| {
+        ctx.spawn(wrap_future(fetched).map(move |fetched, actor: &mut Self, ctx| {
+            if actor.source_number != number {
+                return;
+            }
             actor.refreshing = false;
             match fetched.unwrap_or_else(|_| Err(no_answer())) {
                 Ok(token) => actor.fetched(token, ctx),
@@ -130,14 +162,29 @@ impl TokenActor {
         self.refresh_in(pause, Self::refresh, ctx);
     }
 
-    fn watch_rejections(&self, mut rejections: watch::Receiver<u64>, ctx: &mut Context<Self>) {
-        let changed = async move { rejections.changed().await.map(|()| rejections) };
-        ctx.spawn(wrap_future(changed).map(|rejections, actor: &mut Self, ctx| {
-            if let Ok(rejections) = rejections {
-                actor.drop_rejected(ctx);
-                actor.watch_rejections(rejections, ctx);
+    fn newest_serial(&self) -> u64 {
+        self.published_token().map_or(0, |token| token.serial).max(self.parts.rejected.newest())
+    }
+
+    /// Goes on with another credential, and with the token that showed that it works.
+    fn adopt(&mut self, ctx: &mut Context<Self>) {
+        let Supply { access, token } = self.supply.borrow_and_update().clone();
+        match (self.parts.connect)(&access) {
+            Ok(source) => self.source = source,
+            Err(problem) => {
+                tracing::error!(target: LIFECYCLE, err = problem, "The new credential cannot be used");
+                return ctx.stop(); // the supervisor starts a new one
             }
-        }));
+        }
+        self.source_number += 1;
+        (self.refreshing, self.distrusted) = (false, false);
+        match token {
+            Some(token) => {
+                let serial = self.newest_serial() + 1;
+                self.fetched(token.renumbered(serial), ctx);
+            }
+            None => self.refresh(ctx),
+        }
     }
 
     fn drop_rejected(&mut self, ctx: &mut Context<Self>) {
@@ -159,7 +206,8 @@ impl Actor for TokenActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.watch_rejections(self.parts.rejected.subscribe(), ctx);
+        on_change(self.parts.rejected.subscribe(), Self::drop_rejected, ctx);
+        on_change(self.supply.clone(), Self::adopt, ctx);
         let rejected = self.parts.rejected.newest();
         match self.published_token().filter(|token| token.serial > rejected && token.expires > Instant::now())
         {

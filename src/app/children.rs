@@ -5,12 +5,13 @@ use std::sync::Arc;
 use actix::Actor;
 use tokio::sync::watch;
 
+use super::trial::AzureTrial;
 use crate::actors::{
     ActorHandle, ActorName, ActorSlot, ChildSpec, HealthActor, HealthParts, HealthReport, KeyVaultActor,
-    Probe, TokenActor, TokenParts,
+    KeyVaultParts, Probe, ReloadActor, ReloadParts, Supply, TokenActor, TokenParts,
 };
-use crate::azure::{AzureTokens, AzureVault};
-use crate::config::Config;
+use crate::azure::{AzureTokens, AzureVault, TokenSource};
+use crate::config::{Access, Config};
 use crate::kms::KeyRing;
 use crate::telemetry::Metrics;
 use crate::vault::{Engine, Limiter, Rate, RejectedTokens, TokenReader, TokenState};
@@ -20,11 +21,21 @@ pub(super) struct Children {
     config: Arc<Config>,
     ring: Arc<KeyRing>,
     metrics: Arc<Metrics>,
+    supply: Arc<watch::Sender<Supply>>,
     tokens: Arc<watch::Sender<TokenState>>,
     rejected: RejectedTokens,
     report: Arc<watch::Sender<HealthReport>>,
     key_vault: Arc<ActorSlot<KeyVaultActor>>,
-    draining: watch::Receiver<bool>,
+    switches: Switches,
+}
+
+/// What the app tells the actors.
+#[derive(Clone)]
+pub(super) struct Switches {
+    /// The socket is being closed.
+    pub(super) draining: watch::Receiver<bool>,
+    /// Changes with every SIGHUP.
+    pub(super) reload: watch::Receiver<u64>,
 }
 
 impl Children {
@@ -32,17 +43,19 @@ impl Children {
         config: &Config,
         ring: Arc<KeyRing>,
         metrics: Arc<Metrics>,
-        draining: watch::Receiver<bool>,
+        switches: Switches,
     ) -> Self {
+        let access = Arc::new(config.access.clone());
         Self {
             config: Arc::new(config.clone()),
             ring,
             metrics,
+            supply: Arc::new(watch::Sender::new(Supply { access, token: None })),
             tokens: Arc::new(watch::Sender::default()),
             rejected: RejectedTokens::none(),
             report: Arc::new(watch::Sender::default()),
             key_vault: Arc::new(ActorSlot::empty()),
-            draining,
+            switches,
         }
     }
 
@@ -60,39 +73,63 @@ impl Children {
 
     /// The actors in the order in which they start.
     pub(super) fn specs(self) -> Vec<ChildSpec> {
-        vec![self.token(), self.key_vault_child(), self.health()]
+        vec![self.token(), self.key_vault_child(), self.health(), self.reload()]
     }
 
     fn token(&self) -> ChildSpec {
-        let (config, metrics) = (self.config.clone(), self.metrics.clone());
-        let (published, rejected) = (self.tokens.clone(), self.rejected.clone());
+        let config = self.config.clone();
+        let connect = move |access: &Access| {
+            let source = AzureTokens::new(access, &config.key.resource, config.assertion)?;
+            Ok(Arc::new(source) as Arc<dyn TokenSource>)
+        };
+        let parts = TokenParts {
+            connect: Arc::new(connect),
+            supply: self.supply.clone(),
+            published: self.tokens.clone(),
+            rejected: self.rejected.clone(),
+            metrics: self.metrics.clone(),
+        };
         let start = move |arbiter: &_, lifeline| {
-            let source =
-                Arc::new(AzureTokens::new(&config.credential, &config.key.resource, &config.network)?);
-            let (published, rejected, metrics) = (published.clone(), rejected.clone(), metrics.clone());
-            let parts = TokenParts { source, published, rejected, metrics };
-            let actor = TokenActor::start_in_arbiter(arbiter, move |_| TokenActor::new(parts, lifeline));
-            Ok(actor.recipient())
+            let make = TokenActor::prepare(parts.clone())?;
+            Ok(TokenActor::start_in_arbiter(arbiter, move |_| make(lifeline)).recipient())
         };
         ChildSpec { name: ActorName::Token, start: Box::new(start) }
     }
 
     fn key_vault_child(&self) -> ChildSpec {
-        let (config, ring, metrics) = (self.config.clone(), self.ring.clone(), self.metrics.clone());
-        let (slot, tokens) = (self.key_vault.clone(), self.tokens());
+        let (config, metrics, tokens) = (self.config.clone(), self.metrics.clone(), self.tokens());
         let rate = Arc::new(Rate::new(config.admission.qps, config.admission.burst));
+        let engine = move |access: &Access| {
+            let vault = AzureVault::new(&config.key, &access.network, tokens.clone())?;
+            Ok(Engine::new(Arc::new(vault), tokens.clone(), Limiter::new(rate.clone()), metrics.clone()))
+        };
+        let (supply, current) = (self.supply.clone(), self.ring.current().clone());
+        let parts = KeyVaultParts { engine: Arc::new(engine), supply, current };
+        let slot = self.key_vault.clone();
         let start = move |arbiter: &_, lifeline| {
-            let vault = Arc::new(AzureVault::new(&config.key, &config.network, tokens.clone())?);
-            let limiter = Limiter::new(rate.clone());
-            let engine = Engine::new(vault, tokens.clone(), limiter, metrics.clone());
-            let current = ring.current().clone();
-            let actor = KeyVaultActor::start_in_arbiter(arbiter, move |_| {
-                KeyVaultActor::new(engine, current, lifeline)
-            });
+            let make = KeyVaultActor::prepare(parts.clone())?;
+            let actor = KeyVaultActor::start_in_arbiter(arbiter, move |_| make(lifeline));
             slot.publish(actor.clone());
             Ok(actor.recipient())
         };
         ChildSpec { name: ActorName::KeyVault, start: Box::new(start) }
+    }
+
+    fn reload(&self) -> ChildSpec {
+        let parts = ReloadParts {
+            source: self.config.access_source.clone(),
+            supply: self.supply.clone(),
+            trial: Arc::new(AzureTrial::new(self.config.clone(), self.ring.clone())),
+            interval: self.config.reload_interval,
+            requests: self.switches.reload.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let start = move |arbiter: &_, lifeline| {
+            let parts = parts.clone();
+            let actor = ReloadActor::start_in_arbiter(arbiter, move |_| ReloadActor::new(parts, lifeline));
+            Ok(actor.recipient())
+        };
+        ChildSpec { name: ActorName::Reload, start: Box::new(start) }
     }
 
     fn health(&self) -> ChildSpec {
@@ -102,7 +139,7 @@ impl Children {
             interval: self.config.health_interval,
             timeout,
             published: self.report.clone(),
-            draining: self.draining.clone(),
+            draining: self.switches.draining.clone(),
         };
         let start = move |arbiter: &_, lifeline| {
             let parts = parts.clone();

@@ -2,6 +2,7 @@
 
 mod children;
 mod process;
+mod trial;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -18,12 +19,12 @@ use tokio::time::timeout;
 
 use crate::actors::{Shutdown, Supervision, Supervisor};
 use crate::cli::{self, Command};
-use crate::config::{self, Config, CredentialConfig, LogConfig};
+use crate::config::{self, Config, LogConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket, SocketFile};
 use crate::http::{self, Checks};
 use crate::kms::{KeyRing, KeyVersion};
 use crate::telemetry::{self, LIFECYCLE, Metrics};
-use children::Children;
+use children::{Children, Switches};
 
 /// How long requests in flight may take to finish after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -46,7 +47,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Command::Run(flags)) => {
             telemetry::init(LogConfig::of(&flags));
             process::log_panics();
-            let config = config::load(&flags, &|name| std::env::var(name).ok());
+            let config = config::load(&flags, Arc::new(|name: &str| std::env::var(name).ok()));
             exit_code(config.map_err(|problems| problems.0).and_then(start))
         }
     }
@@ -116,6 +117,7 @@ struct Running {
     supervisor: Addr<Supervisor>,
     supervision: watch::Receiver<Supervision>,
     drain: watch::Sender<bool>,
+    reload: watch::Sender<u64>,
 }
 
 impl Running {
@@ -125,7 +127,9 @@ impl Running {
         let key = KeyVersion::new(&config.key.key_url(), &config.key.name, &config.key.version);
         let ring = Arc::new(KeyRing::single(key));
         let (drain, draining) = watch::channel(false);
-        let children = Children::new(config, ring.clone(), metrics.clone(), draining.clone());
+        let (reload, reloads) = watch::channel(0);
+        let switches = Switches { draining: draining.clone(), reload: reloads };
+        let children = Children::new(config, ring.clone(), metrics.clone(), switches);
         let backend = backend(config, ring, &children, metrics.clone());
         let (report, tokens) = (children.report(), children.tokens());
         let (supervisor, supervision) = Supervisor::new(children.specs(), metrics.clone());
@@ -136,13 +140,14 @@ impl Running {
         io.spawn(http::serve(listeners.metrics, http::metrics_routes(metrics)));
         let BoundSocket { listener, file: socket } = listeners.socket;
         let grpc = io.spawn(grpc::serve(listener, backend, drained(draining)));
-        Self { grpc, socket, supervisor, supervision, drain }
+        Self { grpc, socket, supervisor, supervision, drain, reload }
     }
 
     /// Waits for a signal (`None`), or for what ends the process otherwise.
     async fn until_the_end(&mut self, signals: &mut process::Signals) -> Option<String> {
+        let reload = &self.reload;
         tokio::select! {
-            () = signals.next() => None,
+            () = signals.end(|| reload.send_modify(|requests| *requests += 1)) => None,
             gave_up = self.supervision.wait_for(|supervision| supervision.gave_up) => Some(match gave_up {
                 Ok(_) => "an actor kept failing".to_owned(),
                 Err(_) => "the supervisor ended".to_owned(),
@@ -195,11 +200,8 @@ async fn drained(mut draining: watch::Receiver<bool>) {
 fn log_start(config: &Config) {
     let version = concat!("v", env!("CARGO_PKG_VERSION"));
     tracing::info!(target: LIFECYCLE, version, commit = env!("BUILD_COMMIT"), "Starting azure-kms-provider");
-    tracing::info!(target: LIFECYCLE, path = %config.config_file.display(), "Read the Azure configuration");
-    let credential = match &config.credential {
-        CredentialConfig::ClientSecret { .. } => "service principal with client secret",
-        CredentialConfig::ManagedIdentity(_) => "managed identity",
-    };
+    tracing::info!(target: LIFECYCLE, path = %config.access_source.config_file.display(), "Read the Azure configuration");
+    let credential = config.access.credential.kind();
     tracing::info!(target: LIFECYCLE, credential, "Credential");
     let (vault, key, key_version) = (&config.key.vault_name, &config.key.name, &config.key.version);
     tracing::info!(target: LIFECYCLE, vault, key, key_version, "Using this key to encrypt and decrypt");

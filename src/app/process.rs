@@ -8,29 +8,37 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::telemetry::LIFECYCLE;
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT, which end the process, and SIGHUP, which reloads.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
-    /// Takes both over from the system.
+    /// Takes them over from the system.
     pub(super) fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    /// Waits for either.
-    pub(super) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits for one that ends the process, and calls `reload` for each of the others until then.
+    pub(super) async fn end(&mut self, reload: impl Fn()) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => reload(),
+            }
         }
     }
 
     /// Whoever sends a second signal does not want to wait for the drain.
     pub(super) async fn exit_at_the_next(mut self) {
-        self.next().await;
+        self.end(|| {}).await;
         tracing::warn!(target: LIFECYCLE, "Second signal: exiting at once");
         std::process::exit(1);
     }

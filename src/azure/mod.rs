@@ -1,11 +1,21 @@
-//! Everything that touches the Azure SDK: HTTP transport, credentials, and the vault.
+//! Everything that touches the Azure SDK: HTTP transport, tokens, and the vault.
 //!
 //! Used by `app` to build what the actors own. Nothing of the SDK's types leaves this folder.
 
+mod assertion;
 mod cause;
-mod credential;
+mod hints;
+mod issuer;
+mod proxy_mode;
+mod published;
+mod tokens;
 mod transport;
 mod vault;
 
-pub(crate) use credential::{AzureTokens, TokenSource};
+pub(crate) use tokens::{AzureTokens, TokenSource};
 pub(crate) use vault::AzureVault;
+
+/// The scope (OAuth 2.0) that stands for a resource.
+fn scope_of(resource: &str) -> String {
+    format!("{resource}/.default")
+}

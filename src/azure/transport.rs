@@ -2,11 +2,14 @@
 //!
 //! Building them here turns a missing CA bundle into a message; the SDK's own default would panic.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use azure_core::http::HttpClient;
 use reqwest::{Certificate, Client, ClientBuilder, redirect};
 
 use super::cause::chain;
+use super::proxy_mode::{ProxyModeClient, Target};
 use crate::config::NetworkConfig;
 
 /// Leaves room for another attempt inside kube-apiserver's 3 s.
@@ -16,11 +19,26 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shorter than the idle timeout of Azure's front ends (4 minutes for their load balancers).
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// A client for `https://{host}`.
+/// How often an HTTP/2 connection is asked whether it is alive, and how long it may take to say so.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A client for `https://{host}`, or for the proxy that stands before it.
 ///
 /// # Errors
 /// Says that there are no trust roots, or which `--ca-file` cannot be used.
-pub(crate) fn https_client(host: &str, network: &NetworkConfig) -> Result<Client, String> {
+pub(super) fn client(
+    host: &str,
+    target: Target,
+    network: &NetworkConfig,
+) -> Result<Arc<dyn HttpClient>, String> {
+    match &network.proxy {
+        None => Ok(Arc::new(https_client(host, network)?)),
+        Some(proxy) => Ok(Arc::new(ProxyModeClient::new(plain_client("the proxy")?, proxy.clone(), target))),
+    }
+}
+
+fn https_client(host: &str, network: &NetworkConfig) -> Result<Client, String> {
     let mut builder = base().tls_certs_merge(extra_roots(network)?);
     if let Some(redirected) = network.connect_to.iter().rev().find(|to| to.host.eq_ignore_ascii_case(host)) {
         builder = builder.resolve(host, redirected.addr).no_proxy(); // a proxy would resolve the name itself
@@ -32,8 +50,12 @@ pub(crate) fn https_client(host: &str, network: &NetworkConfig) -> Result<Client
 }
 
 /// A client for IMDS: plain HTTP on the link-local network, never through a proxy.
-pub(crate) fn imds_client() -> Result<Client, String> {
-    base().no_proxy().build().map_err(|error| format!("no HTTP client for IMDS: {}", chain(&error)))
+pub(super) fn imds_client() -> Result<Client, String> {
+    plain_client("IMDS")
+}
+
+fn plain_client(whom: &str) -> Result<Client, String> {
+    base().no_proxy().build().map_err(|error| format!("no HTTP client for {whom}: {}", chain(&error)))
 }
 
 fn base() -> ClientBuilder {
@@ -42,6 +64,8 @@ fn base() -> ClientBuilder {
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(TCP_USER_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .http2_keep_alive_timeout(PING_TIMEOUT)
 }
 
 fn extra_roots(network: &NetworkConfig) -> Result<Vec<Certificate>, String> {

@@ -8,20 +8,23 @@ use azure_core::error::ErrorKind;
 use azure_core::http::headers::Headers;
 use azure_core::http::{ClientOptions, RawResponse, RequestContent, Response, RetryOptions, Transport};
 use azure_security_keyvault_keys::models::{
-    EncryptionAlgorithm, KeyClientEncryptOptions, KeyClientGetKeyOptions, KeyOperationParameters,
+    EncryptionAlgorithm, KeyClientEncryptOptions, KeyClientGetKeyOptions, KeyClientWrapKeyOptions,
+    KeyOperationParameters, KeyOperationResult,
 };
 use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 
 use super::cause::{beneath_http, find};
-use super::credential::{PublishedCredential, Refusal};
+use super::proxy_mode::Target;
+use super::published::{PublishedCredential, Refusal};
 use super::transport;
-use crate::config::{KeyConfig, NetworkConfig};
+use crate::config::{KeyConfig, NetworkConfig, Operations};
 use crate::kms::{Algorithm, KeyVersion, Plaintext, Receipt};
 use crate::vault::{Encrypted, Failure, TokenReader, Vault, VaultError};
 
 /// A key vault of Azure.
 pub(crate) struct AzureVault {
     client: KeyClient,
+    operations: Operations,
 }
 
 impl AzureVault {
@@ -30,18 +33,50 @@ impl AzureVault {
     /// # Errors
     /// The HTTP client cannot be built; says why.
     pub(crate) fn new(key: &KeyConfig, network: &NetworkConfig, tokens: TokenReader) -> Result<Self, String> {
-        let http = transport::https_client(&key.vault_host(), network)?;
+        let http = transport::client(&key.vault_host(), Target::KeyVault, network)?;
         let credential = Arc::new(PublishedCredential::new(tokens, &key.resource));
         let client_options = ClientOptions {
             retry: RetryOptions::none(),
-            transport: Some(Transport::new(Arc::new(http))),
+            transport: Some(Transport::new(http)),
             ..ClientOptions::default()
         };
         let options = KeyClientOptions { client_options, ..KeyClientOptions::default() };
         let client = KeyClient::new(&key.vault_url(), credential, Some(options));
-        Ok(Self { client: client.map_err(|error| format!("no client for {}: {error}", key.vault_url()))? })
+        let client = client.map_err(|error| format!("no client for {}: {error}", key.vault_url()))?;
+        Ok(Self { client, operations: key.operations })
+    }
+
+    async fn seal(
+        &self,
+        key: &KeyVersion,
+        parameters: Parameters,
+    ) -> azure_core::Result<Response<KeyOperationResult>> {
+        let key_version = Some(key.version.clone());
+        match self.operations {
+            Operations::Encrypt => {
+                let options = KeyClientEncryptOptions { key_version, ..Default::default() };
+                self.client.encrypt(&key.name, parameters, Some(options)).await
+            }
+            Operations::Wrap => {
+                let options = KeyClientWrapKeyOptions { key_version, ..Default::default() };
+                self.client.wrap_key(&key.name, parameters, Some(options)).await
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        key: &KeyVersion,
+        parameters: Parameters,
+    ) -> azure_core::Result<Response<KeyOperationResult>> {
+        match self.operations {
+            Operations::Encrypt => self.client.decrypt(&key.name, &key.version, parameters, None).await,
+            Operations::Wrap => self.client.unwrap_key(&key.name, &key.version, parameters, None).await,
+        }
     }
 }
+
+type Parameters = RequestContent<KeyOperationParameters>;
 
 #[async_trait]
 impl Vault for AzureVault {
@@ -51,10 +86,7 @@ impl Vault for AzureVault {
         algorithm: Algorithm,
         plaintext: &Plaintext,
     ) -> Result<Encrypted, VaultError> {
-        let options =
-            KeyClientEncryptOptions { key_version: Some(key.version.clone()), ..Default::default() };
-        let parameters = parameters(algorithm, plaintext.expose())?;
-        let response = self.client.encrypt(&key.name, parameters, Some(options)).await.map_err(classify)?;
+        let response = self.seal(key, parameters(algorithm, plaintext.expose())?).await.map_err(classify)?;
         let receipt = receipt(response.headers());
         let result = model(response)?;
         match (result.kid, result.result) {
@@ -69,9 +101,7 @@ impl Vault for AzureVault {
         algorithm: Algorithm,
         ciphertext: &[u8],
     ) -> Result<Plaintext, VaultError> {
-        let parameters = parameters(algorithm, ciphertext)?;
-        let response =
-            self.client.decrypt(&key.name, &key.version, parameters, None).await.map_err(classify)?;
+        let response = self.open(key, parameters(algorithm, ciphertext)?).await.map_err(classify)?;
         let result = model(response)?;
         result.result.map(Plaintext::new).ok_or_else(|| VaultError::without_answer(Failure::Malformed))
     }
@@ -84,10 +114,7 @@ impl Vault for AzureVault {
     }
 }
 
-fn parameters(
-    algorithm: Algorithm,
-    value: &[u8],
-) -> Result<RequestContent<KeyOperationParameters>, VaultError> {
+fn parameters(algorithm: Algorithm, value: &[u8]) -> Result<Parameters, VaultError> {
     let algorithm = match algorithm {
         Algorithm::Rsa15 => EncryptionAlgorithm::Rsa1_5,
         Algorithm::RsaOaep256 => EncryptionAlgorithm::RsaOaep256,

@@ -78,13 +78,25 @@ pub(crate) struct Flags {
     /// PEM file of certificate authorities to trust as well as the system's; repeatable
     #[arg(long, help_heading = "Azure", value_name = "FILE", action = clap::ArgAction::Append)]
     pub ca_file: Vec<String>,
-    /// Not supported yet; must stay false
+    /// Operations of Key Vault: encrypt (encrypt, decrypt) or wrap (wrapKey, unwrapKey); the same bytes
+    #[arg(long, help_heading = "Key", default_value = "encrypt", value_name = "NAME")]
+    pub key_operations: String,
+    /// How a client certificate signs: PS256 with x5t#S256, or RS256 with x5t
+    #[arg(long, help_heading = "Azure", default_value = "PS256", value_name = "ALGORITHM")]
+    pub client_assertion: String,
+    /// Send the client certificate's chain, for authentication by subject name and issuer
+    #[arg(long, help_heading = "Azure", default_value = "false", value_name = "BOOL")]
+    pub send_certificate_chain: String,
+    /// Time between two looks at config-file-path, ca-file and the credential's own file; SIGHUP looks at once
+    #[arg(long, help_heading = "Azure", default_value = "10s", value_name = "DURATION")]
+    pub reload_interval: String,
+    /// Ask Key Vault and Entra ID through the proxy at proxy-address, in plain HTTP
     #[arg(long, help_heading = "Azure", default_value = "false", value_name = "BOOL")]
     pub proxy_mode: String,
-    /// Of proxy-mode
+    /// Host of the proxy of proxy-mode
     #[arg(long, help_heading = "Azure", default_value = "", hide_default_value = true, value_name = "HOST")]
     pub proxy_address: String,
-    /// Of proxy-mode
+    /// Port of the proxy of proxy-mode
     #[arg(long, help_heading = "Azure", default_value = "7788", value_name = "PORT")]
     pub proxy_port: String,
 
@@ -135,7 +147,8 @@ pub(crate) struct Flags {
 }
 
 /// The flags that may stand without a value.
-const BOOLEANS: [&str; 5] = ["managed-hsm", "proxy-mode", "log-format-json", "version", "help"];
+const BOOLEANS: [&str; 6] =
+    ["managed-hsm", "proxy-mode", "send-certificate-chain", "log-format-json", "version", "help"];
 
 /// Reads the arguments that follow the program's name.
 ///

@@ -1,5 +1,7 @@
 //! Which key, in which vault, with which names in URLs.
 
+use super::cloud::Service;
+
 /// The key version to use, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyConfig {
@@ -13,19 +15,47 @@ pub(crate) struct KeyConfig {
     pub name: String,
     /// Version of the key.
     pub version: String,
+    /// Which operations of Key Vault are called.
+    pub operations: Operations,
+}
+
+/// `--key-operations`. Both pairs give and take the same bytes; they differ in the permissions they need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operations {
+    /// encrypt and decrypt.
+    Encrypt,
+    /// wrapKey and unwrapKey.
+    Wrap,
+}
+
+impl Operations {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "encrypt" => Ok(Self::Encrypt),
+            "wrap" => Ok(Self::Wrap),
+            _ => Err(format!("{text:?} must be encrypt or wrap")),
+        }
+    }
+}
+
+/// The names of a key version, as the flags give them.
+pub(super) struct KeyNames {
+    pub(super) vault: String,
+    pub(super) key: String,
+    pub(super) version: String,
 }
 
 impl KeyConfig {
-    /// A key version of the public cloud. Key Vault's own spelling of vault and version is in lower case, and the
-    /// key_id is made of that spelling.
-    pub(super) fn new(vault_name: &str, name: String, version: &str, managed_hsm: bool) -> Self {
-        let dns_suffix = if managed_hsm { "managedhsm.azure.net" } else { "vault.azure.net" };
+    /// A key version in a vault of that service. Key Vault's own spelling of vault and version is in lower case, and
+    /// the key_id is made of that spelling.
+    pub(super) fn new(names: KeyNames, service: &Service, operations: Operations) -> Self {
         Self {
-            vault_name: vault_name.to_ascii_lowercase(),
-            dns_suffix: dns_suffix.into(),
-            resource: format!("https://{dns_suffix}"),
-            name,
-            version: version.to_ascii_lowercase(),
+            vault_name: names.vault.to_ascii_lowercase(),
+            dns_suffix: service.dns_suffix.clone(),
+            resource: service.resource.clone(),
+            name: names.key,
+            version: names.version.to_ascii_lowercase(),
+            operations,
         }
     }
 
@@ -85,21 +115,15 @@ mod tests {
 
     #[test]
     fn upper_case_vault_names_and_versions_are_lowered_in_every_url() {
-        let key = KeyConfig::new("TestKV", "key1".into(), "0123456789ABCDEF0123456789abcdef", false);
+        let version = "0123456789ABCDEF0123456789abcdef".to_owned();
+        let names = KeyNames { vault: "TestKV".into(), key: "key1".into(), version };
+        let vaults = super::super::Cloud::public().vaults;
+        let key = KeyConfig::new(names, &vaults, Operations::Encrypt);
         assert_eq!(
             key.key_url(),
             "https://testkv.vault.azure.net/keys/key1/0123456789abcdef0123456789abcdef"
         );
         assert_eq!(key.vault_url(), "https://testkv.vault.azure.net/");
-    }
-
-    #[test]
-    fn a_managed_hsm_has_another_suffix_and_resource() {
-        let key = KeyConfig::new("hsm", "k".into(), "v", true);
-        assert_eq!(
-            (key.vault_host().as_str(), key.resource.as_str()),
-            ("hsm.managedhsm.azure.net", "https://managedhsm.azure.net")
-        );
     }
 
     #[test]

@@ -2,8 +2,13 @@
 //!
 //! Made by `app` from the flags, the environment and `azure.json`. Every problem is reported at once.
 
-mod azure_json;
+mod access;
+mod certificate;
+mod cloud;
+mod credential;
 mod duration;
+mod fields;
+mod files;
 mod key;
 mod listen;
 mod network;
@@ -13,17 +18,22 @@ mod warnings;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use azure_json::{CredentialConfig, ManagedIdentity};
-pub(crate) use key::KeyConfig;
+pub(crate) use access::{Access, AccessSource, Env};
+pub(crate) use certificate::ClientCertificate;
+pub(crate) use cloud::Cloud;
+pub(crate) use credential::{CredentialConfig, ManagedIdentity, Proof, ServicePrincipal};
+pub(crate) use key::{KeyConfig, Operations};
 pub(crate) use listen::ListenAddr;
 pub(crate) use network::NetworkConfig;
 pub(crate) use problems::Problems;
 pub(crate) use secret::Secret;
 
 use crate::cli::Flags;
+use key::KeyNames;
 
 /// Everything the daemon needs to know.
 #[derive(Clone, Debug)]
@@ -32,10 +42,14 @@ pub(crate) struct Config {
     pub listen: ListenAddr,
     /// The key.
     pub key: KeyConfig,
-    /// How to authenticate.
-    pub credential: CredentialConfig,
-    /// How to reach Azure.
-    pub network: NetworkConfig,
+    /// How to authenticate, and how to reach Azure, as the files were at the start.
+    pub access: Access,
+    /// Where that came from, to be read again.
+    pub access_source: AccessSource,
+    /// The time between two looks at those files.
+    pub reload_interval: Duration,
+    /// How a client certificate signs.
+    pub assertion: AssertionConfig,
     /// What the `KeyVaultActor` lets through.
     pub admission: AdmissionConfig,
     /// The time between two probes of the socket.
@@ -44,8 +58,6 @@ pub(crate) struct Config {
     pub healthz: HealthzConfig,
     /// The metrics endpoint.
     pub metrics_addr: SocketAddr,
-    /// Where the credential was read.
-    pub config_file: PathBuf,
     /// What is accepted but deserves a word.
     pub warnings: Vec<String>,
 }
@@ -59,6 +71,15 @@ pub(crate) struct AdmissionConfig {
     pub burst: NonZeroU32,
     /// Operations at the same time.
     pub max_in_flight: NonZeroU32,
+}
+
+/// What the assertion of a client certificate holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AssertionConfig {
+    /// RS256 with a SHA-1 thumbprint, instead of PS256 with a SHA-256 thumbprint.
+    pub rs256: bool,
+    /// The whole chain in the header, for authentication by subject name and issuer.
+    pub send_chain: bool,
 }
 
 /// Where healthz, livez and readyz are.
@@ -92,35 +113,43 @@ impl LogConfig {
 ///
 /// # Errors
 /// Every problem there is.
-pub(crate) fn load(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
+pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<Config, Problems> {
     let mut problems = Problems::default();
-    let key = key(flags, &mut problems);
+    let names = key_names(flags, &mut problems);
+    let operations = problems.flag("key-operations", Operations::parse(&flags.key_operations));
     let listen = problems.flag("listen-addr", ListenAddr::parse(&flags.listen_addr));
-    let network = network(flags, env, &mut problems);
     let admission = admission(flags, &mut problems);
     let healthz = healthz(flags, &mut problems);
     let health_interval = problems.flag("health-interval", positive_duration(&flags.health_interval));
+    let reload_interval = problems.flag("reload-interval", positive_duration(&flags.reload_interval));
     let metrics_addr = problems.flag("metrics-addr", metrics_addr(&flags.metrics_addr));
+    let assertion = problems.flag("client-assertion", assertion(flags));
     problems.flag("v", verbosity(&flags.verbosity));
-    unsupported(flags, &mut problems);
+    problems.flag("metrics-backend", metrics_backend(&flags.metrics_backend));
     if let (Some(healthz), Some(metrics)) = (&healthz, metrics_addr)
         && healthz.addr.port() == metrics.port()
     {
         problems.0.push(format!("--metrics-addr: port {} is --healthz-port's already", metrics.port()));
     }
-    let config_file = PathBuf::from(&flags.config_file_path);
-    let credential = credential(&config_file, &mut problems);
+    let access_source = access_source(flags, env, &mut problems);
+    let access = problems.all(access_source.load());
+    let key = access.as_ref().zip(names.zip(operations));
+    let key = key.and_then(|(access, (names, operations))| {
+        let service = problems.flag("managed-hsm", service(&access.cloud, flags.managed_hsm == "true"))?;
+        Some(KeyConfig::new(names, service, operations))
+    });
     let complete = || {
         let mut config = Config {
             listen: listen?,
             key: key?,
-            credential: credential?,
-            network: network?,
+            access: access?,
+            access_source,
+            reload_interval: reload_interval?,
+            assertion: assertion?,
             admission: admission?,
             health_interval: health_interval?,
             healthz: healthz?,
             metrics_addr: metrics_addr?,
-            config_file,
             warnings: Vec::new(),
         };
         config.warnings = warnings::of(flags, &config);
@@ -129,33 +158,53 @@ pub(crate) fn load(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Resul
     complete().filter(|_| problems.0.is_empty()).ok_or(problems)
 }
 
-fn key(flags: &Flags, problems: &mut Problems) -> Option<KeyConfig> {
-    let [vault, name, version] =
-        [&flags.keyvault_name, &flags.key_name, &flags.key_version].map(|flag| key::trim(flag));
+fn key_names(flags: &Flags, problems: &mut Problems) -> Option<KeyNames> {
+    let [vault, key, version] =
+        [&flags.keyvault_name, &flags.key_name, &flags.key_version].map(|flag| key::trim(flag).to_owned());
     let checks = [
-        problems.flag("keyvault-name", key::check_vault_name(vault)),
-        problems.flag("key-name", key::check_key_name(name)),
-        problems.flag("key-version", key::check_key_version(version)),
+        problems.flag("keyvault-name", key::check_vault_name(&vault)),
+        problems.flag("key-name", key::check_key_name(&key)),
+        problems.flag("key-version", key::check_key_version(&version)),
     ];
-    let valid = checks.iter().all(Option::is_some);
-    valid.then(|| KeyConfig::new(vault, name.into(), version, flags.managed_hsm == "true"))
+    checks.iter().all(Option::is_some).then_some(KeyNames { vault, key, version })
 }
 
-fn network(
-    flags: &Flags,
-    env: &dyn Fn(&str) -> Option<String>,
-    problems: &mut Problems,
-) -> Option<NetworkConfig> {
+fn service(cloud: &Cloud, managed_hsm: bool) -> Result<&cloud::Service, String> {
+    match managed_hsm {
+        false => Ok(&cloud.vaults),
+        true => cloud.managed_hsms.as_ref().ok_or_else(|| "this cloud has no managed HSMs".to_owned()),
+    }
+}
+
+fn access_source(flags: &Flags, env: Arc<Env>, problems: &mut Problems) -> AccessSource {
     let connect_to: Vec<_> =
         flags.connect_to.iter().map(|text| problems.flag("connect-to", network::connect_to(text))).collect();
-    let ca_files: Vec<_> =
-        flags.ca_file.iter().map(|path| problems.flag("ca-file", network::ca_file(path))).collect();
-    let imds_base = problems.note(network::imds_base(env));
-    Some(NetworkConfig {
-        connect_to: connect_to.into_iter().collect::<Option<_>>()?,
-        ca_files: ca_files.into_iter().collect::<Option<_>>()?,
-        imds_base: imds_base?,
-    })
+    let imds_base = problems.note(network::imds_base(&*env));
+    let network = NetworkConfig {
+        connect_to: connect_to.into_iter().flatten().collect(),
+        ca_files: Vec::new(),
+        imds_base: imds_base.unwrap_or_default(),
+        proxy: proxy(flags, problems),
+    };
+    let config_file = PathBuf::from(&flags.config_file_path);
+    AccessSource { config_file, ca_files: flags.ca_file.clone(), network, env }
+}
+
+fn proxy(flags: &Flags, problems: &mut Problems) -> Option<reqwest::Url> {
+    if flags.proxy_mode != "true" {
+        return None;
+    }
+    let port = problems.flag("proxy-port", port(&flags.proxy_port))?;
+    problems.flag("proxy-address", network::proxy(&flags.proxy_address, &port.to_string()))
+}
+
+fn assertion(flags: &Flags) -> Result<AssertionConfig, String> {
+    let send_chain = flags.send_certificate_chain == "true";
+    match flags.client_assertion.to_ascii_uppercase().as_str() {
+        "PS256" => Ok(AssertionConfig { rs256: false, send_chain }),
+        "RS256" => Ok(AssertionConfig { rs256: true, send_chain }),
+        other => Err(format!("{other:?} must be PS256 or RS256")),
+    }
 }
 
 fn admission(flags: &Flags, problems: &mut Problems) -> Option<AdmissionConfig> {
@@ -172,18 +221,10 @@ fn healthz(flags: &Flags, problems: &mut Problems) -> Option<HealthzConfig> {
     Some(HealthzConfig { addr: everywhere(port?), path: path?, timeout: timeout? })
 }
 
-fn credential(file: &Path, problems: &mut Problems) -> Option<CredentialConfig> {
-    azure_json::load(file).map_err(|found| problems.0.extend(found)).ok()
-}
-
-fn unsupported(flags: &Flags, problems: &mut Problems) {
-    if !flags.metrics_backend.eq_ignore_ascii_case("prometheus") {
-        problems
-            .0
-            .push(format!("--metrics-backend: {:?} is not known; only prometheus is", flags.metrics_backend));
-    }
-    if flags.proxy_mode == "true" {
-        problems.0.push("--proxy-mode: not supported yet; for a private endpoint use --connect-to".into());
+fn metrics_backend(text: &str) -> Result<(), String> {
+    match text.eq_ignore_ascii_case("prometheus") {
+        true => Ok(()),
+        false => Err(format!("{text:?} is not known; only prometheus is")),
     }
 }
 

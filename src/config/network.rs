@@ -9,7 +9,7 @@ const IMDS: &str = "http://169.254.169.254";
 const IMDS_VARIABLE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 
 /// How to reach Azure.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NetworkConfig {
     /// Hosts that are elsewhere.
     pub connect_to: Vec<ConnectTo>,
@@ -17,6 +17,8 @@ pub(crate) struct NetworkConfig {
     pub ca_files: Vec<CaFile>,
     /// Scheme and authority of IMDS.
     pub imds_base: String,
+    /// `--proxy-mode`: where both services are asked instead, in plain HTTP.
+    pub proxy: Option<reqwest::Url>,
 }
 
 /// One `--connect-to`.
@@ -54,6 +56,16 @@ pub(super) fn ca_file(path: &str) -> Result<CaFile, String> {
         Ok(certificates) if !certificates.is_empty() => Ok(CaFile { path: Path::new(path).to_owned(), pem }),
         _ => Err(format!("{path}: holds no certificate in PEM")),
     }
+}
+
+/// The address of `--proxy-mode`.
+pub(super) fn proxy(address: &str, port: &str) -> Result<reqwest::Url, String> {
+    let plain = address.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte));
+    if address.is_empty() || !plain {
+        return Err("is required with --proxy-mode: the host name or address of the proxy".into());
+    }
+    let url = format!("http://{address}:{port}/");
+    reqwest::Url::parse(&url).map_err(|_| format!("{url} is not a URL"))
 }
 
 pub(super) fn imds_base(env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {

@@ -12,6 +12,11 @@ impl Problems {
         self.note(value.map_err(|problem| format!("--{flag}: {problem}")))
     }
 
+    /// Takes the value, or notes all its problems.
+    pub(super) fn all<T>(&mut self, value: Result<T, Problems>) -> Option<T> {
+        value.map_err(|problems| self.0.extend(problems.0)).ok()
+    }
+
     /// Takes the value, or notes the problem as it is.
     pub(super) fn note<T>(&mut self, value: Result<T, String>) -> Option<T> {
         value.map_err(|problem| self.0.push(problem)).ok()

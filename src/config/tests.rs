@@ -15,7 +15,7 @@ fn load_args(extra: &[&str]) -> Result<Config, Problems> {
         .into_iter()
         .chain(extra.iter().copied());
     let Ok(Command::Run(flags)) = cli::parse(args.map(Into::into)) else { panic!("the flags were not read") };
-    load(&flags, &|_| None)
+    load(&flags, Arc::new(|_: &str| None))
 }
 
 #[test]
@@ -51,7 +51,9 @@ fn every_problem_is_reported_at_once_and_names_its_flag() {
         "--health-interval=0s",
         "--metrics-addr=http",
         "--metrics-backend=statsd",
-        "--proxy-mode",
+        "--key-operations=sign",
+        "--client-assertion=HS256",
+        "--reload-interval=never",
         "--keyvault-qps=0",
         "--keyvault-burst=-1",
         "--max-in-flight=many",
@@ -65,6 +67,35 @@ fn every_problem_is_reported_at_once_and_names_its_flag() {
     for flag in args.map(|arg| arg.split('=').next().unwrap()) {
         assert!(problems.0.iter().any(|problem| problem.starts_with(flag)), "{flag}: {problems}");
     }
+}
+
+#[test]
+fn proxy_mode_needs_an_address_and_a_port() {
+    let problems = load_args(&["--proxy-mode", "--proxy-port=0"]).unwrap_err().to_string();
+    assert!(problems.contains("--proxy-port"), "{problems}");
+    assert!(load_args(&["--proxy-mode"]).unwrap_err().to_string().contains("--proxy-address"));
+    let config = load_args(&["--proxy-mode", "--proxy-address=10.0.0.1"]).unwrap();
+    assert_eq!(config.access.network.proxy.unwrap().as_str(), "http://10.0.0.1:7788/");
+}
+
+#[test]
+fn the_cloud_of_azure_json_decides_where_the_vault_is() {
+    let load = |cloud: &str, extra: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("azure.json");
+        let json = format!(r#"{{"cloud":"{cloud}","useManagedIdentityExtension":true}}"#);
+        std::fs::write(&path, json).unwrap();
+        let file = format!("--config-file-path={}", path.display());
+        load_args(&[&[file.as_str()], extra].concat()).map(|config| config.key)
+    };
+    let key = load("AzureChinaCloud", &[]).unwrap();
+    assert_eq!(
+        (key.vault_host().as_str(), key.resource.as_str()),
+        ("testkv.vault.azure.cn", "https://vault.azure.cn")
+    );
+    let key = load("azureusgovernment", &["--managed-hsm"]).unwrap();
+    assert_eq!(key.vault_host(), "testkv.managedhsm.usgovcloudapi.net");
+    assert!(load("AzureMoonCloud", &[]).unwrap_err().to_string().contains("the field cloud"));
 }
 
 #[test]

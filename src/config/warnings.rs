@@ -9,7 +9,8 @@ pub(super) fn of(flags: &Flags, config: &Config) -> Vec<String> {
     if flags.deprecated_config_file_path.is_some() {
         warnings.push("--configFilePath is deprecated and ignored; use --config-file-path".into());
     }
-    if !flags.proxy_address.is_empty() || flags.proxy_port != "7788" {
+    let idle_proxy = !flags.proxy_address.is_empty() || flags.proxy_port != "7788";
+    if config.access.network.proxy.is_none() && idle_proxy {
         warnings.push("--proxy-address and --proxy-port have no effect without --proxy-mode".into());
     }
     if matches!(config.listen, ListenAddr::Abstract(_)) {
@@ -19,8 +20,8 @@ pub(super) fn of(flags: &Flags, config: &Config) -> Vec<String> {
                 .into(),
         );
     }
-    let contacted = [config.key.vault_host(), config.credential.authority_host().to_owned()];
-    for to in config.network.connect_to.iter().filter(|to| !contacted.contains(&to.host)) {
+    let contacted = [config.key.vault_host(), config.access.cloud.authority_host.clone()];
+    for to in config.access.network.connect_to.iter().filter(|to| !contacted.contains(&to.host)) {
         warnings.push(format!(
             "--connect-to: {} is never contacted; only {} are",
             to.host,

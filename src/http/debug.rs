@@ -19,7 +19,7 @@ async fn inject(
     State(supervisor): State<Addr<Supervisor>>,
     Path((actor, fault)): Path<(String, String)>,
 ) -> Result<&'static str, KmsError> {
-    let known = "actors: token, key-vault, health; faults: panic, stop, stall";
+    let known = "actors: token, key-vault, health, reload; faults: panic, stop, stall";
     let (actor, fault) = read(&actor, &fault).ok_or_else(|| KmsError::new(Code::NotFound, known))?;
     match supervisor.send(InjectFault(actor, fault)).await {
         Ok(()) => Ok("ok\n"),
@@ -28,7 +28,7 @@ async fn inject(
 }
 
 fn read(actor: &str, fault: &str) -> Option<(ActorName, Fault)> {
-    let actors = [ActorName::Token, ActorName::KeyVault, ActorName::Health];
+    let actors = [ActorName::Token, ActorName::KeyVault, ActorName::Health, ActorName::Reload];
     let actor = actors.into_iter().find(|known| known.as_str() == actor)?;
     let fault = match fault {
         "panic" => Fault::Panic,

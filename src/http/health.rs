@@ -1,4 +1,5 @@
-//! Kubernetes' health endpoints, byte for byte: `?verbose`, `?exclude=`, one path a check.
+//! Kubernetes' health endpoints, byte for byte: `?verbose`, `?exclude=`, one path a check. Only `?verbose` says more
+//! than theirs: the reason of a failure, which is fit for everybody to see.
 
 use axum::http::StatusCode;
 
@@ -71,6 +72,7 @@ fn line(check: &Outcome, query: &Query) -> String {
     match outcome {
         _ if excluded(check, query) => format!("[+]{name} excluded: ok"),
         Ok(()) => format!("[+]{name} ok"),
+        Err(reason) if query.verbose => format!("[-]{name} failed: {reason}"),
         Err(_) => format!("[-]{name} failed: reason withheld"),
     }
 }
@@ -97,6 +99,13 @@ mod tests {
         let expected = "[+]actors ok\n[-]token failed: reason withheld\nhealthz check failed\n";
         let answer = answer("healthz", &checks(), &Query::default());
         assert_eq!(answer, (StatusCode::INTERNAL_SERVER_ERROR, expected.into()));
+    }
+
+    #[test]
+    fn a_verbose_failure_says_why() {
+        let verbose = Query::parse(Some("verbose"));
+        let body = answer("healthz", &checks(), &verbose).1;
+        assert!(body.contains("[-]token failed: Entra ID cannot be reached\n"), "{body}");
     }
 
     #[test]

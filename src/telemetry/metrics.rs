@@ -132,6 +132,7 @@ pub(crate) struct Metrics {
     throttled: Counter,
     token_expiry: Gauge,
     token_refreshes: Family<ResultLabels, Counter>,
+    reloads: Family<ResultLabels, Counter>,
     restarts: Family<RestartLabels, Counter>,
 }
 
@@ -183,6 +184,7 @@ impl Metrics {
             throttled: Counter::default(),
             token_expiry: Gauge::default(),
             token_refreshes: Family::default(),
+            reloads: Family::default(),
             restarts: Family::default(),
         };
         metrics.register_requests(registry);
@@ -228,6 +230,9 @@ impl Metrics {
             "Token refreshes by result",
             self.token_refreshes.clone(),
         );
+        let reloads =
+            "Reloads of credential and trust roots by result; a failed one keeps the old credential";
+        registry.register("azure_kms_reloads", reloads, self.reloads.clone());
         registry.register("azure_kms_actor_restarts", "Restarts of actors by reason", self.restarts.clone());
     }
 
@@ -277,6 +282,12 @@ impl Metrics {
     pub(crate) fn token_refreshed(&self, success: bool) {
         let result = if success { "success" } else { "error" };
         self.token_refreshes.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// A reload of the credential ended.
+    pub(crate) fn reloaded(&self, success: bool) {
+        let result = if success { "success" } else { "error" };
+        self.reloads.get_or_create(&ResultLabels { result }).inc();
     }
 
     /// When the token now in use expires; `None` when there is none.

@@ -40,6 +40,11 @@ impl Token {
         }
     }
 
+    /// The same token under another number.
+    pub(crate) fn renumbered(self, serial: u64) -> Self {
+        Self { serial, ..self }
+    }
+
     /// The bearer token itself.
     pub(crate) fn expose(&self) -> &str {
         &self.value

@@ -27,7 +27,7 @@ async fn no_token_secret_or_plaintext_is_logged_even_at_the_highest_verbosity() 
             client.encrypt_v2(PLAINTEXT).await.unwrap_err();
         }
         daemon.inject("key-vault", "panic").await;
-        daemon.logs_times("Actor started", 4).await; // three at the start
+        daemon.logs_times("Actor started", 5).await; // four at the start
         daemon.terminate();
         daemon.exit().await;
         let log = daemon.log();

@@ -62,14 +62,18 @@ fn bench(lifetimes: impl IntoIterator<Item = Option<u64>>) -> Bench {
     let reader = TokenReader::new(state.clone(), rejected.clone());
     let published = Arc::new(published);
     let metrics = Arc::new(Metrics::new());
-    let parts = TokenParts { source: script.clone(), published, rejected, metrics };
+    let source = script.clone();
+    let connect = Arc::new(move |_: &Access| Ok(source.clone() as Arc<dyn TokenSource>));
+    let access = Arc::new(Access::of_this_machine());
+    let supply = Arc::new(watch::Sender::new(Supply { access, token: None }));
+    let parts = TokenParts { connect, supply, published, rejected, metrics };
     Bench { script, parts, state, reader, nobody: Nobody.start().recipient() }
 }
 
 impl Bench {
     fn start(&self) -> Addr<TokenActor> {
         let lifeline = Lifeline::new(ActorName::Token, 1, self.nobody.clone());
-        TokenActor::new(self.parts.clone(), lifeline).start()
+        TokenActor::prepare(self.parts.clone()).unwrap()(lifeline).start()
     }
 
     fn fetches(&self) -> usize {
@@ -185,6 +189,34 @@ async fn a_token_rejected_while_the_actor_was_down_is_replaced_at_its_start() {
     bench.parts.rejected.reject(1);
     let _second = bench.start();
     bench.serial(2).await;
+}
+
+#[actix::test]
+async fn an_adopted_credential_s_token_is_published_at_once_and_refreshed_in_time() {
+    let mut bench = bench([]);
+    let _actor = bench.start();
+    bench.serial(1).await;
+    let token = Token::new(0, "adopted".into(), SystemTime::now() + Duration::from_secs(3600));
+    bench.parts.supply.send_modify(|supply| supply.token = Some(token));
+    let adopted = bench.serial(2).await;
+    assert_eq!((bench.reader.latest().unwrap().expose(), bench.fetches()), ("adopted", 1));
+    let age = bench.serial(3).await - adopted;
+    assert!(age > Duration::from_secs(2390), "{age:?}");
+}
+
+#[actix::test]
+async fn a_restarted_actor_does_not_publish_the_trial_s_token_again() {
+    let mut bench = bench([]);
+    let first = bench.start();
+    bench.serial(1).await;
+    let token = Token::new(0, "adopted".into(), SystemTime::now() + Duration::from_secs(3600));
+    bench.parts.supply.send_modify(|supply| supply.token = Some(token));
+    bench.serial(2).await;
+    first.do_send(Control::Stop);
+    settle_stopped(&first).await;
+    let second = bench.start();
+    settle(&second).await;
+    assert_eq!((bench.reader.latest().unwrap().serial, bench.fetches()), (2, 1));
 }
 
 async fn settle_stopped(actor: &Addr<TokenActor>) {

@@ -4,16 +4,25 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn read_with(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<CredentialConfig, Vec<String>> {
+    let fields = Fields::parse(text.as_bytes()).map_err(|problem| vec![problem])?;
+    choose(&fields, &Cloud::public(), env)
+}
+
 fn read_text(text: &str) -> Result<CredentialConfig, Vec<String>> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("azure.json");
-    std::fs::write(&path, text).unwrap();
-    load(&path)
+    read_with(text, &|_| None)
+}
+
+fn principal_of(text: &str) -> ServicePrincipal {
+    match read_text(text).unwrap() {
+        CredentialConfig::ServicePrincipal(principal) => principal,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn secret_of(text: &str) -> String {
-    match read_text(text).unwrap() {
-        CredentialConfig::ClientSecret { secret, .. } => secret.expose().to_owned(),
+    match principal_of(text).proof {
+        Proof::Secret(secret) => secret.expose().to_owned(),
         other => panic!("{other:?}"),
     }
 }
@@ -70,40 +79,86 @@ fn a_managed_identity_comes_before_a_secret() {
 }
 
 #[test]
-fn what_is_missing_or_not_supported_is_named() {
+fn what_is_missing_or_wrong_is_named() {
     for (file, field) in [
         ("{}", "useManagedIdentityExtension"),
         (r#"{"aadClientId":"c","aadClientSecret":"s"}"#, "tenantId"),
         (r#"{"tenantId":"t","aadClientId":"msi","aadClientSecret":"msi"}"#, "placeholder"),
-        (r#"{"tenantId":"t","aadClientId":"c","aadClientCertPath":"/x.pfx"}"#, "aadClientCertPath"),
-        (r#"{"cloud":"AzureChinaCloud","useManagedIdentityExtension":true}"#, "cloud"),
+        (r#"{"tenantId":"t","aadClientId":"c","aadClientCertPath":"/absent.pfx"}"#, "aadClientCertPath"),
+        (r#"{"tenantId":"t","aadClientCertPath":"/absent.pfx"}"#, "aadClientId"),
         (r#"{"aadClientSecret":5}"#, "aadClientSecret"),
         (r#"{"useManagedIdentityExtension":"perhaps"}"#, "useManagedIdentityExtension"),
         (r#"{"tenantId":"a","TenantID":"b"}"#, "tenantId"),
+        (r#"{"useFederatedWorkloadIdentityExtension":true}"#, "aadFederatedTokenFile"),
+        (
+            r#"{"useFederatedWorkloadIdentityExtension":true,"aadFederatedTokenFile":"/absent"}"#,
+            "aadClientId",
+        ),
         ("{\"tenantId\": \"t\",\n  nonsense", "line 2"),
         ("- a\n- b\n", "YAML"),
     ] {
         let problem = problem_of(file);
-        assert!(problem.contains(field) && problem.contains("azure.json"), "{file}: {problem}");
+        assert!(problem.contains(field), "{file}: {problem}");
     }
 }
 
 #[test]
-fn workload_identity_is_refused_and_not_silently_replaced_by_another_credential() {
-    for other in ["", r#""useManagedIdentityExtension":true,"#, r#""aadClientId":"c","aadClientSecret":"s","#]
-    {
-        let file = format!(r#"{{{other}"useFederatedWorkloadIdentityExtension":true}}"#);
-        assert!(problem_of(&file).contains("useFederatedWorkloadIdentityExtension"), "{file}");
+fn contradictions_are_refused_with_what_to_change() {
+    for (file, field) in [
+        (
+            r#"{"useFederatedWorkloadIdentityExtension":true,"useManagedIdentityExtension":true}"#,
+            "are both true",
+        ),
+        (
+            r#"{"useManagedIdentityExtension":true,"userAssignedIdentityID":"a","userAssignedIdentityObjectID":"b"}"#,
+            "keep one",
+        ),
+        (
+            r#"{"useManagedIdentityExtension":true,"aadMSIDataPlaneIdentityPath":"/x"}"#,
+            "aadMSIDataPlaneIdentityPath",
+        ),
+    ] {
+        assert!(problem_of(file).contains(field), "{file}: {}", problem_of(file));
     }
 }
 
 #[test]
-fn a_missing_file_and_a_folder_are_named() {
-    assert!(
-        load(Path::new("/absent/azure.json")).unwrap_err()[0]
-            .contains("--config-file-path /absent/azure.json")
-    );
-    assert!(load(Path::new("/")).unwrap_err()[0].contains("not a file"));
+fn an_object_id_has_a_field_of_its_own() {
+    let file = r#"{"useManagedIdentityExtension":true,"userAssignedIdentityObjectID":"o"}"#;
+    assert_eq!(identity_of(file), ManagedIdentity::ObjectId("o".into()));
+}
+
+#[test]
+fn workload_identity_takes_the_file_s_fields_and_then_the_environment_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "eyJ\n").unwrap();
+    let path = token.display().to_string();
+    let env = |name: &str| match name {
+        "AZURE_FEDERATED_TOKEN_FILE" => Some(path.clone()),
+        "AZURE_CLIENT_ID" => Some("env-client".to_owned()),
+        "AZURE_TENANT_ID" => Some("env-tenant".to_owned()),
+        _ => None,
+    };
+    let principal = |text: &str| match read_with(text, &env).unwrap() {
+        CredentialConfig::ServicePrincipal(principal) => principal,
+        other => panic!("{other:?}"),
+    };
+    let from_env = principal("{}");
+    assert_eq!((from_env.client_id.as_str(), from_env.tenant_id.as_str()), ("env-client", "env-tenant"));
+    assert!(matches!(from_env.proof, Proof::TokenFile(file) if file == token));
+    let both =
+        principal(r#"{"useFederatedWorkloadIdentityExtension":true,"aadClientId":"c","tenantId":"t"}"#);
+    assert_eq!((both.client_id.as_str(), both.tenant_id.as_str()), ("c", "t"));
+    let secret = principal(r#"{"aadClientId":"c","aadClientSecret":"s","tenantId":"t"}"#);
+    assert!(matches!(secret.proof, Proof::Secret(_)), "as with the Go plugin the environment comes last");
+}
+
+#[test]
+fn a_missing_file_and_a_folder_are_told_apart() {
+    let problem = |path: &str| Fields::load(Path::new(path)).err().unwrap();
+    assert!(problem("/absent/azure.json").contains("No such file"));
+    assert!(problem("/").contains("not a file"));
 }
 
 #[test]

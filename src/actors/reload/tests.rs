@@ -1,0 +1,193 @@
+//! Files that change, against a scripted trial, in paused time.
+
+use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use actix::{Addr, Recipient};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use super::super::control::{ActorName, Ended};
+use super::*;
+use crate::config::NetworkConfig;
+
+const INTERVAL: Duration = Duration::from_secs(10);
+const MACHINE: &str = r#"{"useManagedIdentityExtension":true}"#;
+const USER: &str = r#"{"useManagedIdentityExtension":true,"userAssignedIdentityID":"u"}"#;
+
+/// Refuses as often as it is told, then gives a token.
+#[derive(Default)]
+struct Script {
+    refusals: Mutex<u32>,
+    tries: AtomicUsize,
+}
+
+#[async_trait]
+impl Trial for Script {
+    async fn run(&self, _: &Access) -> Result<Token, String> {
+        self.tries.fetch_add(1, Ordering::SeqCst);
+        let mut refusals = self.refusals.lock().unwrap();
+        if *refusals > 0 {
+            *refusals -= 1;
+            return Err("refused".into());
+        }
+        Ok(Token::new(0, "tried".into(), SystemTime::now() + Duration::from_secs(3600)))
+    }
+}
+
+struct Nobody;
+
+impl Actor for Nobody {
+    type Context = Context<Self>;
+}
+
+impl Handler<Ended> for Nobody {
+    type Result = ();
+
+    fn handle(&mut self, _: Ended, _: &mut Self::Context) {}
+}
+
+struct Bench {
+    folder: TempDir,
+    script: Arc<Script>,
+    supply: watch::Receiver<Supply>,
+    hangups: watch::Sender<u64>,
+    _actor: Addr<ReloadActor>,
+}
+
+fn bench(write: impl FnOnce(&Path)) -> Bench {
+    tokio::time::pause();
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let config_file = folder.path().join("azure.json");
+    let source = AccessSource {
+        config_file,
+        ca_files: Vec::new(),
+        network: NetworkConfig::default(),
+        env: Arc::new(|_| None),
+    };
+    let access = Arc::new(source.load().unwrap());
+    let supply = Arc::new(watch::Sender::new(Supply { access, token: None }));
+    let (hangups, requests) = watch::channel(0);
+    let (script, metrics) = (Arc::new(Script::default()), Arc::new(Metrics::new()));
+    let nobody: Recipient<Ended> = Nobody.start().recipient();
+    let changes = supply.subscribe();
+    let parts = ReloadParts { source, supply, trial: script.clone(), interval: INTERVAL, requests, metrics };
+    let actor = ReloadActor::new(parts, Lifeline::new(ActorName::Reload, 1, nobody)).start();
+    Bench { folder, script, supply: changes, hangups, _actor: actor }
+}
+
+fn plain() -> Bench {
+    bench(|folder| fs::write(folder.join("azure.json"), MACHINE).unwrap())
+}
+
+impl Bench {
+    fn write(&self, content: &str) {
+        fs::write(self.folder.path().join("azure.json"), content).unwrap();
+    }
+
+    fn tries(&self) -> usize {
+        self.script.tries.load(Ordering::SeqCst)
+    }
+
+    /// Waits for the next take-over, and gives the kind of credential.
+    async fn reloaded(&mut self) -> &'static str {
+        self.supply.changed().await.unwrap();
+        self.supply.borrow_and_update().access.credential.kind()
+    }
+
+    fn is_unchanged(&self) -> bool {
+        !self.supply.has_changed().unwrap()
+    }
+}
+
+#[actix::test]
+async fn a_changed_file_is_tried_and_taken_over_with_its_token() {
+    let mut bench = plain();
+    bench.write(USER);
+    assert_eq!(bench.reloaded().await, "user-assigned managed identity");
+    assert_eq!(bench.supply.borrow().token.as_ref().unwrap().expose(), "tried");
+}
+
+#[actix::test]
+async fn files_that_do_not_change_are_not_tried() {
+    let bench = plain();
+    bench.write(MACHINE); // the same content, another time
+    sleep(10 * INTERVAL).await;
+    assert_eq!(bench.tries(), 0);
+}
+
+#[actix::test]
+async fn an_atomic_rename_and_a_swapped_symlink_are_seen() {
+    let mut bench = bench(|folder| {
+        fs::create_dir(folder.join("1")).unwrap();
+        fs::write(folder.join("1/azure.json"), MACHINE).unwrap();
+        std::os::unix::fs::symlink("1", folder.join("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/azure.json", folder.join("azure.json")).unwrap();
+    });
+    let path = bench.folder.path().to_owned();
+    fs::create_dir(path.join("2")).unwrap();
+    fs::write(path.join("2/azure.json"), USER).unwrap();
+    std::os::unix::fs::symlink("2", path.join("..new")).unwrap();
+    fs::rename(path.join("..new"), path.join("..data")).unwrap();
+    assert_eq!(bench.reloaded().await, "user-assigned managed identity");
+    fs::write(path.join("new"), MACHINE).unwrap();
+    fs::rename(path.join("new"), path.join("azure.json")).unwrap();
+    assert_eq!(bench.reloaded().await, "system-assigned managed identity");
+}
+
+#[actix::test]
+async fn what_does_not_work_is_not_taken_over_and_is_tried_again() {
+    let mut bench = plain();
+    *bench.script.refusals.lock().unwrap() = 3;
+    bench.write(USER);
+    let start = Instant::now();
+    bench.reloaded().await;
+    assert_eq!(bench.tries(), 4);
+    // 5 + 10 + 20 s at least
+    assert!(start.elapsed() >= Duration::from_secs(35), "{:?}", start.elapsed());
+}
+
+#[actix::test]
+async fn a_broken_or_missing_file_keeps_the_old_credential_until_it_is_mended() {
+    let mut bench = plain();
+    for broken in ["{", "", "{}", r#"{"cloud":"AzureMoonCloud"}"#] {
+        bench.write(broken);
+        sleep(2 * INTERVAL).await;
+        assert!(bench.is_unchanged(), "{broken:?}");
+    }
+    fs::remove_file(bench.folder.path().join("azure.json")).unwrap();
+    sleep(2 * INTERVAL).await;
+    assert!(bench.is_unchanged() && bench.tries() == 0);
+    bench.write(USER);
+    assert_eq!(bench.reloaded().await, "user-assigned managed identity");
+}
+
+#[actix::test]
+async fn sighup_reloads_at_once_though_nothing_has_changed() {
+    let mut bench = plain();
+    tokio::task::yield_now().await;
+    let start = Instant::now();
+    bench.hangups.send_replace(1);
+    bench.reloaded().await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[actix::test]
+async fn the_files_of_the_new_credential_are_watched_from_then_on() {
+    let mut bench = plain();
+    let token = bench.folder.path().join("token");
+    fs::write(&token, "first").unwrap();
+    let json = format!(
+        r#"{{"useFederatedWorkloadIdentityExtension":true,"aadFederatedTokenFile":"{}","aadClientId":"c","tenantId":"t"}}"#,
+        token.display()
+    );
+    bench.write(&json);
+    assert_eq!(bench.reloaded().await, "workload identity");
+    sleep(5 * INTERVAL).await;
+    assert_eq!(bench.tries(), 1);
+    fs::write(&token, "second").unwrap();
+    assert_eq!(bench.reloaded().await, "workload identity");
+}

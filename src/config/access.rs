@@ -1,0 +1,108 @@
+//! What can change under a running daemon: the credential, and how to reach Azure. Read from files, as often as asked.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::credential;
+use super::fields::{CLOUD, Fields};
+use super::network::{self, CaFile};
+use super::{Cloud, CredentialConfig, NetworkConfig, Problems};
+
+/// Looks a variable of the environment up.
+pub(crate) type Env = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// A credential, and how to reach Azure with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    /// The cloud.
+    pub cloud: Cloud,
+    /// How to authenticate.
+    pub credential: CredentialConfig,
+    /// How to reach Azure.
+    pub network: NetworkConfig,
+}
+
+#[cfg(any(test, feature = "benchmark"))]
+impl Access {
+    /// The machine's identity in the public cloud.
+    pub(crate) fn of_this_machine() -> Self {
+        let credential = CredentialConfig::ManagedIdentity(super::ManagedIdentity::SystemAssigned);
+        Self { cloud: Cloud::public(), credential, network: NetworkConfig::default() }
+    }
+}
+
+#[cfg(test)]
+impl Access {
+    /// What such a file stands for, without any flag.
+    pub(crate) fn of_azure_json(json: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config_file = folder.path().join("azure.json");
+        std::fs::write(&config_file, json).unwrap();
+        let (ca_files, network) = (Vec::new(), NetworkConfig::default());
+        AccessSource { config_file, ca_files, network, env: Arc::new(|_| None) }.load().unwrap()
+    }
+}
+
+/// Where an [`Access`] comes from.
+#[derive(Clone)]
+pub(crate) struct AccessSource {
+    /// `azure.json`.
+    pub config_file: PathBuf,
+    /// The files of `--ca-file`.
+    pub ca_files: Vec<String>,
+    /// What does not change: redirected hosts, IMDS, the proxy.
+    pub network: NetworkConfig,
+    /// The environment.
+    pub env: Arc<Env>,
+}
+
+impl fmt::Debug for AccessSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessSource").field("config_file", &self.config_file).finish_non_exhaustive()
+    }
+}
+
+impl AccessSource {
+    /// Reads every file.
+    ///
+    /// # Errors
+    /// Every problem there is.
+    pub(crate) fn load(&self) -> Result<Access, Problems> {
+        let mut problems = Problems::default();
+        let ca_files = self.ca_files(&mut problems);
+        let chosen = self.credential(&mut problems);
+        match (ca_files, chosen) {
+            (Some(ca_files), Some((cloud, credential))) if problems.0.is_empty() => {
+                Ok(Access { cloud, credential, network: NetworkConfig { ca_files, ..self.network.clone() } })
+            }
+            _ => Err(problems),
+        }
+    }
+
+    fn ca_files(&self, problems: &mut Problems) -> Option<Vec<CaFile>> {
+        let read: Vec<_> =
+            self.ca_files.iter().map(|path| problems.flag("ca-file", network::ca_file(path))).collect();
+        read.into_iter().collect()
+    }
+
+    fn credential(&self, problems: &mut Problems) -> Option<(Cloud, CredentialConfig)> {
+        let named = |problem: String| format!("--config-file-path {}: {problem}", self.config_file.display());
+        let fields = problems.note(Fields::load(&self.config_file).map_err(named))?;
+        let cloud = super::cloud::find(&fields.cloud, &*self.env);
+        let cloud = problems.note(cloud.map_err(|problem| named(format!("the field {CLOUD}: {problem}"))));
+        // without a cloud the credential is still checked, so that all problems are reported at once
+        let assumed = cloud.clone().unwrap_or_else(Cloud::public);
+        let chosen = credential::choose(&fields, &assumed, &*self.env);
+        let chosen = chosen.map_err(|found| problems.0.extend(found.into_iter().map(named))).ok();
+        cloud.zip(chosen)
+    }
+
+    /// The files to watch: those that this configuration names, now that it is read.
+    pub(crate) fn files(&self, access: &Access) -> Vec<PathBuf> {
+        let mut files = vec![self.config_file.clone()];
+        files.extend(self.ca_files.iter().map(PathBuf::from));
+        files.extend(access.credential.file().map(PathBuf::from));
+        files
+    }
+}

@@ -1,0 +1,115 @@
+//! Client certificates: PKCS#12 (RFC 7292) or PEM (RFC 7468), with an RSA key.
+//!
+//! Errors never hold anything of the file.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::signature::KeyPair as _;
+use p12_keystore::{KeyStore, Pkcs12ImportPolicy};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
+
+use super::files;
+
+/// A certificate with its private key.
+#[derive(Clone)]
+pub(crate) struct ClientCertificate {
+    /// The private key.
+    pub key: Arc<KeyPair>,
+    /// The certificates in DER, the key's own first.
+    pub chain: Vec<Vec<u8>>,
+    /// Where it was read.
+    pub path: PathBuf,
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCertificate").finish_non_exhaustive()
+    }
+}
+
+/// The key in DER, and the certificates.
+type Parts = (Zeroizing<Vec<u8>>, Vec<Vec<u8>>);
+
+/// Reads the file, and checks that it can be used now.
+///
+/// # Errors
+/// A sentence without the file's name.
+pub(super) fn load(path: &Path, password: &str) -> Result<ClientCertificate, String> {
+    let (key, chain) = parse(&files::read(path)?, password)?;
+    Ok(ClientCertificate { key: Arc::new(key), chain, path: path.to_owned() })
+}
+
+/// Reads the content of such a file: the key, and the certificates with the key's own first.
+pub(super) fn parse(content: &[u8], password: &str) -> Result<(KeyPair, Vec<Vec<u8>>), String> {
+    const PEM_MARK: &[u8] = b"-----BEGIN ";
+    let is_pem = content.windows(PEM_MARK.len()).any(|window| window == PEM_MARK);
+    let (key, mut chain) = if is_pem { pem(content)? } else { pkcs12(content, password)? };
+    let key = rsa_key(&key)?;
+    let own = chain.iter().position(|certificate| belongs_to(certificate, &key));
+    chain.swap(0, own.ok_or("holds no certificate of its private key")?);
+    check_dates(&chain[0])?;
+    Ok((key, chain))
+}
+
+fn pkcs12(content: &[u8], password: &str) -> Result<Parts, String> {
+    use p12_keystore::error::Error;
+    let store = KeyStore::from_pkcs12(content, password, Pkcs12ImportPolicy::Strict);
+    let store = store.map_err(|error| match error {
+        Error::MacError(_) | Error::Pkcs5Error(_) | Error::UnpadError => {
+            "cannot be opened with aadClientCertPassword".to_owned()
+        }
+        _ => "is neither PKCS#12 nor PEM".to_owned(),
+    })?;
+    let (_, chain) = store.private_key_chain().ok_or("holds no private key with a certificate")?;
+    let certificates = chain.certs().iter().map(|certificate| certificate.as_der().to_vec()).collect();
+    Ok((Zeroizing::new(chain.key().as_der().to_vec()), certificates))
+}
+
+fn pem(content: &[u8]) -> Result<Parts, String> {
+    if content.windows(9).any(|window| window == b"ENCRYPTED") {
+        return Err(
+            "holds an encrypted key in PEM: decrypt it, or use PKCS#12 with aadClientCertPassword".into()
+        );
+    }
+    let key = PrivateKeyDer::from_pem_slice(content).map_err(|_| "holds no private key in PEM")?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(content).collect();
+    let certificates = certificates.map_err(|_| "holds a certificate that is not valid PEM")?;
+    let key = Zeroizing::new(key.secret_der().to_vec());
+    Ok((key, certificates.into_iter().map(|certificate| certificate.to_vec()).collect()))
+}
+
+/// PKCS#8 or PKCS#1, of 2048 bits or more.
+fn rsa_key(der: &[u8]) -> Result<KeyPair, String> {
+    KeyPair::from_pkcs8(der).or_else(|_| KeyPair::from_der(der)).map_err(|_| {
+        "holds a private key that is not RSA of 2048 to 8192 bits; Entra ID takes no other here".to_owned()
+    })
+}
+
+/// Both hold the public key as RFC 8017's `RSAPublicKey` in DER.
+fn belongs_to(certificate: &[u8], key: &KeyPair) -> bool {
+    X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| {
+        *certificate.public_key().subject_public_key.data == *key.public_key().as_ref()
+    })
+}
+
+fn check_dates(certificate: &[u8]) -> Result<(), String> {
+    let parsed =
+        X509Certificate::from_der(certificate).map_err(|_| "holds a certificate that is not X.509")?;
+    let (validity, now) = (parsed.1.validity(), x509_parser::time::ASN1Time::now());
+    if now > validity.not_after {
+        return Err(format!("holds a certificate that expired on {}", validity.not_after));
+    }
+    if now < validity.not_before {
+        return Err(format!("holds a certificate that is not valid before {}", validity.not_before));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! Which credential of `azure.json` is used.
+//!
+//! Workload identity when it is asked for, then the Go plugin's order: managed identity, client id and secret, client
+//! certificate. Without any of them in the file, the variables that Azure's workload identity webhook sets.
+
+use std::path::{Path, PathBuf};
+
+use super::certificate::{self, ClientCertificate};
+use super::cloud::Cloud;
+use super::fields::{
+    CERTIFICATE, CLIENT, DATA_PLANE, Fields, MANAGED, OBJECT_ID, SECRET, TENANT, TOKEN_FILE, USER_ASSIGNED,
+    WORKLOAD,
+};
+use super::{Secret, files};
+
+/// What AKS writes in place of an id and a secret when the cluster uses a managed identity.
+const PLACEHOLDER: &str = "msi";
+
+/// How to authenticate.
+#[derive(Clone, Debug)]
+pub(crate) enum CredentialConfig {
+    /// An application, through Entra ID.
+    ServicePrincipal(ServicePrincipal),
+    /// A managed identity, through IMDS.
+    ManagedIdentity(ManagedIdentity),
+}
+
+/// An application in a tenant.
+#[derive(Clone, Debug)]
+pub(crate) struct ServicePrincipal {
+    /// Host of Entra ID.
+    pub authority_host: String,
+    /// The tenant.
+    pub tenant_id: String,
+    /// The application.
+    pub client_id: String,
+    /// How it shows who it is.
+    pub proof: Proof,
+}
+
+/// How an application shows who it is.
+#[derive(Clone, Debug)]
+pub(crate) enum Proof {
+    /// A client secret.
+    Secret(Secret),
+    /// A client certificate.
+    Certificate(ClientCertificate),
+    /// A token of another issuer in this file (workload identity). Read anew for each token.
+    TokenFile(PathBuf),
+}
+
+/// Which managed identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ManagedIdentity {
+    /// That of the machine.
+    SystemAssigned,
+    /// The one of that client id.
+    ClientId(String),
+    /// The one of that object id.
+    ObjectId(String),
+    /// The one of that resource id.
+    ResourceId(String),
+}
+
+impl CredentialConfig {
+    /// The kind, for the log.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::ManagedIdentity(ManagedIdentity::SystemAssigned) => "system-assigned managed identity",
+            Self::ManagedIdentity(_) => "user-assigned managed identity",
+            Self::ServicePrincipal(principal) => match principal.proof {
+                Proof::Secret(_) => "service principal with client secret",
+                Proof::Certificate(_) => "service principal with client certificate",
+                Proof::TokenFile(_) => "workload identity",
+            },
+        }
+    }
+}
+
+impl CredentialConfig {
+    /// The file beside `azure.json` that it was read from.
+    pub(super) fn file(&self) -> Option<&Path> {
+        let Self::ServicePrincipal(principal) = self else { return None };
+        match &principal.proof {
+            Proof::Secret(_) => None,
+            Proof::Certificate(certificate) => Some(&certificate.path),
+            Proof::TokenFile(path) => Some(path),
+        }
+    }
+}
+
+/// Chooses.
+///
+/// # Errors
+/// Every problem, each naming its field.
+pub(super) fn choose(
+    fields: &Fields,
+    cloud: &Cloud,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<CredentialConfig, Vec<String>> {
+    let mut problems = contradictions(fields);
+    let chosen = Choice { fields, cloud, env }.make();
+    match chosen {
+        Ok(credential) if problems.is_empty() => Ok(credential),
+        Ok(_) => Err(problems),
+        Err(problem) => {
+            problems.push(problem);
+            Err(problems)
+        }
+    }
+}
+
+/// What cannot be meant together.
+fn contradictions(fields: &Fields) -> Vec<String> {
+    let mut problems = Vec::new();
+    if fields.use_workload_identity.0 && fields.use_managed_identity.0 {
+        problems
+            .push(format!("{WORKLOAD} and {MANAGED} are both true; set the one that is not meant to false"));
+    }
+    if given(&fields.user_assigned_identity) && given(&fields.user_assigned_object_id) {
+        problems.push(format!("{USER_ASSIGNED} and {OBJECT_ID} name an identity twice; keep one"));
+    }
+    if given(&fields.data_plane_identity_path) {
+        problems.push(format!(
+            "{DATA_PLANE}: the data-plane identity of AKS is not supported: its file has no published format; remove \
+             the field, and use {MANAGED} or another credential"
+        ));
+    }
+    problems
+}
+
+fn given(value: &str) -> bool {
+    !value.is_empty()
+}
+
+struct Choice<'a> {
+    fields: &'a Fields,
+    cloud: &'a Cloud,
+    env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Choice<'_> {
+    fn make(&self) -> Result<CredentialConfig, String> {
+        let fields = self.fields;
+        if fields.use_workload_identity.0 {
+            return self.workload_identity();
+        }
+        if fields.use_managed_identity.0 {
+            return Ok(CredentialConfig::ManagedIdentity(managed_identity(fields)));
+        }
+        if given(&fields.client_id) && given(&fields.client_secret) {
+            return self.client_secret();
+        }
+        if given(&fields.certificate_path) {
+            return self.client_certificate();
+        }
+        if self.variable("AZURE_FEDERATED_TOKEN_FILE").is_some() {
+            return self.workload_identity();
+        }
+        Err(format!("holds no credential: set {MANAGED} to true, or {CLIENT} and {SECRET} or {CERTIFICATE}"))
+    }
+
+    fn client_secret(&self) -> Result<CredentialConfig, String> {
+        let (client_id, secret) = (&self.fields.client_id, &self.fields.client_secret);
+        if client_id == PLACEHOLDER || **secret == PLACEHOLDER {
+            return Err(format!(
+                "{CLIENT} and {SECRET} hold the placeholder {PLACEHOLDER:?}, but {MANAGED} is not true"
+            ));
+        }
+        self.principal(&self.fields.tenant_id, client_id, Proof::Secret(Secret::new(secret.to_string())))
+    }
+
+    fn client_certificate(&self) -> Result<CredentialConfig, String> {
+        let fields = self.fields;
+        if !given(&fields.client_id) {
+            return Err(format!("{CERTIFICATE} needs the field {CLIENT}"));
+        }
+        let path = Path::new(&fields.certificate_path);
+        let certificate = certificate::load(path, &fields.certificate_password);
+        let certificate = certificate
+            .map_err(|problem| format!("the field {CERTIFICATE}: {}: {problem}", path.display()))?;
+        self.principal(&fields.tenant_id, &fields.client_id, Proof::Certificate(certificate))
+    }
+
+    fn workload_identity(&self) -> Result<CredentialConfig, String> {
+        let value = |field: &str, name: &str, variable: &str| {
+            let value = if given(field) { Some(field.to_owned()) } else { self.variable(variable) };
+            value.ok_or(format!("workload identity needs the field {name} or the variable {variable}"))
+        };
+        let fields = self.fields;
+        let file = value(&fields.federated_token_file, TOKEN_FILE, "AZURE_FEDERATED_TOKEN_FILE")?;
+        let client_id = value(&fields.client_id, CLIENT, "AZURE_CLIENT_ID")?;
+        let tenant_id = value(&fields.tenant_id, TENANT, "AZURE_TENANT_ID")?;
+        let path = PathBuf::from(&file);
+        files::read(&path).map_err(|problem| format!("the federated token file {file}: {problem}"))?;
+        self.principal(&tenant_id, &client_id, Proof::TokenFile(path))
+    }
+
+    fn principal(&self, tenant: &str, client_id: &str, proof: Proof) -> Result<CredentialConfig, String> {
+        let plain = tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
+        if tenant.is_empty() || !plain {
+            return Err(format!("the field {TENANT} must be the id or a domain of the tenant"));
+        }
+        Ok(CredentialConfig::ServicePrincipal(ServicePrincipal {
+            authority_host: self.cloud.authority_host.clone(),
+            tenant_id: tenant.to_owned(),
+            client_id: client_id.to_owned(),
+            proof,
+        }))
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        (self.env)(name).filter(|value| !value.is_empty())
+    }
+}
+
+fn managed_identity(fields: &Fields) -> ManagedIdentity {
+    match (fields.user_assigned_identity.as_str(), fields.user_assigned_object_id.as_str()) {
+        ("", "") => ManagedIdentity::SystemAssigned,
+        ("", id) => ManagedIdentity::ObjectId(id.to_owned()),
+        (id, _) if id.to_ascii_lowercase().contains("/subscriptions/") => {
+            ManagedIdentity::ResourceId(id.to_owned())
+        }
+        (id, _) => ManagedIdentity::ClientId(id.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

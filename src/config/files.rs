@@ -1,0 +1,24 @@
+//! Reads the files that a configuration names.
+
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+/// Larger files are refused; real ones have a few kilobytes.
+const LARGEST: u64 = 1024 * 1024;
+
+/// The content. Wiped when dropped: it may hold secrets.
+///
+/// # Errors
+/// A sentence without the file's name: not there, not readable, not a file, empty, too large.
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("is not a file".into());
+    }
+    match metadata.len() {
+        0 => Err("is empty".into()),
+        length if length > LARGEST => Err(format!("has {length} bytes; the limit is {LARGEST}")),
+        _ => std::fs::read(path).map(Zeroizing::new).map_err(|error| error.to_string()),
+    }
+}

@@ -9,7 +9,9 @@ use axum::http::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::application::Application;
 use crate::faults::Faults;
+use crate::issuer::FederatedToken;
 use crate::keys::{Change, KeyPatch};
 use crate::permissions::{self, Permissions};
 use crate::reply;
@@ -18,7 +20,8 @@ use crate::world::{Challenge, World};
 
 /// What a request to another path is told.
 const ROUTES: &str = "GET /stats, DELETE /stats, PUT /faults, GET /faults, DELETE /faults, POST /keys/{name}/rotate, \
-                      PATCH /keys/{name}/{version}, PUT /permissions, PUT /challenge, PUT /tokens, DELETE /tokens";
+                      PATCH /keys/{name}/{version}, PUT /application, \
+                      POST /federated-token, PUT /permissions, PUT /challenge, PUT /tokens, DELETE /tokens";
 
 /// A refused request: its status and what is wrong.
 type Refusal = (u16, String);
@@ -59,6 +62,13 @@ fn dispatch(world: &World, method: &str, path: &[&str], body: &[u8]) -> Result<V
         ("POST", ["keys", key, "rotate"]) => {
             return Ok(json!({ "version": crate::rotate(world, key).map_err(not_found)? }));
         }
+        ("POST", ["federated-token"]) => {
+            let token = crate::federated_token(world, &read::<FederatedToken>(body)?);
+            return Ok(json!({ "token": token.map_err(internal)? }));
+        }
+        ("PUT", ["application"]) => {
+            world.set_application(read::<Application>(body)?).map_err(|error| (400, error.0))?;
+        }
         ("DELETE", ["stats"]) => world.stats.reset(),
         ("PUT", ["faults"]) => world.faults.set(checked(body, Faults::check)?),
         ("DELETE", ["faults"]) => world.faults.set(Faults::default()),
@@ -70,7 +80,7 @@ fn dispatch(world: &World, method: &str, path: &[&str], body: &[u8]) -> Result<V
         ("PUT", ["tokens"]) => {
             world.tokens.set_lifetime(Duration::from_secs(read::<TokenSettings>(body)?.lifetime_s));
         }
-        ("DELETE", ["tokens"]) => world.revoke_tokens().map_err(|error| (500, error.to_string()))?,
+        ("DELETE", ["tokens"]) => world.revoke_tokens().map_err(internal)?,
         _ => return Err((404, ROUTES.into())),
     }
     Ok(json!({}))
@@ -78,6 +88,10 @@ fn dispatch(world: &World, method: &str, path: &[&str], body: &[u8]) -> Result<V
 
 fn not_found(error: crate::Error) -> Refusal {
     (404, error.to_string())
+}
+
+fn internal(error: crate::Error) -> Refusal {
+    (500, error.to_string())
 }
 
 fn read<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Refusal> {

@@ -20,7 +20,8 @@ pub(crate) fn object_id(client_id: &str) -> String {
     guid(&hex(digest(&SHA256, client_id.as_bytes()).as_ref()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// In lower case.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

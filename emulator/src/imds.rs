@@ -14,6 +14,7 @@ use crate::ids::object_id;
 use crate::misbehave::play;
 use crate::reply;
 use crate::server::Answer;
+use crate::stats::Credential;
 use crate::world::World;
 
 const PATH: &str = "/metadata/identity/oauth2/token";
@@ -84,10 +85,10 @@ fn identity(world: &World, query: &HashMap<String, String>) -> Option<String> {
 }
 
 fn issue(world: &World, client_id: &str, resource: &str) -> Response<Body> {
-    let Ok(issued) = world.tokens.issue(client_id, resource) else {
+    let Ok(issued) = world.tokens.issue(client_id, resource, Credential::Identity) else {
         return refusal(500, "unknown", "No token could be signed");
     };
-    world.stats.token_issued();
+    world.stats.token_issued(Credential::Identity);
     let seconds = issued.expires_in().to_string();
     reply::json(
         200,

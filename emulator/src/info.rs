@@ -8,12 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::Error;
+use crate::clouds::PUBLIC;
 use crate::kept::{FIRST_KEY, write_private};
-use crate::vault::{KEY_VAULT, MANAGED_HSM};
 use crate::world::World;
-
-/// The host of Entra ID.
-pub(crate) const AUTHORITY_HOST: &str = "login.microsoftonline.com";
 
 /// What clients need to know.
 #[derive(Clone, Serialize, Deserialize)]
@@ -30,6 +27,9 @@ pub struct Info {
     pub authority_addr: SocketAddr,
     /// Base URL of IMDS.
     pub imds_url: String,
+    /// Base URL of the proxy for proxy mode.
+    #[serde(default)]
+    pub proxy_url: String,
     /// Base URL of the control API.
     pub control_url: String,
     /// The tenant.
@@ -59,20 +59,23 @@ impl fmt::Debug for Info {
 }
 
 impl Info {
-    pub(crate) fn new(world: &World, dir: &Path, [tls, imds, control]: [SocketAddr; 3]) -> Self {
+    pub(crate) fn new(world: &World, dir: &Path, [tls, imds, control, proxy]: [SocketAddr; 4]) -> Self {
         let directory = world.directory.clone();
+        let registered = world.registered();
+        let secret = registered.secrets.first();
         let versions = world.keys().versions(FIRST_KEY);
         Self {
-            vault_host: KEY_VAULT.host.into(),
+            vault_host: PUBLIC.vault_host(),
             vault_addr: tls,
-            managed_hsm_host: MANAGED_HSM.host.into(),
-            authority_host: AUTHORITY_HOST.into(),
+            managed_hsm_host: PUBLIC.managed_hsm_host().unwrap_or_default(),
+            authority_host: PUBLIC.authority_host().into(),
             authority_addr: tls,
             imds_url: format!("http://{imds}"),
+            proxy_url: format!("http://{proxy}"),
             control_url: format!("http://{control}"),
             tenant_id: directory.tenant_id,
             client_id: directory.client_id,
-            client_secret: directory.client_secret,
+            client_secret: secret.map(|secret| secret.value.clone()).unwrap_or_default(),
             system_assigned_client_id: directory.system_assigned_client_id,
             user_assigned_client_id: directory.user_assigned_client_id,
             user_assigned_resource_id: directory.user_assigned_resource_id,
@@ -80,6 +83,12 @@ impl Info {
             key_versions: versions.into_iter().map(|found| found.version.version).collect(),
             ca_file: dir.join("ca.pem").display().to_string(),
         }
+    }
+
+    /// Host of the vault's URL in the cloud whose vaults end with that suffix.
+    pub fn vault_host_in(&self, suffix: &str) -> String {
+        let vault = self.vault_host.split('.').next().unwrap_or_default();
+        format!("{vault}.{suffix}")
     }
 
     /// Writes the files; `emulator.json` comes last.

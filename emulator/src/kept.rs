@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::application::{Application, Registered};
 use crate::ids::{random_guid, random_hex};
 use crate::keys::{Change, Keys, Version};
 use crate::rsa::RsaKey;
@@ -36,6 +37,12 @@ pub(crate) struct Kept {
     /// Tokens of another epoch are revoked.
     #[serde(default)]
     pub token_epoch: String,
+    /// What is registered in place of the directory's secret.
+    #[serde(default)]
+    pub application: Option<Application>,
+    /// The key of the cluster's issuer, once it was needed.
+    #[serde(default)]
+    pub issuer_key: Option<String>,
     pub keys: Keys,
 }
 
@@ -62,23 +69,41 @@ impl Kept {
         keys.add(FIRST_KEY, Version::generate(2048, Change::default())?);
         Ok(Self {
             directory: Directory::create()?,
-            signing_key: STANDARD.encode(RsaKey::generate(2048)?.pkcs8()),
+            signing_key: encode(&RsaKey::generate(2048)?),
             token_epoch: random_hex(8)?,
+            application: None,
+            issuer_key: None,
             keys,
         })
     }
 
     /// The key that signs tokens.
     pub(crate) fn signing(&self) -> Result<RsaKey, Error> {
-        let pkcs8 =
-            STANDARD.decode(&self.signing_key).map_err(|_| Error("the signing key is not base64".into()))?;
-        RsaKey::from_pkcs8(&pkcs8)
+        decode(&self.signing_key)
+    }
+
+    pub(crate) fn issuer(&self) -> Result<Option<RsaKey>, Error> {
+        self.issuer_key.as_deref().map(decode).transpose()
+    }
+
+    pub(crate) fn registered(&self) -> Result<Registered, Error> {
+        let first = Registered::with_secret(&self.directory.client_secret);
+        first.changed(self.application.clone().unwrap_or_default())
     }
 
     pub(crate) fn write(&self, file: &Path) -> Result<(), Error> {
         let json = serde_json::to_vec(self).map_err(|error| Error(error.to_string()))?;
         write_private(file, &json)
     }
+}
+
+pub(crate) fn encode(key: &RsaKey) -> String {
+    STANDARD.encode(key.pkcs8())
+}
+
+fn decode(key: &str) -> Result<RsaKey, Error> {
+    let pkcs8 = STANDARD.decode(key).map_err(|_| Error("a kept key is not base64".into()))?;
+    RsaKey::from_pkcs8(&pkcs8)
 }
 
 impl Directory {

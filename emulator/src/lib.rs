@@ -5,27 +5,38 @@
 //! loopback only.
 //!
 //! ```text
-//! server (TCP, TLS, HTTP/1.1) ─▶ vault    keys, by Host; entra by its own host  (both under faults: misbehave)
-//!                             ─▶ imds     under faults too
-//!                             ─▶ control  statistics, faults, rotation, permissions, challenge
+//! server (TCP, TLS, HTTP/1.1 and HTTP/2) ─▶ vault    keys, by Host; entra by its own host  (both under faults:
+//!                                                    misbehave)
+//!                                        ─▶ imds     under faults too
+//!                                        ─▶ proxy    vault and entra, by path and header
+//!                                        ─▶ control  statistics, faults, rotation, permissions, challenge, credentials
+//! clouds (under which hosts the vault and entra are)
 //! world  (the state behind all of them; what lasts is kept in a folder)
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod application;
+mod certificate;
+pub mod clouds;
+mod connect;
 mod control;
 mod entra;
 mod faults;
 mod ids;
 mod imds;
 mod info;
+mod issuer;
+mod jwt;
 mod kept;
 mod keys;
 mod misbehave;
 mod permissions;
+mod proxy;
 mod reply;
 mod rsa;
 mod server;
 mod stats;
+pub mod testing;
 mod tls;
 mod tokens;
 mod vault;
@@ -36,8 +47,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use application::{Application, ClientSecret, Federated};
+pub use connect::ConnectProxy;
 pub use faults::{BodyFault, FaultSet, Faults, Unauthorized};
 pub use info::Info;
+pub use issuer::{FederatedToken, ISSUER};
 pub use keys::KeyPatch;
 pub use permissions::Permissions;
 pub use stats::Stats;
@@ -46,7 +60,7 @@ pub use world::Challenge;
 use axum::body::Body;
 use axum::extract::Request;
 use keys::Change;
-use server::Server;
+use server::{Server, Tls};
 use world::World;
 
 /// Why the emulator does not start, or refuses a change.
@@ -71,12 +85,15 @@ pub struct Options {
     pub imds_listen: Option<SocketAddr>,
     /// The control API (plain HTTP).
     pub control_listen: Option<SocketAddr>,
+    /// The proxy of proxy mode (plain HTTP).
+    pub proxy_listen: Option<SocketAddr>,
 }
 
 impl Options {
     /// Keeps its keys in that folder and picks free ports.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), listen: None, imds_listen: None, control_listen: None }
+        let dir = dir.into();
+        Self { dir, listen: None, imds_listen: None, control_listen: None, proxy_listen: None }
     }
 }
 
@@ -84,7 +101,7 @@ impl Options {
 pub struct Emulator {
     world: Arc<World>,
     info: Info,
-    servers: [Server; 3],
+    servers: [Server; 4],
 }
 
 impl Emulator {
@@ -95,13 +112,15 @@ impl Emulator {
     pub async fn start(options: Options) -> Result<Self, Error> {
         let dir = folder(&options.dir)?;
         let world = Arc::new(World::open(&dir)?);
-        let acceptor = Some(tls::acceptor(&dir)?);
-        let tls = Server::start(options.listen, acceptor, with(&world, vault::front)).await?;
+        let tls = Some(Tls { acceptor: tls::acceptor(&dir)?, world: world.clone() });
+        let tls = Server::start(options.listen, tls, with(&world, vault::front)).await?;
         let imds = Server::start(options.imds_listen, None, with(&world, imds::handle)).await?;
         let control = Server::start(options.control_listen, None, with(&world, control::handle)).await?;
-        let info = Info::new(&world, &dir, [tls.addr(), imds.addr(), control.addr()]);
+        let proxy = Server::start(options.proxy_listen, None, with(&world, proxy::handle)).await?;
+        let servers = [tls, imds, control, proxy];
+        let info = Info::new(&world, &dir, servers.each_ref().map(Server::addr));
         info.write(&dir)?;
-        Ok(Self { world, info, servers: [tls, imds, control] })
+        Ok(Self { world, info, servers })
     }
 
     /// What clients need to know; the content of `emulator.json`.
@@ -150,6 +169,22 @@ impl Emulator {
         self.world.set_permissions(permissions);
     }
 
+    /// Changes the credentials of the application in Entra ID, in later runs too.
+    ///
+    /// # Errors
+    /// A certificate cannot be read; nothing is changed then.
+    pub fn set_application(&self, application: Application) -> Result<(), Error> {
+        self.world.set_application(application)
+    }
+
+    /// A token of the cluster's issuer, as a pod gets it from Kubernetes.
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub fn federated_token(&self, token: &FederatedToken) -> Result<String, Error> {
+        federated_token(&self.world, token)
+    }
+
     /// In which of its forms vaults send their challenge from now on.
     pub fn set_challenge(&self, challenge: Challenge) {
         self.world.set_challenge(challenge);
@@ -167,10 +202,9 @@ impl Emulator {
 
     /// Stops listening and closes every connection.
     pub async fn shutdown(self) {
-        let [tls, imds, control] = self.servers;
-        tls.stop().await;
-        imds.stop().await;
-        control.stop().await;
+        for server in self.servers {
+            server.stop().await;
+        }
     }
 }
 
@@ -196,6 +230,11 @@ fn folder(dir: &Path) -> Result<PathBuf, Error> {
 fn rotate(world: &World, key: &str) -> Result<String, Error> {
     let made = world.rotate(key)?.ok_or_else(|| Error(format!("there is no key {key:?}")))?;
     Ok(made.version.version)
+}
+
+fn federated_token(world: &World, token: &FederatedToken) -> Result<String, Error> {
+    let key = world.issuer_key()?;
+    token.sign(&key)
 }
 
 fn change(world: &World, key: &str, version: &str, change: Change) -> Result<(), Error> {

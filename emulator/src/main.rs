@@ -28,12 +28,15 @@ struct Args {
     /// Address of the control API [default: a free port of 127.0.0.1]
     #[arg(long, value_name = "ADDR:PORT")]
     control_listen: Option<SocketAddr>,
+    /// Address of the proxy for proxy mode [default: a free port of 127.0.0.1]
+    #[arg(long, value_name = "ADDR:PORT")]
+    proxy_listen: Option<SocketAddr>,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Args { dir, listen, imds_listen, control_listen } = Args::parse();
-    match run(Options { dir, listen, imds_listen, control_listen }).await {
+    let Args { dir, listen, imds_listen, control_listen, proxy_listen } = Args::parse();
+    match run(Options { dir, listen, imds_listen, control_listen, proxy_listen }).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "akv-emulator: {error}"); // nobody to tell when it is closed

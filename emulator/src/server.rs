@@ -1,4 +1,4 @@
-//! Accepts connections on loopback, with or without TLS, and hands each request to a handler.
+//! Accepts connections on loopback, with or without TLS (and HTTP/2 with it only), and hands each request to a handler.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -12,12 +12,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::service_fn;
 
 use crate::Error;
+use crate::world::World;
 
 /// The connection is to be closed without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,22 @@ pub(crate) struct Reset;
 
 /// What a handler gives.
 pub(crate) type Answer = Result<Response<Body>, Reset>;
+
+/// TLS, whose handshakes are counted.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    pub acceptor: TlsAcceptor,
+    pub world: Arc<World>,
+}
+
+impl Tls {
+    /// `None` when the client does not want it so.
+    async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        let stream = self.acceptor.accept(stream).await.ok()?;
+        self.world.stats.tls_handshake();
+        Some(stream)
+    }
+}
 
 /// One listener and its connections; all end when it is dropped.
 pub(crate) struct Server {
@@ -37,7 +54,7 @@ impl Server {
     /// Listens on `addr`, or on a free port of 127.0.0.1.
     pub(crate) async fn start<F, A>(
         addr: Option<SocketAddr>,
-        tls: Option<TlsAcceptor>,
+        tls: Option<Tls>,
         handler: F,
     ) -> Result<Self, Error>
     where
@@ -73,13 +90,12 @@ impl Drop for Server {
     }
 }
 
-async fn accept<F, A>(listener: TcpListener, tls: Option<TlsAcceptor>, handler: F) -> Infallible
+async fn accept<F, A>(listener: TcpListener, tls: Option<Tls>, handler: F) -> Infallible
 where
     F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Answer> + Send + 'static,
 {
     let mut connections = JoinSet::new(); // aborts them all when this task is aborted
-    let tls = tls.map(Arc::new);
     loop {
         while connections.try_join_next().is_some() {}
         let Ok((stream, _)) = listener.accept().await else { continue };
@@ -87,10 +103,10 @@ where
         let (handler, tls) = (handler.clone(), tls.clone());
         connections.spawn(async move {
             match tls {
-                None => serve(stream, handler).await,
+                None => serve(stream, handler, Builder::new(TokioExecutor::new()).http1_only()).await,
                 Some(tls) => {
-                    if let Ok(stream) = tls.accept(stream).await {
-                        serve(stream, handler).await;
+                    if let Some(stream) = tls.accept(stream).await {
+                        serve(stream, handler, Builder::new(TokioExecutor::new())).await;
                     }
                 }
             }
@@ -98,7 +114,8 @@ where
     }
 }
 
-async fn serve<S, F, A>(stream: S, handler: F)
+/// HTTP/1.1, or HTTP/2 if the client begins so, as it does when TLS has chosen that.
+async fn serve<S, F, A>(stream: S, handler: F, http: Builder<TokioExecutor>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
@@ -107,6 +124,5 @@ where
     let service = service_fn(move |request: axum::http::Request<_>| handler(request.map(Body::new)));
     let service = TowerToHyperService::new(service);
     // an error is the client's going away, or a reset that was asked for
-    let _ =
-        Builder::new(TokioExecutor::new()).http1_only().serve_connection(TokioIo::new(stream), service).await;
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }

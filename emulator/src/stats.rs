@@ -11,6 +11,14 @@ pub struct Stats {
     calls: BTreeMap<String, u64>,
     /// Tokens that Entra ID and IMDS gave.
     pub tokens_issued: u64,
+    /// Those tokens by what the client proved itself with: `secret`, `certificate`, `federated` or `identity`.
+    pub tokens_by_credential: BTreeMap<String, u64>,
+    /// Requests that came in proxy mode.
+    pub proxied: u64,
+    /// TLS handshakes that came to an end.
+    pub tls_handshakes: u64,
+    /// Requests that came by HTTP/2.
+    pub http2_requests: u64,
     /// Answers 429.
     pub throttled: u64,
     /// Calls by principal (client id) and operation.
@@ -21,6 +29,26 @@ impl Stats {
     /// Authenticated calls of that operation (`encrypt`, `get`, …), or answers 401 as `unauthorized`.
     pub fn calls(&self, operation: &str) -> u64 {
         self.calls.get(operation).copied().unwrap_or(0)
+    }
+}
+
+/// What a client proves itself with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Credential {
+    Secret,
+    Certificate,
+    Federated,
+    Identity,
+}
+
+impl Credential {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Certificate => "certificate",
+            Self::Federated => "federated",
+            Self::Identity => "identity",
+        }
     }
 }
 
@@ -48,8 +76,23 @@ impl Counters {
         self.update(|stats| *stats.calls.entry("unauthorized".to_owned()).or_default() += 1);
     }
 
-    pub(crate) fn token_issued(&self) {
-        self.update(|stats| stats.tokens_issued += 1);
+    pub(crate) fn token_issued(&self, credential: Credential) {
+        self.update(|stats| {
+            stats.tokens_issued += 1;
+            *stats.tokens_by_credential.entry(credential.name().to_owned()).or_default() += 1;
+        });
+    }
+
+    pub(crate) fn proxied(&self) {
+        self.update(|stats| stats.proxied += 1);
+    }
+
+    pub(crate) fn tls_handshake(&self) {
+        self.update(|stats| stats.tls_handshakes += 1);
+    }
+
+    pub(crate) fn http2_request(&self) {
+        self.update(|stats| stats.http2_requests += 1);
     }
 
     pub(crate) fn throttled(&self) {

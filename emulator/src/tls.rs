@@ -9,24 +9,22 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Error;
+use crate::clouds::{self, Cloud};
 use crate::kept::{about, read_if_any, write_private};
 
 /// The hosts of Azure that the emulator plays, and its own address.
-const HOSTS: [&str; 6] = [
-    "*.vault.azure.net",
-    "*.managedhsm.azure.net",
-    "login.microsoftonline.com",
-    "login.windows.net",
-    "localhost",
-    "127.0.0.1",
-];
+fn hosts() -> Vec<String> {
+    let vaults = clouds::ALL.into_iter().flat_map(Cloud::suffixes).map(|suffix| format!("*.{suffix}"));
+    let authorities = clouds::ALL.into_iter().flat_map(|cloud| cloud.authority_hosts).copied();
+    let own = ["localhost", "127.0.0.1"];
+    vaults.chain(authorities.chain(own).map(str::to_owned)).collect()
+}
 
 /// A TLS server under the folder's CA, which is made if there is none: `ca.pem` and `ca.key`.
 pub(crate) fn acceptor(dir: &Path) -> Result<TlsAcceptor, Error> {
     let issuer = issuer(dir)?;
     let key = KeyPair::generate().map_err(failed)?;
-    let hosts = HOSTS.map(str::to_owned).to_vec();
-    let mut params = CertificateParams::new(hosts).map_err(failed)?;
+    let mut params = CertificateParams::new(hosts()).map_err(failed)?;
     params.use_authority_key_identifier_extension = true; // RFC 5280, section 4.2.1.1
     let certificate = params.signed_by(&key, &issuer).map_err(failed)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
@@ -36,7 +34,7 @@ pub(crate) fn acceptor(dir: &Path) -> Result<TlsAcceptor, Error> {
             |builder| builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key),
         );
     let mut config = config.map_err(|error| Error(error.to_string()))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

@@ -6,13 +6,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, Validation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Error;
 use crate::ids::{object_id, random_hex};
+use crate::jwt;
 use crate::rsa::RsaKey;
+use crate::stats::Credential;
 
 const DEFAULT_LIFETIME_S: u64 = 3600;
 /// What Key Vault says when there is no token.
@@ -88,7 +90,12 @@ impl Tokens {
     }
 
     /// A token for that application.
-    pub(crate) fn issue(&self, client_id: &str, audience: &str) -> Result<Issued, Error> {
+    pub(crate) fn issue(
+        &self,
+        client_id: &str,
+        audience: &str,
+        credential: Credential,
+    ) -> Result<Issued, Error> {
         let now = now();
         let expires_on = now + self.lifetime_s.load(Ordering::SeqCst);
         let issuer = self.issuer();
@@ -99,7 +106,7 @@ impl Tokens {
             nbf: now,
             exp: expires_on,
             appid: client_id.into(),
-            appidacr: "1".into(),
+            appidacr: if credential == Credential::Secret { "1" } else { "2" }.into(),
             oid: object_id(client_id),
             sub: object_id(client_id),
             tid: self.tenant.clone(),
@@ -112,11 +119,7 @@ impl Tokens {
     }
 
     fn sign(&self, claims: &Value) -> Result<String, Error> {
-        let header = json!({ "typ": "JWT", "alg": "RS256", "kid": "emulator" });
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", part(&header), part(claims));
-        let signature = URL_SAFE_NO_PAD.encode(self.key.sign(message.as_bytes())?);
-        Ok(format!("{message}.{signature}"))
+        jwt::sign(&self.key, "emulator", claims)
     }
 
     /// Whose token it is, if it is for that audience.
@@ -140,13 +143,11 @@ impl Tokens {
 
     /// The claims, when signature and time are right. Audience and issuer are left to who can say what was found.
     fn read(&self, token: &str) -> Result<Claims, String> {
-        let (modulus, exponent) = self.key.components();
-        let key = DecodingKey::from_rsa_raw_components(&modulus, &exponent);
         let mut validation = Validation::new(Algorithm::RS256);
         validation.leeway = 0;
         validation.validate_nbf = true;
         validation.validate_aud = false;
-        let checked = jsonwebtoken::decode::<Claims>(token, &key, &validation);
+        let checked = jsonwebtoken::decode::<Claims>(token, &jwt::public(&self.key), &validation);
         Ok(checked.map_err(|error| refusal(&error))?.claims)
     }
 
@@ -188,7 +189,7 @@ mod tests {
 
     /// What `tokens` says to an issued token whose claims are changed before they are signed again.
     fn refusal_of(tokens: &Tokens, change: impl FnOnce(&mut Value)) -> String {
-        let issued = tokens.issue("client", AUDIENCE).unwrap().token;
+        let issued = tokens.issue("client", AUDIENCE, Credential::Secret).unwrap().token;
         let mut claims = json!(tokens.read(&issued).unwrap());
         change(&mut claims);
         tokens.check(&tokens.sign(&claims).unwrap(), AUDIENCE).err().unwrap()
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn an_issued_token_is_accepted_and_names_its_client() {
         let tokens = tokens();
-        let issued = tokens.issue("client", AUDIENCE).unwrap();
+        let issued = tokens.issue("client", AUDIENCE, Credential::Secret).unwrap();
         assert_eq!(tokens.check(&issued.token, AUDIENCE).unwrap().appid, "client");
         assert_eq!(issued.expires_in(), 3600);
     }
@@ -223,16 +224,20 @@ mod tests {
         let tokens = tokens();
         assert_eq!(tokens.check("rubbish", AUDIENCE).err().unwrap(), MISSING);
         let foreign = Tokens::new(RsaKey::generate(2048).unwrap(), "tenant".into(), "epoch".into());
-        let foreign = foreign.issue("client", AUDIENCE).unwrap().token;
+        let foreign = foreign.issue("client", AUDIENCE, Credential::Secret).unwrap().token;
         assert!(tokens.check(&foreign, AUDIENCE).err().unwrap().starts_with("AKV10046"));
     }
 
     #[test]
     fn revoked_are_the_tokens_until_then_and_no_others() {
         let tokens = tokens();
-        let before = tokens.issue("client", AUDIENCE).unwrap().token;
+        let before = tokens.issue("client", AUDIENCE, Credential::Secret).unwrap().token;
         tokens.revoke_all("next".into());
         assert!(tokens.check(&before, AUDIENCE).err().unwrap().contains("TokenRevoked"));
-        assert!(tokens.check(&tokens.issue("client", AUDIENCE).unwrap().token, AUDIENCE).is_ok());
+        assert!(
+            tokens
+                .check(&tokens.issue("client", AUDIENCE, Credential::Secret).unwrap().token, AUDIENCE)
+                .is_ok()
+        );
     }
 }

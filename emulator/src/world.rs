@@ -1,16 +1,18 @@
 //! The state behind all services.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::application::{Application, Registered};
 use crate::faults::FaultSwitch;
 use crate::ids::random_hex;
-use crate::kept::{Directory, Kept};
+use crate::kept::{Directory, Kept, encode};
 use crate::keys::{Change, Found, Keys, Version};
 use crate::permissions::Permissions;
+use crate::rsa::RsaKey;
 use crate::stats::Counters;
 use crate::tokens::Tokens;
 
@@ -34,6 +36,8 @@ pub(crate) struct World {
     signing_key: String,
     file: PathBuf,
     keys: Mutex<Keys>,
+    registered: Mutex<Arc<Registered>>,
+    issuer_key: Mutex<Option<Arc<RsaKey>>>,
     permissions: Mutex<Permissions>,
     challenge: Mutex<Challenge>,
 }
@@ -43,6 +47,7 @@ impl World {
     pub(crate) fn open(dir: &Path) -> Result<Self, Error> {
         let file = dir.join("state.json");
         let kept = Kept::open(&file)?;
+        let (registered, issuer_key) = (kept.registered()?, kept.issuer()?);
         let tokens = Tokens::new(kept.signing()?, kept.directory.tenant_id.clone(), kept.token_epoch);
         let world = Self {
             directory: kept.directory,
@@ -52,6 +57,8 @@ impl World {
             signing_key: kept.signing_key,
             file,
             keys: Mutex::new(kept.keys),
+            registered: Mutex::new(Arc::new(registered)),
+            issuer_key: Mutex::new(issuer_key.map(Arc::new)),
             permissions: Mutex::default(),
             challenge: Mutex::default(),
         };
@@ -68,6 +75,8 @@ impl World {
             directory: self.directory.clone(),
             signing_key: self.signing_key.clone(),
             token_epoch: self.tokens.epoch(),
+            application: Some(self.registered().kept()),
+            issuer_key: lock(&self.issuer_key).as_ref().map(|key| encode(key)),
             keys: keys.clone(),
         };
         kept.write(&self.file)
@@ -107,6 +116,33 @@ impl World {
     pub(crate) fn revoke_tokens(&self) -> Result<(), Error> {
         self.tokens.revoke_all(random_hex(8)?);
         self.save(&self.keys())
+    }
+
+    pub(crate) fn registered(&self) -> Arc<Registered> {
+        lock(&self.registered).clone()
+    }
+
+    /// Changes what is registered for the application, in later runs too.
+    ///
+    /// # Errors
+    /// A certificate is none; nothing is changed then.
+    pub(crate) fn set_application(&self, changes: Application) -> Result<(), Error> {
+        let keys = self.keys(); // one change at a time
+        let changed = self.registered().changed(changes)?;
+        *lock(&self.registered) = Arc::new(changed);
+        self.save(&keys)
+    }
+
+    /// The key of the cluster's issuer, which is made when it is needed.
+    pub(crate) fn issuer_key(&self) -> Result<Arc<RsaKey>, Error> {
+        if let Some(key) = lock(&self.issuer_key).clone() {
+            return Ok(key);
+        }
+        let made = Arc::new(RsaKey::generate(2048)?); // slow, so before the lock
+        let keys = self.keys();
+        let key = lock(&self.issuer_key).get_or_insert(made).clone();
+        self.save(&keys)?;
+        Ok(key)
     }
 
     pub(crate) fn set_permissions(&self, permissions: Permissions) {

@@ -9,11 +9,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::refusal;
+use super::assertion::Asking;
+use super::authority::Authority;
+use super::credentials;
+use super::refusal::Refusal;
 use crate::reply;
+use crate::stats::Credential;
 use crate::world::World;
 
-type Fields = HashMap<String, String>;
+/// What the form says.
+pub(super) type Fields = HashMap<String, String>;
 
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Endpoint {
@@ -21,25 +26,42 @@ pub(super) enum Endpoint {
     V2,
 }
 
+/// Answers with a token, or with why there is none.
 pub(super) async fn token(
     world: &World,
+    authority: Authority,
     tenant: &str,
     request: Request<Body>,
     endpoint: Endpoint,
 ) -> Response<Body> {
     let by_header = basic(request.headers()).unwrap_or_default();
-    let Ok(Form(mut fields)) = Form::<Fields>::from_request(request, &()).await else {
-        return refusal(400, "invalid_request", 900_144, "The request body must be a form.");
+    let answer = match Form::<Fields>::from_request(request, &()).await {
+        Ok(Form(mut fields)) => {
+            fields.extend(by_header);
+            grant(world, authority, tenant, &fields, endpoint)
+        }
+        Err(_) => Err(Refusal::request(900_144, "The request body must be a form.")),
     };
-    fields.extend(by_header);
+    answer.unwrap_or_else(|refusal| refusal.response(authority.host()))
+}
+
+fn grant(
+    world: &World,
+    authority: Authority,
+    tenant: &str,
+    fields: &Fields,
+    endpoint: Endpoint,
+) -> Result<Response<Body>, Refusal> {
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
-    if let Some(refusal) = refuse(world, tenant, field) {
-        return refusal;
+    let asking = Asking { authority, tenant, client_id: field("client_id") };
+    let credential = credentials::check(world, asking, fields)?;
+    let audience = audience(endpoint, field("scope"), field("resource"))?;
+    if !authority.may_know(&audience) {
+        let text =
+            format!("The resource principal named {audience} was not found in the tenant named {tenant}.");
+        return Err(Refusal::new(400, "invalid_resource", 500_011, text));
     }
-    match audience(endpoint, field("scope"), field("resource")) {
-        Some(audience) => issue(world, endpoint, &audience),
-        None => refusal(400, "invalid_scope", 70011, "The provided scope or resource is not valid."),
-    }
+    issue(world, credential, endpoint, &audience)
 }
 
 /// The client's id and secret. Both are encoded as in a form, so they are read as one.
@@ -53,36 +75,30 @@ fn basic(headers: &HeaderMap) -> Option<Fields> {
     Query::try_from_uri(&form).ok().map(|Query(fields)| fields)
 }
 
-fn refuse<'a>(world: &World, tenant: &str, field: impl Fn(&str) -> &'a str) -> Option<Response<Body>> {
-    let directory = &world.directory;
-    let (status, error, code, text) = if !tenant.eq_ignore_ascii_case(&directory.tenant_id) {
-        (400, "invalid_request", 90002, "Tenant not found.")
-    } else if field("grant_type") != "client_credentials" {
-        (400, "unsupported_grant_type", 70003, "The grant type is not supported.")
-    } else if field("client_id") != directory.client_id {
-        (400, "unauthorized_client", 700_016, "Application was not found in the directory.")
-    } else if field("client_secret") != directory.client_secret {
-        (401, "invalid_client", 7_000_215, "Invalid client secret is provided.")
-    } else {
-        return None;
-    };
-    Some(refusal(status, error, code, text))
-}
-
-/// What the token is for; `None` when the request does not say it in the endpoint's own way.
-fn audience(endpoint: Endpoint, scope: &str, resource: &str) -> Option<String> {
+/// What the token is for.
+///
+/// # Errors
+/// The request does not say it in the endpoint's own way.
+fn audience(endpoint: Endpoint, scope: &str, resource: &str) -> Result<String, Refusal> {
     let audience = match endpoint {
-        Endpoint::V1 => resource,
-        Endpoint::V2 => scope.split(' ').find_map(|scope| scope.strip_suffix("/.default"))?,
+        Endpoint::V1 => Some(resource),
+        Endpoint::V2 => scope.split(' ').find_map(|scope| scope.strip_suffix("/.default")),
     };
-    audience.starts_with("https://").then(|| audience.to_owned())
+    let audience = audience.filter(|audience| audience.starts_with("https://")).map(str::to_owned);
+    let refusal =
+        || Refusal::new(400, "invalid_scope", 70_011, "The provided scope or resource is not valid.");
+    audience.ok_or_else(refusal)
 }
 
-fn issue(world: &World, endpoint: Endpoint, audience: &str) -> Response<Body> {
-    let Ok(issued) = world.tokens.issue(&world.directory.client_id, audience) else {
-        return refusal(500, "server_error", 90033, "No token could be signed.");
-    };
-    world.stats.token_issued();
+fn issue(
+    world: &World,
+    credential: Credential,
+    endpoint: Endpoint,
+    audience: &str,
+) -> Result<Response<Body>, Refusal> {
+    let issued = world.tokens.issue(&world.directory.client_id, audience, credential);
+    let issued = issued.map_err(|error| Refusal::new(500, "server_error", 90_033, error.0))?;
+    world.stats.token_issued(credential);
     let seconds = issued.expires_in();
     let body = match endpoint {
         Endpoint::V2 => json!({
@@ -94,5 +110,5 @@ fn issue(world: &World, endpoint: Endpoint, audience: &str) -> Response<Body> {
             "resource": audience, "access_token": issued.token,
         }),
     };
-    reply::json(200, &body)
+    Ok(reply::json(200, &body))
 }

@@ -4,7 +4,6 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 
 use super::asked::Asked;
-use crate::info::AUTHORITY_HOST;
 use crate::reply::{self, VaultError};
 use crate::tokens::{Claims, EXPIRED, MISSING};
 use crate::world::{Challenge, World};
@@ -13,8 +12,8 @@ use crate::world::{Challenge, World};
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn authenticate(world: &World, vault: &Asked, headers: &HeaderMap) -> Result<Claims, String> {
-    let claims = world.tokens.check(bearer(headers).ok_or(MISSING)?, vault.resource)?;
+pub(super) fn authenticate(world: &World, vault: Asked, headers: &HeaderMap) -> Result<Claims, String> {
+    let claims = world.tokens.check(bearer(headers).ok_or(MISSING)?, &vault.resource())?;
     match world.faults.refuses_token() {
         true => Err(EXPIRED.into()),
         false => Ok(claims),
@@ -33,7 +32,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A 401 with the challenge. A managed HSM says no more than that.
-pub(super) fn unauthorized(world: &World, vault: &Asked, message: &str) -> Response<Body> {
+pub(super) fn unauthorized(world: &World, vault: Asked, message: &str) -> Response<Body> {
     world.stats.unauthorized();
     let mut response = match vault.is_hsm() {
         true => reply::text(401, reply::JSON, String::new()),
@@ -45,11 +44,12 @@ pub(super) fn unauthorized(world: &World, vault: &Asked, message: &str) -> Respo
     response
 }
 
-fn challenge(world: &World, vault: &Asked) -> String {
-    let (tenant, resource) = (&world.directory.tenant_id, vault.resource);
+fn challenge(world: &World, vault: Asked) -> String {
+    let (tenant, resource) = (&world.directory.tenant_id, vault.resource());
     let audience = match world.challenge() {
         Challenge::Resource => format!("resource=\"{resource}\""),
         Challenge::Scope => format!("scope=\"{resource}/.default\""),
     };
-    format!("Bearer authorization=\"https://{AUTHORITY_HOST}/{tenant}\", {audience}")
+    let authority = vault.cloud.authority_host();
+    format!("Bearer authorization=\"https://{authority}/{tenant}\", {audience}")
 }

@@ -14,7 +14,7 @@ pub(super) fn bundle(ask: Ask<'_>, found: &Found) -> Result<Value, VaultError> {
     let (modulus, exponent) = version.rsa().map_err(VaultError::internal)?.components();
     let key = json!({
         "kid": ask.vault.kid(&found.name, &version.version),
-        "kty": ask.vault.key_type,
+        "kty": ask.vault.key_type(),
         "key_ops": version.operations,
         "n": URL_SAFE_NO_PAD.encode(modulus),
         "e": URL_SAFE_NO_PAD.encode(exponent),

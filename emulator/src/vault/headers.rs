@@ -39,7 +39,7 @@ pub(super) fn echo(request: &Request<Body>) -> Option<HeaderValue> {
 }
 
 /// Adds them. The server adds the date.
-pub(super) fn add(response: &mut Response<Body>, vault: &Asked, echo: Option<HeaderValue>) {
+pub(super) fn add(response: &mut Response<Body>, vault: Asked, echo: Option<HeaderValue>) {
     let own: &[_] = if vault.is_hsm() { &OF_A_MANAGED_HSM } else { &OF_A_VAULT };
     let headers = response.headers_mut();
     for (name, value) in OF_BOTH.iter().chain(own) {

@@ -28,7 +28,7 @@ pub(super) fn list_versions(ask: Ask<'_>, key: &str) -> Result<Value, VaultError
 fn page(ask: Ask<'_>, path: &str, lines: Vec<Value>) -> Result<Value, VaultError> {
     let page = ask.query.page()?;
     let (size, next) = (page.size, page.skip.saturating_add(page.size));
-    let (host, version) = (ask.vault.host, ask.query.api_version);
+    let (host, version) = (ask.vault.host(), ask.query.api_version);
     let link =
         || format!("https://{host}:443/{path}?api-version={version}&$skiptoken={next}&maxresults={size}");
     let link = (next < lines.len()).then(link);

@@ -16,18 +16,18 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{Method, Response, header};
+use axum::http::{Method, Response, Version, header};
 use serde_json::Value;
 
-use crate::entra;
+use crate::clouds::Cloud;
+use crate::entra::{self, Authority};
 use crate::faults::Service;
-use crate::info::AUTHORITY_HOST;
 use crate::misbehave::play;
 use crate::reply::{self, VaultError};
 use crate::server::Answer;
 use crate::tokens::Claims;
 use crate::world::World;
-pub(crate) use asked::{Asked, KEY_VAULT, MANAGED_HSM};
+pub(crate) use asked::Asked;
 use operations::Ask;
 use query::Query;
 use route::{Call, key_of};
@@ -37,13 +37,16 @@ const REGION: &str = "westeurope";
 
 /// Everything behind TLS: chosen by the request's host.
 pub(crate) async fn front(world: Arc<World>, request: Request<Body>) -> Answer {
+    if request.version() == Version::HTTP_2 {
+        world.stats.http2_request();
+    }
     let host = host(&request).to_ascii_lowercase();
     if let Some(vault) = Asked::by_host(&host) {
         return handle(&world, vault, request).await;
     }
-    match host.as_str() {
-        AUTHORITY_HOST | "login.windows.net" => entra::handle(&world, request).await,
-        _ => Ok(reply::text(404, "text/plain", format!("the emulator does not play {host}\n"))),
+    match Cloud::of_authority(&host) {
+        Some(cloud) => entra::handle(&world, Authority::of(cloud), request).await,
+        None => Ok(reply::text(404, "text/plain", format!("the emulator does not play {host}\n"))),
     }
 }
 
@@ -53,7 +56,8 @@ fn host(request: &Request<Body>) -> &str {
     host.split(':').next().unwrap_or_default()
 }
 
-async fn handle(world: &World, vault: &'static Asked, request: Request<Body>) -> Answer {
+/// Answers one request to that vault.
+pub(crate) async fn handle(world: &World, vault: Asked, request: Request<Body>) -> Answer {
     let echo = headers::echo(&request);
     let (parts, body) = request.into_parts();
     let fail = |status| failed(world, vault, &parts, status);
@@ -63,14 +67,14 @@ async fn handle(world: &World, vault: &'static Asked, request: Request<Body>) ->
 }
 
 /// What it says with that status.
-fn failed(world: &World, vault: &Asked, request: &Parts, status: u16) -> Response<Body> {
+fn failed(world: &World, vault: Asked, request: &Parts, status: u16) -> Response<Body> {
     match status {
         401 => auth::unauthorized(world, vault, auth::complaint(&request.headers)),
         _ => refusals::with_status(status, key_of(request.uri.path())).response(),
     }
 }
 
-async fn serve(world: &World, vault: &'static Asked, request: &Parts, body: Body) -> Response<Body> {
+async fn serve(world: &World, vault: Asked, request: &Parts, body: Body) -> Response<Body> {
     let claims = match auth::authenticate(world, vault, &request.headers) {
         Ok(claims) => claims,
         Err(message) => return auth::unauthorized(world, vault, &message),
@@ -88,7 +92,7 @@ async fn serve(world: &World, vault: &'static Asked, request: &Parts, body: Body
 
 async fn dispatch(
     world: &World,
-    vault: &'static Asked,
+    vault: Asked,
     claims: &Claims,
     call: Call,
     query: &str,

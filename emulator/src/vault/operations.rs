@@ -20,7 +20,7 @@ use crate::world::World;
 #[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
     pub(super) world: &'a World,
-    pub(super) vault: &'static Asked,
+    pub(super) vault: Asked,
     pub(super) query: Query<'a>,
 }
 
@@ -73,7 +73,7 @@ impl Ask<'_> {
         let request: KeyRequest = read(body)?;
         let named = key.len() <= 127 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         let bits = request.key_size.unwrap_or(2048);
-        let rsa = ["RSA", self.vault.key_type].contains(&request.kty.as_str());
+        let rsa = ["RSA", self.vault.key_type()].contains(&request.kty.as_str());
         if !named || !rsa || !matches!(bits, 2048 | 3072 | 4096) {
             return Err(VaultError::bad_parameter("Property 'kty' or 'key_size' is not supported.\r\n"));
         }

@@ -16,7 +16,7 @@ pub(super) fn not_found(key: &str) -> VaultError {
 }
 
 /// The caller has no right to the operation. For a managed HSM by analogy.
-pub(super) fn not_permitted(vault: &Asked, claims: &Claims, operation: &str, key: &str) -> VaultError {
+pub(super) fn not_permitted(vault: Asked, claims: &Claims, operation: &str, key: &str) -> VaultError {
     let Claims { appid, oid, tid, .. } = claims;
     let action = vault.right(operation);
     VaultError::forbidden(

@@ -1,5 +1,6 @@
 //! Encrypt, decrypt, wrapKey, unwrapKey.
 
+use akv_emulator::Permissions;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
@@ -43,5 +44,31 @@ async fn paths_are_read_in_any_case_with_doubled_and_trailing_slashes() {
     let body = json!({ "alg": "RSA1_5", "value": "AA" });
     for path in ["/keys/k8s//wrapKey", "/KEYS/k8s/WRAPKEY/", "/keys/k8s/wrapkey"] {
         azure.call("POST", path, body.clone()).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn wrap_and_encrypt_make_the_same_and_need_rights_of_their_own() {
+    let azure = Azure::start().await;
+    let rights = |operations: [&str; 2]| {
+        let operations = operations.map(str::to_owned).into();
+        azure.emulator.set_permissions(Permissions::from([(azure.info().client_id.clone(), operations)]));
+    };
+    for [seal, open, other_seal, other_open] in
+        [["wrapkey", "unwrapkey", "encrypt", "decrypt"], ["encrypt", "decrypt", "wrapkey", "unwrapkey"]]
+    {
+        let right = |operation: &'static str| match operation {
+            "wrapkey" => "wrapKey",
+            "unwrapkey" => "unwrapKey",
+            other => other,
+        };
+        rights([right(seal), right(open)]);
+        let sealed = azure.seal(seal, "AAEC").await.ok()["value"].as_str().unwrap().to_owned();
+        assert_eq!(azure.seal(open, &sealed).await.ok()["value"], json!("AAEC"));
+        for refused in [other_seal, other_open] {
+            assert_eq!(azure.seal(refused, &sealed).await.code(), "403 ForbiddenByRbac");
+        }
+        rights([right(other_seal), right(other_open)]);
+        assert_eq!(azure.seal(other_open, &sealed).await.ok()["value"], json!("AAEC"));
     }
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use akv_emulator::clouds::{self, Cloud};
 use akv_emulator::{Emulator, Info, Options};
 use reqwest::header::HeaderMap;
-use reqwest::{Certificate, Client, Method, RequestBuilder};
+use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -43,6 +44,15 @@ impl Reply {
     pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.json()
+    }
+
+    /// The number of Entra ID's refusal.
+    pub(crate) fn aadsts(&self) -> u64 {
+        let error = self.json();
+        let code = error["error_codes"][0].as_u64().unwrap_or_else(|| panic!("{}", self.text));
+        let description = error["error_description"].as_str().unwrap();
+        assert!(description.starts_with(&format!("AADSTS{code}: ")), "{description}");
+        code
     }
 
     /// The inner code of an error, or its code.
@@ -120,8 +130,12 @@ impl Azure {
     }
 
     pub(crate) fn entra(&self, endpoint: &str, fields: &[(&str, &str)]) -> RequestBuilder {
-        let info = self.info();
-        let url = format!("https://{}/{}/{endpoint}", info.authority_host, info.tenant_id);
+        self.entra_at(&self.info().authority_host, endpoint, fields)
+    }
+
+    /// A request to a token endpoint at that host.
+    pub(crate) fn entra_at(&self, host: &str, endpoint: &str, fields: &[(&str, &str)]) -> RequestBuilder {
+        let url = format!("https://{host}/{}/{endpoint}", self.info().tenant_id);
         let all = [&[("grant_type", "client_credentials")], fields].concat();
         let form: Vec<String> = all.iter().map(|(name, value)| format!("{name}={value}")).collect();
         self.http.post(url).header("content-type", "application/x-www-form-urlencoded").body(form.join("&"))
@@ -138,17 +152,17 @@ impl Azure {
     }
 }
 
-/// A client that trusts the folder's CA only.
+/// A client that trusts the folder's CA only, and speaks HTTP/1.1 as the recorded clients did.
 pub(crate) fn client(info: &Info, dir: &Path) -> Client {
+    client_builder(info, dir).http1_only().no_proxy().build().unwrap()
+}
+
+/// Finds the hosts of every cloud.
+pub(crate) fn client_builder(info: &Info, dir: &Path) -> ClientBuilder {
     let ca = std::fs::read(dir.join("ca.pem")).unwrap();
-    Client::builder()
-        .tls_certs_only([Certificate::from_pem(&ca).unwrap()])
-        .resolve(&info.vault_host, info.vault_addr)
-        .resolve(&info.managed_hsm_host, info.vault_addr)
-        .resolve(&info.authority_host, info.authority_addr)
-        .no_proxy()
-        .build()
-        .unwrap()
+    let builder = Client::builder().tls_certs_only([Certificate::from_pem(&ca).unwrap()]);
+    let hosts = clouds::ALL.into_iter().flat_map(Cloud::hosts);
+    hosts.fold(builder, |builder, host| builder.resolve(&host, info.vault_addr))
 }
 
 /// The claims of a token, which are not checked.

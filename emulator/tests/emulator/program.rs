@@ -73,6 +73,7 @@ fn its_files_have_the_documented_fields() {
         "authority_addr",
         "imds_url",
         "control_url",
+        "proxy_url",
         "tenant_id",
         "client_id",
         "client_secret",
@@ -122,7 +123,7 @@ fn xargs_reads_the_flags_of_a_folder_of_any_name() {
 fn an_address_that_others_can_reach_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_str().unwrap();
-    for flag in ["--listen", "--imds-listen", "--control-listen"] {
+    for flag in ["--listen", "--imds-listen", "--control-listen", "--proxy-listen"] {
         let output = run(&["--dir", path, flag, "0.0.0.0:0"]);
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{flag}");

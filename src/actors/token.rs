@@ -60,6 +60,8 @@ pub(crate) struct TokenActor {
     refreshing: bool,
     /// Key Vault rejects what Entra ID issues: a new token alone is no reason to start from the shortest pause again.
     distrusted: bool,
+    /// The number of the last token that Key Vault rejected in this generation.
+    last_rejected: u64,
     _lifeline: Lifeline,
 }
 
@@ -89,6 +91,7 @@ impl TokenActor {
             next_refresh: None,
             refreshing: false,
             distrusted: false,
+            last_rejected: 0,
             _lifeline: lifeline,
         }
     }
@@ -193,8 +196,9 @@ impl TokenActor {
         tracing::warn!("Key Vault does not accept the token; it is dropped");
         self.parts.metrics.token_expires(None);
         self.parts.published.send_modify(|state| state.token = None);
-        if token.obtained.elapsed() < YOUNG && token.serial > 1 {
-            self.distrusted = true; // its predecessor fared no better: ask Entra ID less often
+        let predecessor_too = std::mem::replace(&mut self.last_rejected, token.serial) + 1 == token.serial;
+        if token.obtained.elapsed() < YOUNG && predecessor_too && token.serial > 1 {
+            self.distrusted = true; // one after the other: ask Entra ID less often
             self.try_again_later("Key Vault does not accept new tokens either", not_accepted(), ctx);
         } else {
             self.refresh(ctx);

@@ -146,14 +146,13 @@ impl Engine {
 struct Retries {
     deadline: Instant,
     delays: ExponentialBackoff,
-    token_renewed: bool,
     last: Option<VaultError>,
 }
 
 impl Retries {
     fn new(deadline: Instant) -> Self {
         let delays = backoff::jittered(FIRST_DELAY, LONGEST_DELAY);
-        Self { deadline, delays, token_renewed: false, last: None }
+        Self { deadline, delays, last: None }
     }
 
     /// How long to wait before the next attempt; the error itself when there may be none before the deadline.
@@ -162,8 +161,8 @@ impl Retries {
             Failure::TimedOut => return Err(self.explain(error.into())),
             // the token was dropped meanwhile: the next attempt begins by waiting for another
             Failure::NoToken => return Ok(Duration::ZERO),
-            Failure::Unauthorized if !self.token_renewed => {
-                self.token_renewed = true;
+            // so does this, with the rejected one; who issues one bad token after the other is stopped by the TokenActor
+            Failure::Unauthorized => {
                 self.last = Some(error);
                 return Ok(Duration::ZERO);
             }

@@ -30,7 +30,19 @@ impl Vault {
     /// A daemon with the emulator's flags and a socket beside the emulator's folder.
     pub(crate) fn daemon(&self) -> Start {
         let args = std::fs::read_to_string(self.folder().join("args")).unwrap();
-        Start::new(DAEMON, self.dir.path(), args.lines().map(str::to_owned).collect())
+        self.daemon_with(args.lines().map(str::to_owned).collect())
+    }
+
+    /// A daemon with those flags instead.
+    pub(crate) fn daemon_with(&self, args: Vec<String>) -> Start {
+        Start::new(DAEMON, self.dir.path(), args)
+    }
+
+    /// Another `azure.json`, as a flag.
+    pub(crate) fn azure_json(&self, content: &str) -> String {
+        let path = self.dir.path().join("azure.json");
+        std::fs::write(&path, content).unwrap();
+        format!("--config-file-path={}", path.display())
     }
 
     /// Stops the emulator and returns what starts it again at the same addresses.

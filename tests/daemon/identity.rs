@@ -2,12 +2,6 @@
 
 use crate::harness::Vault;
 
-fn azure_json(vault: &Vault, content: &str) -> String {
-    let path = vault.dir.path().join("other.json");
-    std::fs::write(&path, content).unwrap();
-    format!("--config-file-path={}", path.display())
-}
-
 async fn principal_of(vault: &Vault, config: String) -> Vec<String> {
     let imds = vault.emulator.info().imds_url.clone();
     let start = vault.daemon().arg(config).env("AZURE_POD_IDENTITY_AUTHORITY_HOST", imds);
@@ -33,7 +27,7 @@ async fn a_user_assigned_identity_is_chosen_by_client_id_or_by_resource_id() {
         let id =
             if by_resource { info.user_assigned_resource_id } else { info.user_assigned_client_id.clone() };
         let yaml = format!("useManagedIdentityExtension: true\nuserAssignedIdentityID: {id}\n");
-        let config = azure_json(&vault, &yaml);
+        let config = vault.azure_json(&yaml);
         assert_eq!(principal_of(&vault, config).await, [info.user_assigned_client_id]);
     }
 }
@@ -66,7 +60,7 @@ async fn a_wrong_secret_is_reported_by_its_number_and_the_daemon_stays_up() {
         r#"{{"tenantId":"{}","aadClientId":"{}","aadClientSecret":"wr0ng-s3cr3t"}}"#,
         info.tenant_id, info.client_id
     );
-    let mut daemon = vault.daemon().arg(azure_json(&vault, &json)).listening().await;
+    let mut daemon = vault.daemon().arg(vault.azure_json(&json)).listening().await;
     daemon.logs("AADSTS7000215").await;
     let status = daemon.client().until_status(false).await;
     assert_eq!(status.key_id, vault.key_id());

@@ -5,6 +5,7 @@ mod harness;
 
 mod apis;
 mod authority;
+mod credentials;
 mod docs;
 mod drain;
 mod flags;
@@ -12,7 +13,10 @@ mod health;
 mod identity;
 mod limits;
 mod manifests;
+mod network;
+mod operations;
 mod outages;
+mod reload;
 mod secrets;
 mod socket;
 mod supervision;

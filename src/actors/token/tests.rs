@@ -151,6 +151,16 @@ async fn tokens_rejected_one_after_the_other_do_not_flood_entra() {
 }
 
 #[actix::test]
+async fn a_new_token_that_is_rejected_although_its_predecessor_was_good_is_replaced_at_once() {
+    let mut bench = bench([]);
+    let _actor = bench.start();
+    bench.serial(1).await;
+    let refreshed = bench.serial(2).await;
+    bench.parts.rejected.reject(2);
+    assert_eq!(bench.serial(3).await, refreshed);
+}
+
+#[actix::test]
 async fn after_a_token_that_lasted_the_pauses_are_short_again() {
     let mut bench = bench([]);
     let actor = bench.start();

@@ -181,7 +181,7 @@ async fn a_401_rejects_the_token_and_the_call_goes_on_with_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_401_is_an_error_and_rejects_the_second_token_too() {
+async fn a_second_401_rejects_the_second_token_too_and_without_a_third_it_is_the_error() {
     let bench = bench([failing(401, Failure::Unauthorized), failing(401, Failure::Unauthorized)]);
     let mut rejections = bench.rejected.subscribe();
     let (sealed, ()) = tokio::join!(bench.seal(), async {

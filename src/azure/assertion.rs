@@ -54,7 +54,7 @@ impl CertificateAssertion {
             }
             false => json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint(&SHA256, own) }),
         };
-        if self.config.send_chain {
+        if self.config.send_chain || self.certificate.chain_is_needed {
             header["x5c"] = self.certificate.chain.iter().map(|der| STANDARD.encode(der)).collect();
         }
         header

@@ -25,6 +25,8 @@ pub(crate) struct ClientCertificate {
     pub chain: Vec<Vec<u8>>,
     /// Where it was read.
     pub path: PathBuf,
+    /// Entra ID knows it by its issuer only.
+    pub chain_is_needed: bool,
 }
 
 impl fmt::Debug for ClientCertificate {
@@ -42,7 +44,7 @@ type Parts = (Zeroizing<Vec<u8>>, Vec<Vec<u8>>);
 /// A sentence without the file's name.
 pub(super) fn load(path: &Path, password: &str) -> Result<ClientCertificate, String> {
     let (key, chain) = parse(&files::read(path)?, password)?;
-    Ok(ClientCertificate { key: Arc::new(key), chain, path: path.to_owned() })
+    Ok(ClientCertificate { key: Arc::new(key), chain, path: path.to_owned(), chain_is_needed: false })
 }
 
 /// Reads the content of such a file: the key, and the certificates with the key's own first.

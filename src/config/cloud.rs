@@ -109,7 +109,7 @@ pub(super) fn parse_stack(content: &[u8]) -> Result<Cloud, String> {
         format!("line {}, column {}: is not the JSON of a cloud", error.line(), error.column())
     })?;
     Ok(Cloud {
-        authority_host: authority_host(&stack.active_directory_endpoint)?,
+        authority_host: authority_host(&stack.active_directory_endpoint, "activeDirectoryEndpoint")?,
         vaults: service(
             ("keyVaultDNSSuffix", &stack.key_vault_dns_suffix),
             ("resourceIdentifiers.keyVault", &stack.resource_identifiers.key_vault),
@@ -145,14 +145,14 @@ fn service((suffix_field, suffix): (&str, &str), (field, resource): (&str, &str)
     }
 }
 
-fn authority_host(endpoint: &str) -> Result<String, String> {
-    const FIELD: &str = "activeDirectoryEndpoint";
+/// The host, with its port, of an Entra ID's URL in that field.
+pub(super) fn authority_host(endpoint: &str, field: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(endpoint).ok().filter(|url| url.scheme() == "https");
-    let url = url.ok_or(format!("the field {FIELD} must be an https URL"))?;
+    let url = url.ok_or(format!("the field {field} must be an https URL"))?;
     match (url.path(), url.host_str(), url.port()) {
         ("/", Some(host), None) => Ok(host.to_owned()),
         ("/", Some(host), Some(port)) => Ok(format!("{host}:{port}")),
-        _ => Err(format!("the field {FIELD} has a path, as AD FS does; only Entra ID is supported")),
+        _ => Err(format!("the field {field} has a path, as AD FS does; only Entra ID is supported")),
     }
 }
 

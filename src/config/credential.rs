@@ -1,7 +1,7 @@
 //! Which credential of `azure.json` is used.
 //!
 //! Workload identity when it is asked for, then the Go plugin's order: managed identity, client id and secret, client
-//! certificate. Without any of them in the file, the variables that Azure's workload identity webhook sets.
+//! certificate. Then a data-plane identity. Without any of them in the file, the variables that Azure's workload identity webhook sets.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::fields::{
     CERTIFICATE, CLIENT, DATA_PLANE, Fields, MANAGED, OBJECT_ID, SECRET, TENANT, TOKEN_FILE, USER_ASSIGNED,
     WORKLOAD,
 };
-use super::{Secret, files};
+use super::{Secret, data_plane, files};
 
 /// What AKS writes in place of an id and a secret when the cluster uses a managed identity.
 const PLACEHOLDER: &str = "msi";
@@ -78,6 +78,14 @@ impl CredentialConfig {
 }
 
 impl CredentialConfig {
+    /// The host of Entra ID; `None` where IMDS gives the tokens.
+    pub(super) fn authority_host(&self) -> Option<&str> {
+        match self {
+            Self::ServicePrincipal(principal) => Some(&principal.authority_host),
+            Self::ManagedIdentity(_) => None,
+        }
+    }
+
     /// The file beside `azure.json` that it was read from.
     pub(super) fn file(&self) -> Option<&Path> {
         let Self::ServicePrincipal(principal) = self else { return None };
@@ -120,12 +128,6 @@ fn contradictions(fields: &Fields) -> Vec<String> {
     if given(&fields.user_assigned_identity) && given(&fields.user_assigned_object_id) {
         problems.push(format!("{USER_ASSIGNED} and {OBJECT_ID} name an identity twice; keep one"));
     }
-    if given(&fields.data_plane_identity_path) {
-        problems.push(format!(
-            "{DATA_PLANE}: the data-plane identity of AKS is not supported: its file has no published format; remove \
-             the field, and use {MANAGED} or another credential"
-        ));
-    }
     problems
 }
 
@@ -154,6 +156,9 @@ impl Choice<'_> {
         if given(&fields.certificate_path) {
             return self.client_certificate();
         }
+        if given(&fields.data_plane_identity_path) {
+            return self.data_plane_identity();
+        }
         if self.variable("AZURE_FEDERATED_TOKEN_FILE").is_some() {
             return self.workload_identity();
         }
@@ -180,6 +185,18 @@ impl Choice<'_> {
         let certificate = certificate
             .map_err(|problem| format!("the field {CERTIFICATE}: {}: {problem}", path.display()))?;
         self.principal(&fields.tenant_id, &fields.client_id, Proof::Certificate(certificate))
+    }
+
+    fn data_plane_identity(&self) -> Result<CredentialConfig, String> {
+        let path = Path::new(&self.fields.data_plane_identity_path);
+        let identity = data_plane::load(path)
+            .map_err(|problem| format!("the field {DATA_PLANE}: {}: {problem}", path.display()))?;
+        Ok(CredentialConfig::ServicePrincipal(ServicePrincipal {
+            authority_host: identity.authority_host,
+            tenant_id: identity.tenant_id,
+            client_id: identity.client_id,
+            proof: Proof::Certificate(identity.certificate),
+        }))
     }
 
     fn workload_identity(&self) -> Result<CredentialConfig, String> {

@@ -6,6 +6,7 @@ mod access;
 mod certificate;
 mod cloud;
 mod credential;
+mod data_plane;
 mod duration;
 mod fields;
 mod files;

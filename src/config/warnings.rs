@@ -20,7 +20,9 @@ pub(super) fn of(flags: &Flags, config: &Config) -> Vec<String> {
                 .into(),
         );
     }
-    let contacted = [config.key.vault_host(), config.access.cloud.authority_host.clone()];
+    let cloud = &config.access.cloud.authority_host;
+    let authority = config.access.credential.authority_host().unwrap_or(cloud).to_owned();
+    let contacted = [config.key.vault_host(), authority];
     for to in config.access.network.connect_to.iter().filter(|to| !contacted.contains(&to.host)) {
         warnings.push(format!(
             "--connect-to: {} is never contacted; only {} are",

@@ -1,6 +1,8 @@
 //! Every credential of `azure.json`, and what is refused at the start.
 
 use akv_emulator::{Application, ClientSecret, Federated, FederatedToken, ISSUER};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::harness::Vault;
@@ -43,6 +45,25 @@ async fn a_client_certificate_is_used_in_each_form_and_with_each_assertion() {
         let config = application(&vault, file);
         serves(&vault, config, more, "certificate").await;
     }
+}
+
+#[tokio::test]
+async fn a_data_plane_identity_is_used_with_its_own_tenant_client_and_authority() {
+    let vault = Vault::start().await;
+    let info = vault.emulator.info().clone();
+    let registered = Application { certificates: Some(vec![LEAF.into()]), ..Application::default() };
+    vault.emulator.set_application(registered).unwrap();
+    let path = vault.dir.path().join("identity.json");
+    let pfx = std::fs::read(certificate("no-password.pfx")).unwrap();
+    let identity = json!({
+        "authentication_endpoint": format!("https://{}/", info.authority_host),
+        "tenant_id": info.tenant_id,
+        "client_id": info.client_id,
+        "client_secret": STANDARD.encode(pfx),
+    });
+    std::fs::write(&path, identity.to_string()).unwrap();
+    let config = vault.azure_json(&json!({ "aadMSIDataPlaneIdentityPath": path }).to_string());
+    serves(&vault, config, &[], "certificate").await;
 }
 
 #[tokio::test]

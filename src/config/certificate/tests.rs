@@ -65,6 +65,7 @@ fn what_is_cut_short_or_no_certificate_at_all_is_refused() {
 #[test]
 fn debug_shows_nothing_of_the_key() {
     let (key, chain) = parse(&file("modern.pfx"), PASSWORD).unwrap();
-    let certificate = ClientCertificate { key: Arc::new(key), chain, path: PathBuf::from("/x.pfx") };
+    let path = PathBuf::from("/x.pfx");
+    let certificate = ClientCertificate { key: Arc::new(key), chain, path, chain_is_needed: false };
     assert_eq!(format!("{certificate:?}"), "ClientCertificate { .. }");
 }

@@ -94,6 +94,7 @@ fn what_is_missing_or_wrong_is_named() {
             r#"{"useFederatedWorkloadIdentityExtension":true,"aadFederatedTokenFile":"/absent"}"#,
             "aadClientId",
         ),
+        (r#"{"aadMSIDataPlaneIdentityPath":"/absent.json"}"#, "aadMSIDataPlaneIdentityPath"),
         ("{\"tenantId\": \"t\",\n  nonsense", "line 2"),
         ("- a\n- b\n", "YAML"),
     ] {
@@ -112,10 +113,6 @@ fn contradictions_are_refused_with_what_to_change() {
         (
             r#"{"useManagedIdentityExtension":true,"userAssignedIdentityID":"a","userAssignedIdentityObjectID":"b"}"#,
             "keep one",
-        ),
-        (
-            r#"{"useManagedIdentityExtension":true,"aadMSIDataPlaneIdentityPath":"/x"}"#,
-            "aadMSIDataPlaneIdentityPath",
         ),
     ] {
         assert!(problem_of(file).contains(field), "{file}: {}", problem_of(file));

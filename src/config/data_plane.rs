@@ -9,7 +9,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::certificate::{self, ClientCertificate};
 use super::{cloud, files};
@@ -23,13 +23,7 @@ struct Identity {
     tenant_id: String,
     client_id: String,
     /// Base64 of PKCS#12 or PEM, without a password.
-    client_secret: String,
-}
-
-impl Drop for Identity {
-    fn drop(&mut self) {
-        self.client_secret.zeroize();
-    }
+    client_secret: Zeroizing<String>,
 }
 
 /// An application that signs with that certificate.
@@ -57,7 +51,7 @@ fn parse(content: &[u8], path: &Path) -> Result<DataPlaneIdentity, String> {
             return Err(format!("the field {field} is missing"));
         }
     }
-    let secret = STANDARD.decode(&identity.client_secret).map(Zeroizing::new);
+    let secret = STANDARD.decode(identity.client_secret.as_bytes()).map(Zeroizing::new);
     let secret = secret.map_err(|_| "the field client_secret is not base64")?;
     let (key, chain) =
         certificate::parse(&secret, "").map_err(|problem| format!("the field client_secret {problem}"))?;

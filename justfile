@@ -12,7 +12,7 @@ fmt:
 # Warnings are errors: as users build it, and with everything that tests switch on
 lint:
     cargo clippy --workspace --bins -- -D warnings
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 # All Rust tests, as in the README
 test:
@@ -52,6 +52,10 @@ interop-docs: build
 # What docs/benchmarks.md reports
 bench:
     cargo bench --bench request_path --bench memory
+
+# Fuzzes one target, or all, for so many seconds each; needs nightly and cargo-fuzz
+fuzz target="all" seconds="60":
+    fuzz/run {{target}} {{seconds}}
 
 # Rewrites the parts of docs/ that are generated
 docs:

@@ -31,6 +31,8 @@ mod backoff;
 pub mod benchmark;
 mod cli;
 mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod grpc;
 mod http;
 mod kms;

@@ -42,7 +42,7 @@ pub(super) fn load(path: &Path) -> Result<DataPlaneIdentity, String> {
     parse(&files::read(path)?, path)
 }
 
-fn parse(content: &[u8], path: &Path) -> Result<DataPlaneIdentity, String> {
+pub(super) fn parse(content: &[u8], path: &Path) -> Result<DataPlaneIdentity, String> {
     let identity: Identity = serde_json::from_slice(content).map_err(|error| {
         format!("line {}, column {}: is not the JSON of an identity", error.line(), error.column())
     })?;

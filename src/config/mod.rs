@@ -271,5 +271,31 @@ fn healthz_path(text: &str) -> Result<String, String> {
     }
 }
 
+/// What `crate::fuzzing` drives.
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing {
+    use std::path::Path;
+
+    use super::{certificate, cloud, credential, data_plane, fields};
+
+    pub(crate) fn azure_json(content: &[u8]) {
+        if let Ok(fields) = fields::Fields::parse(content) {
+            let _ = credential::choose(&fields, &cloud::Cloud::public(), &|_| None);
+        }
+    }
+
+    pub(crate) fn certificate(content: &[u8], password: &str) -> Result<usize, String> {
+        certificate::parse(content, password).map(|(_, chain)| chain.len())
+    }
+
+    pub(crate) fn azure_stack(content: &[u8]) -> Result<String, String> {
+        cloud::parse_stack(content).map(|cloud| cloud.authority_host)
+    }
+
+    pub(crate) fn data_plane_identity(content: &[u8]) {
+        let _ = data_plane::parse(content, Path::new("/identity.json"));
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,12 @@ mod status;
 mod v1;
 mod v2;
 
+/// What `crate::fuzzing` drives.
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing {
+    pub(crate) use super::authority::fuzzing::connection;
+}
+
 pub(crate) use admission::Admission;
 pub(crate) use backend::Backend;
 pub(crate) use server::serve;

@@ -97,5 +97,23 @@ impl<S: Connected> Connected for AuthorityStream<S> {
     }
 }
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing {
+    use super::Rewriter;
+
+    /// Gives the bytes in pieces, and takes back what is handed on.
+    pub(crate) fn connection(bytes: &[u8], piece: usize) {
+        let mut rewriter = Rewriter::default();
+        let mut out = [0; 1024];
+        for piece in bytes.chunks(piece) {
+            rewriter.push(piece);
+            while rewriter.take(&mut tokio::io::ReadBuf::new(&mut out)) {}
+        }
+        rewriter.finish();
+        while rewriter.take(&mut tokio::io::ReadBuf::new(&mut out)) {}
+        assert!(rewriter.is_done());
+    }
+}
+
 #[cfg(test)]
 mod tests;

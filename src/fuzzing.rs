@@ -1,0 +1,52 @@
+//! What reads bytes that others wrote. For `fuzz/` only, with the build feature `fuzzing`.
+//!
+//! Each function may refuse its input, but neither panic nor break what it promises.
+
+use crate::config::fuzzing as config;
+use crate::grpc::fuzzing as grpc;
+use crate::kms::Form;
+
+/// `azure.json`, JSON or YAML.
+pub fn azure_json(content: &[u8]) {
+    config::azure_json(content);
+}
+
+/// A client certificate, PKCS#12 or PEM.
+///
+/// # Panics
+/// An accepted one has no certificate.
+pub fn certificate(content: &[u8], password: &str) {
+    if let Ok(certificates) = config::certificate(content, password) {
+        assert!(certificates > 0);
+    }
+}
+
+/// The description of an Azure Stack.
+///
+/// # Panics
+/// An accepted one has no host of Entra ID.
+pub fn azure_stack(content: &[u8]) {
+    if let Ok(authority_host) = config::azure_stack(content) {
+        assert!(!authority_host.is_empty());
+    }
+}
+
+/// The file of a data-plane identity.
+pub fn data_plane_identity(content: &[u8]) {
+    config::data_plane_identity(content);
+}
+
+/// A stored ciphertext.
+///
+/// # Panics
+/// What is taken for our own text is not what we would write.
+pub fn ciphertext(content: &[u8]) {
+    if let Ok((Form::Text, bytes)) = Form::recognise(content) {
+        assert_eq!(Form::write(&bytes), content);
+    }
+}
+
+/// The bytes of a connection, in pieces of that size.
+pub fn connection(bytes: &[u8], piece: usize) {
+    grpc::connection(bytes, piece.max(1));
+}

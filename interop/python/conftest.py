@@ -1,6 +1,8 @@
 """Fixtures: one emulator for all tests, a daemon for each module that asks for one."""
 
+import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -17,9 +19,12 @@ from harness.client import KmsClient
 from harness.daemon import Daemon
 from harness.emulator import Emulator
 from harness.process import Process
+from harness.proxy import Proxy
 from harness.stubs import Stubs, make_stubs
 
 StartDaemon = Callable[[KeyVersion], Daemon]
+# Takes the credential's fields of azure.json, and more flags.
+StartProxied = Callable[..., Daemon]
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +97,35 @@ def start_daemon(emulator: Emulator) -> Iterator[StartDaemon]:
         daemon.stop()
     for path in folders:
         shutil.rmtree(path)
+
+
+@pytest.fixture
+def proxy(emulator: Emulator, first_key: KeyVersion) -> Iterator[Proxy]:
+    """The proxy of proxy mode, before the emulator."""
+    with Proxy(emulator.info, first_key) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def start_proxied(emulator: Emulator, proxy: Proxy, tmp_path: Path, folder: Path) -> Iterator[StartProxied]:
+    """Starts a daemon that has the proxy, and the credential of those fields of azure.json."""
+    daemons: list[Daemon] = []
+
+    def start(credential: dict[str, Any], *flags: str) -> Daemon:
+        config = tmp_path / "azure.json"
+        config.write_text(json.dumps(_directory(emulator) | credential))
+        socket = folder / f"proxied-{secrets.token_hex(4)}.socket"
+        daemons.append(Daemon(proxy, tmp_path, str(socket), [f"--config-file-path={config}", *flags]))
+        return daemons[-1]
+
+    yield start
+    for daemon in daemons:
+        daemon.stop()
+
+
+def _directory(emulator: Emulator) -> dict[str, Any]:
+    info = emulator.info
+    return {"cloud": "AzurePublicCloud", "tenantId": info.tenant_id, "aadClientId": info.client_id}
 
 
 @pytest.fixture(scope="module")

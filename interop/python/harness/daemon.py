@@ -6,10 +6,10 @@ import random
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import requests
 
-from harness.emulator import Emulator
 from harness.process import Process, binary
 from harness.waiting import wait_until
 
@@ -32,16 +32,24 @@ def _free_ports() -> Iterator[int]:
 _PORTS = _free_ports()
 
 
+class Azure(Protocol):
+    """What stands in for Azure: the emulator, or a proxy before it."""
+
+    def daemon_flags(self) -> list[str]:
+        """The flags that make the daemon use it."""
+        ...
+
+
 class Daemon(Process):
     """A daemon that listens and is healthy."""
 
-    def __init__(self, emulator: Emulator, folder: Path, listen: str, flags: Sequence[str] = ()) -> None:
+    def __init__(self, azure: Azure, folder: Path, listen: str, flags: Sequence[str] = ()) -> None:
         healthz, metrics = next(_PORTS), next(_PORTS)
         self.listen = listen
         self._healthz = f"http://127.0.0.1:{healthz}/healthz"
         argv = [
             str(binary("AZURE_KMS_PROVIDER", "azure-kms-provider")),
-            *emulator.daemon_flags(),
+            *azure.daemon_flags(),
             f"--listen-addr=unix://{listen}",
             f"--healthz-port={healthz}",
             f"--metrics-addr=127.0.0.1:{metrics}",

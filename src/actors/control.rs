@@ -130,3 +130,21 @@ impl Drop for Lifeline {
         self.supervisor.do_send(Ended { name: self.name, generation: self.generation, reason });
     }
 }
+
+/// A supervisor for tests of one actor: takes note of no end.
+#[cfg(test)]
+pub(super) fn no_supervisor() -> Recipient<Ended> {
+    struct Nobody;
+
+    impl Actor for Nobody {
+        type Context = Context<Self>;
+    }
+
+    impl actix::Handler<Ended> for Nobody {
+        type Result = ();
+
+        fn handle(&mut self, _: Ended, _: &mut Self::Context) {}
+    }
+
+    Nobody.start().recipient()
+}

@@ -15,10 +15,11 @@ mod listen;
 mod network;
 mod problems;
 mod secret;
+mod values;
 mod warnings;
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::num::{NonZeroU16, NonZeroU32};
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,10 @@ pub(crate) use secret::Secret;
 
 use crate::cli::Flags;
 use key::KeyNames;
+use values::{
+    everywhere, healthz_path, metrics_addr, metrics_backend, port, positive_duration, positive_number,
+    verbosity,
+};
 
 /// Everything the daemon needs to know.
 #[derive(Clone, Debug)]
@@ -220,55 +225,6 @@ fn healthz(flags: &Flags, problems: &mut Problems) -> Option<HealthzConfig> {
     let path = problems.flag("healthz-path", healthz_path(&flags.healthz_path));
     let timeout = problems.flag("healthz-timeout", positive_duration(&flags.healthz_timeout));
     Some(HealthzConfig { addr: everywhere(port?), path: path?, timeout: timeout? })
-}
-
-fn metrics_backend(text: &str) -> Result<(), String> {
-    match text.eq_ignore_ascii_case("prometheus") {
-        true => Ok(()),
-        false => Err(format!("{text:?} is not known; only prometheus is")),
-    }
-}
-
-/// All addresses of both families, as a Go listener without a host.
-fn everywhere(port: NonZeroU16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port.get())
-}
-
-fn port(text: &str) -> Result<NonZeroU16, String> {
-    text.parse().map_err(|_| format!("{text:?} must be a port from 1 to 65535"))
-}
-
-fn metrics_addr(text: &str) -> Result<SocketAddr, String> {
-    match text.parse() {
-        Ok(addr) => Ok(addr),
-        Err(_) => port(text.strip_prefix(':').unwrap_or(text)).map(everywhere),
-    }
-}
-
-fn positive_number(text: &str) -> Result<NonZeroU32, String> {
-    text.parse().map_err(|_| format!("{text:?} must be a whole number of at least 1"))
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    match duration::parse(text).map_err(|problem| format!("{text:?} {problem}"))? {
-        Duration::ZERO => Err("must be longer than 0".into()),
-        duration => Ok(duration),
-    }
-}
-
-fn verbosity(text: &str) -> Result<u8, String> {
-    text.parse().map_err(|_| format!("{text:?} must be a number from 0 to 255"))
-}
-
-fn healthz_path(text: &str) -> Result<String, String> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte));
-    match text {
-        "/livez" | "/readyz" => Err(format!("{text} is an endpoint of its own")),
-        _ if !text.starts_with('/') || text.len() < 2 || text.ends_with('/') || !plain => {
-            Err(format!("{text:?} must begin with / and be a plain path such as /healthz"))
-        }
-        _ => Ok(text.to_owned()),
-    }
 }
 
 /// What `crate::fuzzing` drives.

@@ -2,9 +2,11 @@
 //!
 //! Labels are closed sets; no text of an error, no name of a key and no client value ever becomes one.
 
+mod labels;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -12,110 +14,11 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, expo
 use prometheus_client::registry::Registry;
 
 use crate::kms::Code;
-
-/// The operations of Key Vault, as labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeyOperation {
-    /// `encrypt`
-    Encrypt,
-    /// `decrypt`
-    Decrypt,
-    /// `get_key`
-    GetKey,
-}
-
-impl KeyOperation {
-    /// The label.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Encrypt => "encrypt",
-            Self::Decrypt => "decrypt",
-            Self::GetKey => "get_key",
-        }
-    }
-}
-
-/// The methods of both KMS services, as labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
-    /// `version` of v1
-    Version,
-    /// `status` of v2
-    Status,
-    /// `encrypt`
-    Encrypt,
-    /// `decrypt`
-    Decrypt,
-}
-
-impl Method {
-    /// The method in lower case.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Version => "version",
-            Self::Status => "status",
-            Self::Encrypt => "encrypt",
-            Self::Decrypt => "decrypt",
-        }
-    }
-
-    /// The Go plugin's label for it in `kms_request`.
-    fn go_label(self) -> &'static str {
-        match self {
-            Self::Version => "grpc_version",
-            Self::Status => "grpc_status",
-            Self::Encrypt => "grpc_encrypt",
-            Self::Decrypt => "grpc_decrypt",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct GoLabels {
-    operation: &'static str,
-    status: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    api: &'static str,
-    method: &'static str,
-    code: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct MethodLabels {
-    api: &'static str,
-    method: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CallLabels {
-    operation: &'static str,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OperationLabels {
-    operation: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabels {
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RestartLabels {
-    actor: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BuildLabels {
-    version: &'static str,
-    commit: &'static str,
-}
+use labels::{
+    BuildLabels, CallLabels, GoLabels, MethodLabels, OperationLabels, RequestLabels, RestartLabels,
+    ResultLabels,
+};
+pub(crate) use labels::{KeyOperation, Method};
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 

@@ -5,11 +5,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use actix::{Addr, Recipient};
+use actix::Addr;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use super::super::control::{ActorName, Ended};
+use super::super::control::{ActorName, no_supervisor};
 use super::*;
 use crate::config::NetworkConfig;
 
@@ -37,18 +37,6 @@ impl Trial for Script {
     }
 }
 
-struct Nobody;
-
-impl Actor for Nobody {
-    type Context = Context<Self>;
-}
-
-impl Handler<Ended> for Nobody {
-    type Result = ();
-
-    fn handle(&mut self, _: Ended, _: &mut Self::Context) {}
-}
-
 struct Bench {
     folder: TempDir,
     script: Arc<Script>,
@@ -72,10 +60,9 @@ fn bench(write: impl FnOnce(&Path)) -> Bench {
     let supply = Arc::new(watch::Sender::new(Supply { access, token: None }));
     let (hangups, requests) = watch::channel(0);
     let (script, metrics) = (Arc::new(Script::default()), Arc::new(Metrics::new()));
-    let nobody: Recipient<Ended> = Nobody.start().recipient();
     let changes = supply.subscribe();
     let parts = ReloadParts { source, supply, trial: script.clone(), interval: INTERVAL, requests, metrics };
-    let actor = ReloadActor::new(parts, Lifeline::new(ActorName::Reload, 1, nobody)).start();
+    let actor = ReloadActor::new(parts, Lifeline::new(ActorName::Reload, 1, no_supervisor())).start();
     Bench { folder, script, supply: changes, hangups, _actor: actor }
 }
 

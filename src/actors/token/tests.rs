@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use actix::{Addr, Recipient};
 use async_trait::async_trait;
 
-use super::super::control::{ActorName, Ended};
+use super::super::control::{ActorName, Ended, no_supervisor};
 use super::*;
 use crate::vault::TokenReader;
 
@@ -30,19 +30,6 @@ impl TokenSource for Script {
         };
         Ok(Token::new(serial, "s3cr3t".into(), SystemTime::now() + Duration::from_secs(seconds)))
     }
-}
-
-/// Swallows the news of an actor's end.
-struct Nobody;
-
-impl Actor for Nobody {
-    type Context = Context<Self>;
-}
-
-impl Handler<Ended> for Nobody {
-    type Result = ();
-
-    fn handle(&mut self, _: Ended, _: &mut Self::Context) {}
 }
 
 struct Bench {
@@ -67,7 +54,7 @@ fn bench(lifetimes: impl IntoIterator<Item = Option<u64>>) -> Bench {
     let access = Arc::new(Access::of_this_machine());
     let supply = Arc::new(watch::Sender::new(Supply { access, token: None }));
     let parts = TokenParts { connect, supply, published, rejected, metrics };
-    Bench { script, parts, state, reader, nobody: Nobody.start().recipient() }
+    Bench { script, parts, state, reader, nobody: no_supervisor() }
 }
 
 impl Bench {

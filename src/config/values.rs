@@ -1,0 +1,56 @@
+//! Single values of flags: numbers, durations, addresses, paths.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+use super::duration;
+
+pub(super) fn metrics_backend(text: &str) -> Result<(), String> {
+    match text.eq_ignore_ascii_case("prometheus") {
+        true => Ok(()),
+        false => Err(format!("{text:?} is not known; only prometheus is")),
+    }
+}
+
+/// All addresses of both families, as a Go listener without a host.
+pub(super) fn everywhere(port: NonZeroU16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port.get())
+}
+
+pub(super) fn port(text: &str) -> Result<NonZeroU16, String> {
+    text.parse().map_err(|_| format!("{text:?} must be a port from 1 to 65535"))
+}
+
+pub(super) fn metrics_addr(text: &str) -> Result<SocketAddr, String> {
+    match text.parse() {
+        Ok(addr) => Ok(addr),
+        Err(_) => port(text.strip_prefix(':').unwrap_or(text)).map(everywhere),
+    }
+}
+
+pub(super) fn positive_number(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| format!("{text:?} must be a whole number of at least 1"))
+}
+
+pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration::parse(text).map_err(|problem| format!("{text:?} {problem}"))? {
+        Duration::ZERO => Err("must be longer than 0".into()),
+        duration => Ok(duration),
+    }
+}
+
+pub(super) fn verbosity(text: &str) -> Result<u8, String> {
+    text.parse().map_err(|_| format!("{text:?} must be a number from 0 to 255"))
+}
+
+pub(super) fn healthz_path(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte));
+    match text {
+        "/livez" | "/readyz" => Err(format!("{text} is an endpoint of its own")),
+        _ if !text.starts_with('/') || text.len() < 2 || text.ends_with('/') || !plain => {
+            Err(format!("{text:?} must begin with / and be a plain path such as /healthz"))
+        }
+        _ => Ok(text.to_owned()),
+    }
+}

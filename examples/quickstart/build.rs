@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Where the programs are.
-pub(crate) struct Programs {
-    pub(crate) daemon: PathBuf,
-    pub(crate) emulator: PathBuf,
+/// The folder of the programs.
+pub(crate) struct Programs(PathBuf);
+
+impl Programs {
+    /// The path of that one.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
 }
 
 /// Builds both, beside this example and in its profile. The daemon gets the fault injection that the crash needs.
@@ -23,9 +27,7 @@ pub(crate) fn programs() -> Result<Programs, String> {
     }
     let built = build.status().map_err(|error| format!("cargo build: {error}"))?;
     match built.success() {
-        true => {
-            Ok(Programs { daemon: folder.join("azure-kms-provider"), emulator: folder.join("akv-emulator") })
-        }
+        true => Ok(Programs(folder.to_owned())),
         false => Err("the programs could not be built; see above".into()),
     }
 }

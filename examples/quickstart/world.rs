@@ -22,14 +22,15 @@ impl World {
         let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
         let vault = folder.path().join("vault");
         let emulator = report.step("akv-emulator starts", async {
-            let emulator = Process::spawn(Command::new(&programs.emulator).arg("--dir").arg(&vault))?;
+            let emulator =
+                Process::spawn(Command::new(programs.path("akv-emulator")).arg("--dir").arg(&vault))?;
             emulator.wait_for("ready", 1).await?;
             Ok((emulator, "vault \"emulator\", RSA-2048 key \"k8s\"".to_owned()))
         });
         let emulator = emulator.await?;
         let args = std::fs::read_to_string(vault.join("args")).map_err(|error| format!("args: {error}"))?;
         let args = args.lines().map(str::to_owned).collect();
-        let start = Start::new(&programs.daemon, folder.path(), args);
+        let start = Start::new(programs.path("azure-kms-provider"), folder.path(), args);
         let daemon = report.step("azure-kms-provider starts", async {
             let daemon = start.try_spawn()?;
             daemon.process.wait_for("Listening for connections", 1).await?;

@@ -93,8 +93,11 @@ fn key_vault_actor(
     current: Arc<KeyVersion>,
     metrics: Arc<Metrics>,
 ) -> ChildSpec {
-    let supply =
-        Arc::new(watch::Sender::new(Supply { access: Arc::new(Access::of_this_machine()), token: None }));
+    let supply = Arc::new(watch::Sender::new(Supply {
+        number: 0,
+        access: Arc::new(Access::of_this_machine()),
+        token: None,
+    }));
     let engine = move |_: &Access| Ok(engine(&metrics));
     let parts = KeyVaultParts { engine: Arc::new(engine), supply, current };
     let start = move |arbiter: &_, lifeline| {
@@ -109,7 +112,7 @@ fn key_vault_actor(
 /// The daemon's engine, with a rate that is never reached.
 fn engine(metrics: &Arc<Metrics>) -> Engine {
     let token = Token::new(1, "token".into(), SystemTime::now() + Duration::from_secs(86_400));
-    let state = watch::channel(TokenState { token: Some(token), trouble: None }).1;
+    let state = watch::channel(TokenState { token: Some(token), trouble: None, supply: 0 }).1;
     let tokens = TokenReader::new(state, RejectedTokens::none());
     let limiter = Limiter::new(Arc::new(Rate::new(NonZeroU32::MAX, NonZeroU32::MAX)));
     Engine::new(Arc::new(InstantVault), tokens, limiter, metrics.clone())

@@ -6,7 +6,7 @@
 //! kubelet ─HTTP─▶ http                      TokenActor ─▶ Entra ID / IMDS
 //!                  ▲ reads the published report
 //!                  └─ HealthActor (a gRPC client of our own socket)
-//! Supervisor: starts the three actors, learns of every end and every hang, restarts, gives up loudly
+//! Supervisor: starts the actors, learns of every end and every hang, restarts, gives up loudly
 //! ```
 //!
 //! | module | its job |

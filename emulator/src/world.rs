@@ -25,6 +25,8 @@ pub enum Challenge {
     Resource,
     /// `scope="https://vault.azure.net/.default"`.
     Scope,
+    /// A resource that is not the vault's, as no real vault asks for: clients must refuse it.
+    Foreign,
 }
 
 /// The state.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle, WrapFuture};
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -69,6 +69,7 @@ pub(crate) struct KeyVaultActor {
     parts: KeyVaultParts,
     engine: Arc<Engine>,
     supply: watch::Receiver<Supply>,
+    warming_up: Option<SpawnHandle>,
     _lifeline: Lifeline,
 }
 
@@ -80,11 +81,15 @@ impl KeyVaultActor {
     pub(crate) fn prepare(parts: KeyVaultParts) -> Result<impl FnOnce(Lifeline) -> Self + Send, String> {
         let supply = parts.supply.subscribe();
         let engine = Arc::new((parts.engine)(&supply.borrow().access)?);
-        Ok(move |lifeline| Self { parts, engine, supply, _lifeline: lifeline })
+        Ok(move |lifeline| Self { parts, engine, supply, warming_up: None, _lifeline: lifeline })
     }
 
     fn warm_up(&mut self, ctx: &mut Context<Self>) {
-        ctx.spawn(warm_up(self.engine.clone(), self.parts.current.clone()).into_actor(self));
+        if let Some(earlier) = self.warming_up.take() {
+            ctx.cancel_future(earlier);
+        }
+        let warm_up = warm_up(self.engine.clone(), self.parts.current.clone());
+        self.warming_up = Some(ctx.spawn(warm_up.into_actor(self)));
     }
 
     /// Goes on with another engine. Jobs that run end on the old one.
@@ -93,8 +98,7 @@ impl KeyVaultActor {
         match (self.parts.engine)(&access) {
             Ok(engine) => self.engine = Arc::new(engine),
             Err(problem) => {
-                tracing::error!(target: LIFECYCLE, err = problem, "The new credential cannot be used");
-                return ctx.stop(); // the supervisor starts a new one
+                return tracing::error!(target: LIFECYCLE, err = problem, "The new access cannot be used");
             }
         }
         self.warm_up(ctx);

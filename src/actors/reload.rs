@@ -15,14 +15,15 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
 use async_trait::async_trait;
-use aws_lc_rs::digest::{SHA256, digest};
 use backon::ExponentialBackoff;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::control::{Control, Lifeline};
 use super::watching::on_change;
 use crate::backoff;
-use crate::config::{Access, AccessSource};
+use crate::config::{Access, AccessSource, Contents};
 use crate::telemetry::{LIFECYCLE, Metrics};
 use crate::vault::Token;
 
@@ -30,10 +31,14 @@ use crate::vault::Token;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest, before jitter.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long reading the files may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The access in use, and the token that showed that it works.
 #[derive(Clone, Debug)]
 pub(crate) struct Supply {
+    /// Counts what was taken over, from 0 at the start.
+    pub number: u64,
     /// Credential and network.
     pub access: Arc<Access>,
     /// `None` at the start, when nothing was tried yet.
@@ -67,105 +72,133 @@ pub(crate) struct ReloadParts {
     pub metrics: Arc<Metrics>,
 }
 
-/// One generation of the watcher.
+/// One generation of the watcher. Which content is in use is part of what is published, so nothing is forgotten with it.
 pub(crate) struct ReloadActor {
     parts: ReloadParts,
-    seen: Vec<Content>,
+    /// What failed last: not tried again for itself, only when the pause is over.
+    failed: Option<Contents>,
     trying: bool,
+    /// SIGHUP came while something else was tried.
+    again: bool,
     pauses: ExponentialBackoff,
     retry: Option<SpawnHandle>,
     warned_of: HashSet<PathBuf>,
     _lifeline: Lifeline,
 }
 
-/// The hash of a file's content; `None` while it cannot be read.
-type Content = Option<[u8; 32]>;
+/// What came of one look at the files.
+enum Looked {
+    /// They hold what is in use, or what has failed already.
+    Unchanged,
+    Tried(Supply),
+    Failed(Contents, String),
+}
 
 impl ReloadActor {
-    /// A watcher that takes the files as they are now for those in use.
+    /// A watcher.
     pub(crate) fn new(parts: ReloadParts, lifeline: Lifeline) -> Self {
-        let mut actor = Self {
+        Self {
             parts,
-            seen: Vec::new(),
+            failed: None,
             trying: false,
+            again: false,
             pauses: pauses(),
             retry: None,
             warned_of: HashSet::new(),
             _lifeline: lifeline,
-        };
-        actor.seen = actor.contents();
-        actor
-    }
-
-    fn files(&self) -> Vec<PathBuf> {
-        self.parts.source.files(&self.parts.supply.borrow().access)
-    }
-
-    fn contents(&self) -> Vec<Content> {
-        self.files().iter().map(|file| content(file)).collect()
-    }
-
-    fn look(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_later(self.parts.interval, Self::look);
-        self.warn_of_single_file_mounts();
-        if self.contents() != self.seen {
-            self.reload(ctx);
         }
     }
 
-    /// Reads and tries, now. A reload that is under way goes on instead, and a change it missed is seen after it.
-    fn reload(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.trying, true) {
-            return;
+    /// The timer: tries what has changed.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_later(self.parts.interval, Self::watch);
+        if !self.trying {
+            self.look(false, ctx);
         }
-        if let Some(retry) = self.retry.take() {
-            ctx.cancel_future(retry);
+    }
+
+    /// SIGHUP: tries, whatever has changed.
+    fn requested(&mut self, ctx: &mut Context<Self>) {
+        match self.trying {
+            true => self.again = true,
+            false => self.look(true, ctx),
         }
-        let contents = self.contents();
-        if contents != self.seen {
-            self.pauses = pauses();
+    }
+
+    /// The pause after a failure is over.
+    fn retry(&mut self, ctx: &mut Context<Self>) {
+        if !self.trying {
+            self.look(true, ctx);
         }
-        self.seen = contents;
-        let (source, trial) = (self.parts.source.clone(), self.parts.trial.clone());
-        let tried = async move {
-            let access = source.load().map_err(|problems| problems.0.join("; "))?;
-            let token = trial.run(&access).await?;
-            Ok(Supply { access: Arc::new(access), token: Some(token) })
-        };
-        ctx.spawn(wrap_future(tried).map(|tried, actor: &mut Self, ctx| {
-            actor.trying = false;
-            match tried {
-                Ok(supply) => actor.take_over(supply),
-                Err(problem) => actor.keep(problem, ctx),
+    }
+
+    /// Files are read where a slow disk harms nobody, and not for ever.
+    fn look(&mut self, always: bool, ctx: &mut Context<Self>) {
+        self.trying = true;
+        let (source, in_use) = (self.parts.source.clone(), self.parts.supply.borrow().clone());
+        let known = if always { None } else { Some(self.failed.clone()) };
+        let reading = spawn_blocking(move || read(&source, &in_use, known));
+        let trial = self.parts.trial.clone();
+        let looked = async move {
+            let read = timeout(READ_TIMEOUT, reading).await;
+            match read.map_err(|_| "the files cannot be read in time".to_owned()) {
+                Ok(Ok(Read { single_files, outcome })) => (single_files, tried(outcome, &*trial).await),
+                Ok(Err(_)) => {
+                    (Vec::new(), Looked::Failed(Contents::new(), "the files cannot be read".into()))
+                }
+                Err(late) => (Vec::new(), Looked::Failed(Contents::new(), late)),
             }
+        };
+        ctx.spawn(wrap_future(looked).map(|(single_files, looked), actor: &mut Self, ctx| {
+            actor.warn_of(single_files);
+            actor.looked(looked, ctx);
         }));
     }
 
-    fn take_over(&mut self, supply: Supply) {
-        let credential = supply.access.credential.kind();
-        tracing::info!(target: LIFECYCLE, credential, "Credential reloaded");
-        self.parts.metrics.reloaded(true);
-        self.pauses = pauses();
-        let before = self.files();
-        self.parts.supply.send_replace(supply);
-        if self.files() != before {
-            self.seen = self.contents(); // other files belong to the new credential
+    fn looked(&mut self, looked: Looked, ctx: &mut Context<Self>) {
+        self.trying = false;
+        match looked {
+            Looked::Unchanged => {}
+            Looked::Tried(supply) => self.take_over(supply, ctx),
+            Looked::Failed(contents, problem) => self.keep(contents, problem, ctx),
+        }
+        if std::mem::take(&mut self.again) {
+            self.look(true, ctx);
         }
     }
 
-    fn keep(&mut self, problem: String, ctx: &mut Context<Self>) {
+    fn take_over(&mut self, supply: Supply, ctx: &mut Context<Self>) {
+        self.cancel_retry(ctx);
+        (self.failed, self.pauses) = (None, pauses());
+        let credential = supply.access.credential.kind();
+        self.parts.supply.send_replace(supply);
+        self.parts.metrics.reloaded(true);
+        tracing::info!(target: LIFECYCLE, credential, "Credential reloaded");
+    }
+
+    fn keep(&mut self, contents: Contents, problem: String, ctx: &mut Context<Self>) {
+        self.cancel_retry(ctx);
+        if self.failed.as_ref() != Some(&contents) {
+            self.pauses = pauses();
+        }
+        self.failed = Some(contents);
         let pause = self.pauses.next().unwrap_or(LONGEST_PAUSE);
         let retry_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         tracing::error!(target: LIFECYCLE, err = problem, retry_in_ms, "Reload failed, the old credential stays");
         self.parts.metrics.reloaded(false);
-        self.retry = Some(ctx.run_later(pause, Self::reload));
+        self.retry = Some(ctx.run_later(pause, Self::retry));
+    }
+
+    fn cancel_retry(&mut self, ctx: &mut Context<Self>) {
+        if let Some(retry) = self.retry.take() {
+            ctx.cancel_future(retry);
+        }
     }
 
     /// A file that is mounted by itself, and not with its folder, stays what it was when it is replaced outside.
-    fn warn_of_single_file_mounts(&mut self) {
-        for file in self.files() {
-            let replaced = std::fs::metadata(&file).is_ok_and(|metadata| metadata.nlink() == 0);
-            if replaced && self.warned_of.insert(file.clone()) {
+    fn warn_of(&mut self, single_files: Vec<PathBuf>) {
+        for file in single_files {
+            if self.warned_of.insert(file.clone()) {
                 let path = file.display().to_string();
                 tracing::warn!(target: LIFECYCLE, path, "Replaced outside of this mount: mount the folder, not the file");
             }
@@ -173,9 +206,48 @@ impl ReloadActor {
     }
 }
 
-fn content(file: &Path) -> Content {
-    let content = std::fs::read(file).ok()?;
-    digest(&SHA256, &content).as_ref().try_into().ok()
+/// What the files gave.
+struct Read {
+    /// Files that were replaced outside of their mount.
+    single_files: Vec<PathBuf>,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Unchanged,
+    Loaded(u64, Arc<Access>),
+    Broken(Contents, String),
+}
+
+/// Reads the files, if they hold neither what is in use nor `known`; `known` is `None` to read them anyway.
+fn read(source: &AccessSource, in_use: &Supply, known: Option<Option<Contents>>) -> Read {
+    let contents = source.contents(&in_use.access);
+    let single_files = source.files(&in_use.access).into_iter().filter(|file| is_replaced(file)).collect();
+    let same =
+        known.is_some_and(|failed| contents == in_use.access.contents || Some(&contents) == failed.as_ref());
+    let outcome = match same {
+        true => Outcome::Unchanged,
+        false => match source.load() {
+            Ok(access) => Outcome::Loaded(in_use.number + 1, Arc::new(access)),
+            Err(problems) => Outcome::Broken(contents, problems.0.join("; ")),
+        },
+    };
+    Read { single_files, outcome }
+}
+
+async fn tried(outcome: Outcome, trial: &dyn Trial) -> Looked {
+    match outcome {
+        Outcome::Unchanged => Looked::Unchanged,
+        Outcome::Broken(contents, problem) => Looked::Failed(contents, problem),
+        Outcome::Loaded(number, access) => match trial.run(&access).await {
+            Ok(token) => Looked::Tried(Supply { number, access, token: Some(token) }),
+            Err(problem) => Looked::Failed(access.contents.clone(), problem),
+        },
+    }
+}
+
+fn is_replaced(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.nlink() == 0)
 }
 
 fn pauses() -> ExponentialBackoff {
@@ -186,8 +258,8 @@ impl Actor for ReloadActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        on_change(self.parts.requests.clone(), Self::reload, ctx);
-        ctx.run_later(self.parts.interval, Self::look);
+        on_change(self.parts.requests.clone(), Self::requested, ctx);
+        ctx.run_later(self.parts.interval, Self::watch);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
+use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
 use backon::ExponentialBackoff;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -53,8 +53,8 @@ pub(crate) struct TokenActor {
     parts: TokenParts,
     source: Arc<dyn TokenSource>,
     supply: watch::Receiver<Supply>,
-    /// Counts the sources of this generation: what an earlier one fetches is dropped.
-    source_number: u64,
+    /// The number of the credential in use: what an earlier one fetches is dropped.
+    supply_number: u64,
     pauses: ExponentialBackoff,
     next_refresh: Option<SpawnHandle>,
     refreshing: bool,
@@ -86,7 +86,7 @@ impl TokenActor {
             parts,
             source,
             supply,
-            source_number: 0,
+            supply_number: 0,
             pauses: pauses(),
             next_refresh: None,
             refreshing: false,
@@ -124,10 +124,10 @@ impl TokenActor {
             return;
         }
         let newest = self.newest_serial();
-        let (source, number) = (self.source.clone(), self.source_number);
+        let (source, number) = (self.source.clone(), self.supply_number);
         let fetched = async move { timeout(FETCH_TIMEOUT, source.fetch(newest + 1)).await };
         ctx.spawn(wrap_future(fetched).map(move |fetched, actor: &mut Self, ctx| {
-            if actor.source_number != number {
+            if actor.supply_number != number {
                 return;
             }
             actor.refreshing = false;
@@ -147,7 +147,11 @@ impl TokenActor {
         self.refresh_in(until_refresh(&token), Self::planned_refresh, ctx);
         let seconds = token.expires.duration_since(token.obtained).as_secs();
         tracing::info!(valid_for_s = seconds, "Token refreshed");
-        self.parts.published.send_replace(TokenState { token: Some(token), trouble: None });
+        self.parts.published.send_replace(TokenState {
+            token: Some(token),
+            trouble: None,
+            supply: self.supply_number,
+        });
     }
 
     /// Keeps the token there is. Whether it is still valid is for its readers to see.
@@ -171,15 +175,14 @@ impl TokenActor {
 
     /// Goes on with another credential, and with the token that showed that it works.
     fn adopt(&mut self, ctx: &mut Context<Self>) {
-        let Supply { access, token } = self.supply.borrow_and_update().clone();
+        let Supply { number, access, token } = self.supply.borrow_and_update().clone();
         match (self.parts.connect)(&access) {
             Ok(source) => self.source = source,
             Err(problem) => {
-                tracing::error!(target: LIFECYCLE, err = problem, "The new credential cannot be used");
-                return ctx.stop(); // the supervisor starts a new one
+                return tracing::error!(target: LIFECYCLE, err = problem, "The new credential cannot be used");
             }
         }
-        self.source_number += 1;
+        self.supply_number = number;
         (self.refreshing, self.distrusted) = (false, false);
         match token {
             Some(token) => {
@@ -212,6 +215,10 @@ impl Actor for TokenActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         on_change(self.parts.rejected.subscribe(), Self::drop_rejected, ctx);
         on_change(self.supply.clone(), Self::adopt, ctx);
+        self.supply_number = self.supply.borrow().number;
+        if self.parts.published.borrow().supply != self.supply_number {
+            return self.adopt(ctx); // taken over while no actor was there
+        }
         let rejected = self.parts.rejected.newest();
         match self.published_token().filter(|token| token.serial > rejected && token.expires > Instant::now())
         {

@@ -11,7 +11,7 @@ use crate::actors::{
     KeyVaultParts, Probe, ReloadActor, ReloadParts, Supply, TokenActor, TokenParts,
 };
 use crate::azure::{AzureTokens, AzureVault, TokenSource};
-use crate::config::{Access, Config};
+use crate::config::{Access, Cloud, Config};
 use crate::kms::KeyRing;
 use crate::telemetry::Metrics;
 use crate::vault::{Engine, Limiter, Rate, RejectedTokens, TokenReader, TokenState};
@@ -22,6 +22,7 @@ pub(super) struct Children {
     ring: Arc<KeyRing>,
     metrics: Arc<Metrics>,
     supply: Arc<watch::Sender<Supply>>,
+    cloud: Cloud,
     tokens: Arc<watch::Sender<TokenState>>,
     rejected: RejectedTokens,
     report: Arc<watch::Sender<HealthReport>>,
@@ -41,16 +42,19 @@ pub(super) struct Switches {
 impl Children {
     pub(super) fn new(
         config: &Config,
+        access: Access,
         ring: Arc<KeyRing>,
         metrics: Arc<Metrics>,
         switches: Switches,
     ) -> Self {
-        let access = Arc::new(config.access.clone());
+        let cloud = access.cloud.clone();
+        let supply = Supply { number: 0, access: Arc::new(access), token: None };
         Self {
             config: Arc::new(config.clone()),
             ring,
             metrics,
-            supply: Arc::new(watch::Sender::new(Supply { access, token: None })),
+            supply: Arc::new(watch::Sender::new(supply)),
+            cloud,
             tokens: Arc::new(watch::Sender::default()),
             rejected: RejectedTokens::none(),
             report: Arc::new(watch::Sender::default()),
@@ -119,7 +123,7 @@ impl Children {
         let parts = ReloadParts {
             source: self.config.access_source.clone(),
             supply: self.supply.clone(),
-            trial: Arc::new(AzureTrial::new(self.config.clone(), self.ring.clone())),
+            trial: Arc::new(AzureTrial::new(self.config.clone(), self.cloud.clone(), self.ring.clone())),
             interval: self.config.reload_interval,
             requests: self.switches.reload.clone(),
             metrics: self.metrics.clone(),

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::actors::{Shutdown, Supervision, Supervisor};
 use crate::cli::{self, Command};
-use crate::config::{self, Config, LogConfig};
+use crate::config::{self, Access, Config, LogConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket, SocketFile};
 use crate::http::{self, Checks};
 use crate::kms::{KeyRing, KeyVersion};
@@ -69,21 +69,21 @@ fn exit_code(outcome: Result<(), Vec<String>>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn start(config: Config) -> Result<(), Vec<String>> {
+fn start((config, access): (Config, Access)) -> Result<(), Vec<String>> {
     process::forbid_core_dumps();
     process::allow_many_files();
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(IO_THREADS).enable_all().build();
     let io = io.map_err(|error| vec![format!("no threads: {error}")])?;
-    let outcome = actix::System::new().block_on(run(config, io.handle().clone()));
+    let outcome = actix::System::new().block_on(run(config, access, io.handle().clone()));
     io.shutdown_background(); // outside of the actor system, which must not drop a runtime
     outcome.map_err(|problem| vec![problem])
 }
 
-async fn run(config: Config, io: Handle) -> Result<(), String> {
-    log_start(&config);
+async fn run(config: Config, access: Access, io: Handle) -> Result<(), String> {
+    log_start(&config, &access);
     let mut signals = process::Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
     let listeners = Listeners::bind(&config, &io).await?;
-    let mut running = Running::start(&config, listeners, &io);
+    let mut running = Running::start(&config, access, listeners, &io);
     tracing::info!(target: LIFECYCLE, addr = %config.listen, "Listening for connections");
     let reason = running.until_the_end(&mut signals).await;
     io.spawn(signals.exit_at_the_next());
@@ -122,14 +122,14 @@ struct Running {
 
 impl Running {
     /// Starts everything, what is asked before what asks.
-    fn start(config: &Config, listeners: Listeners, io: &Handle) -> Self {
+    fn start(config: &Config, access: Access, listeners: Listeners, io: &Handle) -> Self {
         let metrics = Arc::new(Metrics::new());
         let key = KeyVersion::new(&config.key.key_url(), &config.key.name, &config.key.version);
         let ring = Arc::new(KeyRing::single(key));
         let (drain, draining) = watch::channel(false);
         let (reload, reloads) = watch::channel(0);
         let switches = Switches { draining: draining.clone(), reload: reloads };
-        let children = Children::new(config, ring.clone(), metrics.clone(), switches);
+        let children = Children::new(config, access, ring.clone(), metrics.clone(), switches);
         let backend = backend(config, ring, &children, metrics.clone());
         let (report, tokens) = (children.report(), children.tokens());
         let (supervisor, supervision) = Supervisor::new(children.specs(), metrics.clone());
@@ -197,11 +197,11 @@ async fn drained(mut draining: watch::Receiver<bool>) {
     let _ = draining.wait_for(|draining| *draining).await; // an error: the sender is gone, so drain
 }
 
-fn log_start(config: &Config) {
+fn log_start(config: &Config, access: &Access) {
     let version = concat!("v", env!("CARGO_PKG_VERSION"));
     tracing::info!(target: LIFECYCLE, version, commit = env!("BUILD_COMMIT"), "Starting azure-kms-provider");
     tracing::info!(target: LIFECYCLE, path = %config.access_source.config_file.display(), "Read the Azure configuration");
-    let credential = config.access.credential.kind();
+    let credential = access.credential.kind();
     tracing::info!(target: LIFECYCLE, credential, "Credential");
     let (vault, key, key_version) = (&config.key.vault_name, &config.key.name, &config.key.version);
     tracing::info!(target: LIFECYCLE, vault, key, key_version, "Using this key to encrypt and decrypt");

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::actors::Trial;
 use crate::azure::{AzureTokens, AzureVault, TokenSource};
-use crate::config::{Access, Config};
+use crate::config::{Access, Cloud, Config};
 use crate::kms::{Algorithm, KeyRing, Plaintext};
 use crate::vault::{RejectedTokens, Token, TokenReader, TokenState, Vault, VaultError};
 
@@ -19,25 +19,29 @@ const STEP: Duration = Duration::from_secs(10);
 /// Tries with the daemon's own key.
 pub(super) struct AzureTrial {
     config: Arc<Config>,
+    cloud: Cloud,
     ring: Arc<KeyRing>,
 }
 
 impl AzureTrial {
-    pub(super) fn new(config: Arc<Config>, ring: Arc<KeyRing>) -> Self {
-        Self { config, ring }
+    pub(super) fn new(config: Arc<Config>, cloud: Cloud, ring: Arc<KeyRing>) -> Self {
+        Self { config, cloud, ring }
     }
 
     async fn token(&self, access: &Access) -> Result<Token, String> {
         let source = AzureTokens::new(access, &self.config.key.resource, self.config.assertion)?;
         let fetched = timeout(STEP, source.fetch(0)).await;
         let token = fetched.map_err(|_| format!("no token within {} s", STEP.as_secs()))?;
-        token.map_err(|error| error.message)
+        token.map_err(|error| match error.cause {
+            Some(cause) => format!("{}: {cause}", error.message),
+            None => error.message,
+        })
     }
 
     /// A client of its own, so that nothing of the one in use is at stake.
     async fn round_trip(&self, access: &Access, token: &Token) -> Result<(), String> {
         let token = token.clone().renumbered(1);
-        let state = watch::channel(TokenState { token: Some(token), trouble: None }).1;
+        let state = watch::channel(TokenState { token: Some(token), trouble: None, supply: 0 }).1;
         let tokens = TokenReader::new(state, RejectedTokens::none());
         let vault = AzureVault::new(&self.config.key, &access.network, tokens)?;
         let tried = timeout(STEP, self.seal_and_open(&vault)).await;
@@ -46,7 +50,7 @@ impl AzureTrial {
 
     async fn seal_and_open(&self, vault: &dyn Vault) -> Result<(), String> {
         let key = self.ring.current();
-        let said = |error: VaultError| error.to_string();
+        let said = |error: VaultError| error.with_cause();
         let probe = Plaintext::new(b"azure-kms-provider reload probe".to_vec());
         let sealed = vault.encrypt(key, Algorithm::RsaOaep256, &probe).await.map_err(said)?;
         let opened = vault.decrypt(key, Algorithm::RsaOaep256, &sealed.value).await.map_err(said)?;
@@ -60,10 +64,8 @@ impl AzureTrial {
 #[async_trait]
 impl Trial for AzureTrial {
     async fn run(&self, access: &Access) -> Result<Token, String> {
-        if access.cloud != self.config.access.cloud {
-            return Err(
-                "the field cloud has changed, and with it the vault: restart the plugin for that".into()
-            );
+        if access.cloud != self.cloud {
+            return Err("the cloud has changed, and with it the vault: restart the plugin for that".into());
         }
         let token = self.token(access).await?;
         self.round_trip(access, &token).await?;

@@ -18,9 +18,10 @@ use azure_identity::ClientAssertion;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use super::issuer::IssuerError;
-use crate::config::{AssertionConfig, ClientCertificate, ServicePrincipal};
+use crate::config::{AssertionConfig, ClientCertificate, ServicePrincipal, read_file};
 use crate::kms::Code;
 use crate::vault::TokenError;
 
@@ -125,10 +126,13 @@ impl ClientAssertion for FileAssertion {
     async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
         let named =
             |problem: String| refusal(format!("the federated token file {}: {problem}", self.0.display()));
-        let content = std::fs::read_to_string(&self.0).map_err(|error| named(error.kind().to_string()))?;
-        match content.trim() {
-            "" => Err(named("is empty".into())),
-            token => Ok(token.to_owned()),
+        let path = self.0.clone();
+        let content = spawn_blocking(move || read_file(&path)).await; // its disk may be slow
+        let content = content.map_err(|_| named("cannot be read".into()))?.map_err(named)?;
+        match std::str::from_utf8(&content).map(str::trim) {
+            Ok("") => Err(named("is empty".into())),
+            Ok(token) => Ok(token.to_owned()),
+            Err(_) => Err(named("is not text".into())),
         }
     }
 }

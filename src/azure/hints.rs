@@ -1,7 +1,7 @@
 //! What the error numbers of Entra ID mean for this plugin, and where docs/troubleshooting.md says more.
 
 /// Number, and what it means in a few words. Each has an anchor `#aadsts…` in docs/troubleshooting.md.
-const HINTS: [(u64, &str); 13] = [
+const HINTS: [(u64, &str); 16] = [
     (50_001, "the vault's resource is not known in this cloud or tenant"),
     (70_011, "the vault's resource is not a valid scope in this cloud"),
     (70_021, "no federated credential of the application matches the token's issuer, subject and audience"),
@@ -11,8 +11,11 @@ const HINTS: [(u64, &str); 13] = [
     (700_016, "the application is not in this tenant"),
     (700_024, "the assertion is outside its time range: check this machine's clock, or the token file's age"),
     (700_027, "the certificate is not registered for the application, or its key does not match"),
+    (700_211, "no federated credential of the application matches the token's issuer"),
+    (700_212, "no federated credential of the application matches the token's audience"),
     (700_213, "no federated credential of the application matches the token's subject"),
     (900_023, "the tenant id is not valid"),
+    (7_000_112, "the application is disabled"),
     (7_000_215, "the client secret is wrong"),
     (7_000_222, "the client secret has expired"),
 ];

@@ -60,13 +60,17 @@ impl IssuerTransport {
         TokenError { code: Code::Unavailable, message, cause: beneath_http(error) }
     }
 
+    pub(super) fn not_understood(&self, cause: Option<String>) -> TokenError {
+        let message = format!("the answer of {} could not be understood", self.issuer());
+        TokenError { code: Code::Unavailable, message, cause }
+    }
+
     /// Our own classification, from wherever the SDK wrapped it.
     pub(super) fn explain(&self, error: &azure_core::Error) -> TokenError {
         if let Some(IssuerError(error)) = find(error) {
             return error.clone();
         }
-        let message = format!("the answer of {} could not be understood", self.issuer());
-        TokenError { code: Code::Unavailable, message, cause: Some(error.kind().to_string()) }
+        self.not_understood(Some(error.kind().to_string()))
     }
 
     /// What the refusal means, and where more is said about it.

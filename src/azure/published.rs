@@ -1,12 +1,17 @@
 //! The way out of tokens: hands the published one to the SDK's Key Vault client. Never waits, never calls anybody.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::error::ErrorKind;
 
 use crate::vault::TokenReader;
+
+/// The SDK keeps a token that is valid for longer than 5 minutes, and would go on with one that was replaced. For less
+/// than that it asks for each request.
+const ASK_AGAIN: Duration = Duration::from_secs(240);
 
 /// Hands the SDK's Key Vault client whatever the `TokenActor` published last.
 pub(crate) struct PublishedCredential {
@@ -39,7 +44,10 @@ impl TokenCredential for PublishedCredential {
             return refuse(Refusal::OtherResource);
         }
         match self.tokens.latest() {
-            Some(token) => Ok(AccessToken::new(token.expose().to_owned(), token.expires_on.into())),
+            Some(token) => {
+                let until = token.expires_on.min(SystemTime::now() + ASK_AGAIN);
+                Ok(AccessToken::new(token.expose().to_owned(), until.into()))
+            }
             None => refuse(Refusal::NoToken),
         }
     }

@@ -93,7 +93,11 @@ impl TokenSource for AzureTokens {
         let explain = |error: azure_core::Error| self.transport.explain(&error);
         let credential = self.build().map_err(explain)?;
         let token = credential.get_token(&[&self.scope], None).await.map_err(explain)?;
-        Ok(Token::new(serial, token.token.secret().to_owned(), token.expires_on.into()))
+        let token = Token::new(serial, token.token.secret().to_owned(), token.expires_on.into());
+        match token.expose().is_empty() || token.expires <= token.obtained {
+            true => Err(self.transport.not_understood(None)), // the SDK takes an empty object for a token
+            false => Ok(token),
+        }
     }
 }
 

@@ -39,9 +39,10 @@ pub(super) fn client(
 }
 
 fn https_client(host: &str, network: &NetworkConfig) -> Result<Client, String> {
+    let name = host.split(':').next().unwrap_or(host); // an Azure Stack's may have a port
     let mut builder = base().tls_certs_merge(extra_roots(network)?);
-    if let Some(redirected) = network.connect_to.iter().rev().find(|to| to.host.eq_ignore_ascii_case(host)) {
-        builder = builder.resolve(host, redirected.addr).no_proxy(); // a proxy would resolve the name itself
+    if let Some(redirected) = network.connect_to.iter().rev().find(|to| to.host.eq_ignore_ascii_case(name)) {
+        builder = builder.resolve(name, redirected.addr).no_proxy(); // a proxy would resolve the name itself
     }
     builder.build().map_err(|error| {
         let reason = chain(&error);

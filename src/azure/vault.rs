@@ -151,6 +151,10 @@ fn classify(error: azure_core::Error) -> VaultError {
         _ => match find(&error) {
             Some(Refusal::NoToken) => VaultError::without_answer(Failure::NoToken),
             Some(Refusal::OtherResource) => VaultError::without_answer(Failure::WrongResource),
+            // the SDK's own check, before it asks for a token; it has no kind of its own
+            None if error.to_string().contains("doesn't match the requested domain") => {
+                VaultError::without_answer(Failure::WrongResource)
+            }
             None => unanswered(Failure::Malformed, &error),
         },
     }
@@ -190,8 +194,15 @@ fn error_code(body: &[u8]) -> Option<String> {
     plain.then(|| code.to_owned())
 }
 
+/// Nobody waits longer, whatever Key Vault asks for.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 /// `Retry-After` in seconds or as a date (RFC 9110 §10.2.3), or Azure's variants in milliseconds.
 fn retry_after(headers: &Headers) -> Option<Duration> {
+    asked_to_wait(headers).map(|wait| wait.min(LONGEST_WAIT))
+}
+
+fn asked_to_wait(headers: &Headers) -> Option<Duration> {
     let header = |name: &'static str| headers.get_optional_string(&name.into());
     let milliseconds = header("x-ms-retry-after-ms").or_else(|| header("retry-after-ms"));
     if let Some(milliseconds) = milliseconds.and_then(|value| value.parse().ok()) {
@@ -249,5 +260,7 @@ mod tests {
         let past = error(429, &[("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")], "");
         assert_eq!(past.retry_after, Some(Duration::ZERO));
         assert_eq!(error(429, &[], "").retry_after, None);
+        let endless = error(429, &[("retry-after", "18446744073709551615")], "");
+        assert_eq!(endless.retry_after, Some(LONGEST_WAIT));
     }
 }

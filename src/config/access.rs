@@ -4,13 +4,18 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::credential;
+use aws_lc_rs::digest::{SHA256, digest};
+
 use super::fields::{CLOUD, Fields};
 use super::network::{self, CaFile};
 use super::{Cloud, CredentialConfig, NetworkConfig, Problems};
+use super::{credential, files};
 
 /// Looks a variable of the environment up.
 pub(crate) type Env = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// The hashes of files; `None` for one that cannot be read.
+pub(crate) type Contents = Vec<Option<[u8; 32]>>;
 
 /// A credential, and how to reach Azure with it.
 #[derive(Clone, Debug)]
@@ -21,6 +26,8 @@ pub(crate) struct Access {
     pub credential: CredentialConfig,
     /// How to reach Azure.
     pub network: NetworkConfig,
+    /// What the files held that it was read from, or held just before.
+    pub contents: Contents,
 }
 
 #[cfg(any(test, feature = "benchmark"))]
@@ -28,7 +35,8 @@ impl Access {
     /// The machine's identity in the public cloud.
     pub(crate) fn of_this_machine() -> Self {
         let credential = CredentialConfig::ManagedIdentity(super::ManagedIdentity::SystemAssigned);
-        Self { cloud: Cloud::public(), credential, network: NetworkConfig::default() }
+        let (network, contents) = (NetworkConfig::default(), Contents::new());
+        Self { cloud: Cloud::public(), credential, network, contents }
     }
 }
 
@@ -64,17 +72,31 @@ impl fmt::Debug for AccessSource {
 }
 
 impl AccessSource {
-    /// Reads every file.
+    /// Reads every file. Blocks.
     ///
     /// # Errors
     /// Every problem there is.
     pub(crate) fn load(&self) -> Result<Access, Problems> {
+        // The first reading says which files there are. They are hashed before the second, so that a change in between
+        // is seen as one later.
+        let files = self.files(&self.read()?);
+        let contents = hashes(&files);
+        Ok(Access { contents, ..self.read()? })
+    }
+
+    /// What the files of that access hold now. Blocks.
+    pub(crate) fn contents(&self, access: &Access) -> Contents {
+        hashes(&self.files(access))
+    }
+
+    fn read(&self) -> Result<Access, Problems> {
         let mut problems = Problems::default();
         let ca_files = self.ca_files(&mut problems);
         let chosen = self.credential(&mut problems);
         match (ca_files, chosen) {
             (Some(ca_files), Some((cloud, credential))) if problems.0.is_empty() => {
-                Ok(Access { cloud, credential, network: NetworkConfig { ca_files, ..self.network.clone() } })
+                let network = NetworkConfig { ca_files, ..self.network.clone() };
+                Ok(Access { cloud, credential, network, contents: Contents::new() })
             }
             _ => Err(problems),
         }
@@ -105,4 +127,9 @@ impl AccessSource {
         files.extend(access.credential.file().map(PathBuf::from));
         files
     }
+}
+
+fn hashes(files: &[PathBuf]) -> Contents {
+    let hash = |content: &[u8]| digest(&SHA256, content).as_ref().try_into().ok();
+    files.iter().map(|file| hash(&files::read(file).ok()?)).collect()
 }

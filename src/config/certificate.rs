@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::KeyPair as _;
-use p12_keystore::{KeyStore, Pkcs12ImportPolicy};
+use p12_keystore::Pkcs12Archive;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -51,26 +51,29 @@ pub(super) fn load(path: &Path, password: &str) -> Result<ClientCertificate, Str
 pub(super) fn parse(content: &[u8], password: &str) -> Result<(KeyPair, Vec<Vec<u8>>), String> {
     const PEM_MARK: &[u8] = b"-----BEGIN ";
     let is_pem = content.windows(PEM_MARK.len()).any(|window| window == PEM_MARK);
-    let (key, mut chain) = if is_pem { pem(content)? } else { pkcs12(content, password)? };
+    let (key, mut certificates) = if is_pem { pem(content)? } else { pkcs12(content, password)? };
     let key = rsa_key(&key)?;
-    let own = chain.iter().position(|certificate| belongs_to(certificate, &key));
-    chain.swap(0, own.ok_or("holds no certificate of its private key")?);
-    check_dates(&chain[0])?;
-    Ok((key, chain))
+    let own = certificates.iter().position(|certificate| belongs_to(certificate, &key));
+    let own = certificates.remove(own.ok_or("holds no certificate of its private key")?);
+    check_dates(&own)?;
+    Ok((key, chain_of(own, certificates)))
 }
 
 fn pkcs12(content: &[u8], password: &str) -> Result<Parts, String> {
     use p12_keystore::error::Error;
-    let store = KeyStore::from_pkcs12(content, password, Pkcs12ImportPolicy::Strict);
-    let store = store.map_err(|error| match error {
+    let archive = Pkcs12Archive::from_pkcs12(content, password);
+    let archive = archive.map_err(|error| match error {
         Error::MacError(_) | Error::Pkcs5Error(_) | Error::UnpadError => {
             "cannot be opened with aadClientCertPassword".to_owned()
         }
         _ => "is neither PKCS#12 nor PEM".to_owned(),
     })?;
-    let (_, chain) = store.private_key_chain().ok_or("holds no private key with a certificate")?;
-    let certificates = chain.certs().iter().map(|certificate| certificate.as_der().to_vec()).collect();
-    Ok((Zeroizing::new(chain.key().as_der().to_vec()), certificates))
+    let key = match archive.keys.as_slice() {
+        [] => return Err("holds no private key".into()),
+        [bag] => Zeroizing::new(bag.key.as_der().to_vec()),
+        _ => return Err("holds several private keys; keep the one to use".into()),
+    };
+    Ok((key, archive.certs.iter().map(|bag| bag.cert.as_der().to_vec()).collect()))
 }
 
 fn pem(content: &[u8]) -> Result<Parts, String> {
@@ -98,6 +101,22 @@ fn belongs_to(certificate: &[u8], key: &KeyPair) -> bool {
     X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| {
         *certificate.public_key().subject_public_key.data == *key.public_key().as_ref()
     })
+}
+
+/// The certificate, then the one that certifies it, and so on (RFC 7515 §4.1.6). Others are left out.
+fn chain_of(own: Vec<u8>, mut others: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut chain = vec![own];
+    while let Some(next) = others.iter().position(|other| certifies(other, &chain[chain.len() - 1])) {
+        chain.push(others.remove(next));
+    }
+    chain
+}
+
+fn certifies(issuer: &[u8], certificate: &[u8]) -> bool {
+    match (X509Certificate::from_der(issuer), X509Certificate::from_der(certificate)) {
+        (Ok((_, issuer)), Ok((_, certificate))) => issuer.subject().as_raw() == certificate.issuer().as_raw(),
+        _ => false,
+    }
 }
 
 fn check_dates(certificate: &[u8]) -> Result<(), String> {

@@ -135,6 +135,11 @@ fn given(value: &str) -> bool {
     !value.is_empty()
 }
 
+/// The client id, unless it is the placeholder.
+fn client_id(fields: &Fields) -> &str {
+    if fields.client_id == PLACEHOLDER { "" } else { &fields.client_id }
+}
+
 struct Choice<'a> {
     fields: &'a Fields,
     cloud: &'a Cloud,
@@ -177,7 +182,7 @@ impl Choice<'_> {
 
     fn client_certificate(&self) -> Result<CredentialConfig, String> {
         let fields = self.fields;
-        if !given(&fields.client_id) {
+        if !given(client_id(fields)) {
             return Err(format!("{CERTIFICATE} needs the field {CLIENT}"));
         }
         let path = Path::new(&fields.certificate_path);
@@ -206,7 +211,7 @@ impl Choice<'_> {
         };
         let fields = self.fields;
         let file = value(&fields.federated_token_file, TOKEN_FILE, "AZURE_FEDERATED_TOKEN_FILE")?;
-        let client_id = value(&fields.client_id, CLIENT, "AZURE_CLIENT_ID")?;
+        let client_id = value(client_id(fields), CLIENT, "AZURE_CLIENT_ID")?;
         let tenant_id = value(&fields.tenant_id, TENANT, "AZURE_TENANT_ID")?;
         let path = PathBuf::from(&file);
         files::read(&path).map_err(|problem| format!("the federated token file {file}: {problem}"))?;

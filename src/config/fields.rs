@@ -70,7 +70,8 @@ impl Fields {
             TOKEN_FILE => &mut self.federated_token_file,
             DATA_PLANE => &mut self.data_plane_identity_path,
             MANAGED => return self.use_managed_identity.read(map),
-            _ => return self.use_workload_identity.read(map),
+            WORKLOAD => return self.use_workload_identity.read(map),
+            _ => return map.next_value::<IgnoredAny>().map(drop),
         };
         let mut value = map.next_value::<Option<String>>()?.unwrap_or_default();
         value.trim().clone_into(target);

@@ -11,7 +11,7 @@ const LARGEST: u64 = 1024 * 1024;
 ///
 /// # Errors
 /// A sentence without the file's name: not there, not readable, not a file, empty, too large.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("is not a file".into());

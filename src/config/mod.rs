@@ -24,10 +24,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use access::{Access, AccessSource, Env};
+pub(crate) use access::{Access, AccessSource, Contents, Env};
 pub(crate) use certificate::ClientCertificate;
 pub(crate) use cloud::Cloud;
 pub(crate) use credential::{CredentialConfig, ManagedIdentity, Proof, ServicePrincipal};
+pub(crate) use files::read as read_file;
 pub(crate) use key::{KeyConfig, Operations};
 pub(crate) use listen::ListenAddr;
 pub(crate) use network::NetworkConfig;
@@ -48,9 +49,7 @@ pub(crate) struct Config {
     pub listen: ListenAddr,
     /// The key.
     pub key: KeyConfig,
-    /// How to authenticate, and how to reach Azure, as the files were at the start.
-    pub access: Access,
-    /// Where that came from, to be read again.
+    /// Where the credential comes from.
     pub access_source: AccessSource,
     /// The time between two looks at those files.
     pub reload_interval: Duration,
@@ -115,11 +114,11 @@ impl LogConfig {
     }
 }
 
-/// Reads and checks everything.
+/// Reads and checks everything: what stays, and the access as its files are now.
 ///
 /// # Errors
 /// Every problem there is.
-pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<Config, Problems> {
+pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Problems> {
     let mut problems = Problems::default();
     let names = key_names(flags, &mut problems);
     let operations = problems.flag("key-operations", Operations::parse(&flags.key_operations));
@@ -148,7 +147,6 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<Config, Problems> {
         let mut config = Config {
             listen: listen?,
             key: key?,
-            access: access?,
             access_source,
             reload_interval: reload_interval?,
             assertion: assertion?,
@@ -158,8 +156,9 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<Config, Problems> {
             metrics_addr: metrics_addr?,
             warnings: Vec::new(),
         };
-        config.warnings = warnings::of(flags, &config);
-        Some(config)
+        let access = access?;
+        config.warnings = warnings::of(flags, &config, &access);
+        Some((config, access))
     };
     complete().filter(|_| problems.0.is_empty()).ok_or(problems)
 }

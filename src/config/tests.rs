@@ -15,7 +15,7 @@ fn load_args(extra: &[&str]) -> Result<Config, Problems> {
         .into_iter()
         .chain(extra.iter().copied());
     let Ok(Command::Run(flags)) = cli::parse(args.map(Into::into)) else { panic!("the flags were not read") };
-    load(&flags, Arc::new(|_: &str| None))
+    load(&flags, Arc::new(|_: &str| None)).map(|(config, _)| config)
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn proxy_mode_needs_an_address_and_a_port() {
     assert!(problems.contains("--proxy-port"), "{problems}");
     assert!(load_args(&["--proxy-mode"]).unwrap_err().to_string().contains("--proxy-address"));
     let config = load_args(&["--proxy-mode", "--proxy-address=10.0.0.1"]).unwrap();
-    assert_eq!(config.access.network.proxy.unwrap().as_str(), "http://10.0.0.1:7788/");
+    assert_eq!(config.access_source.network.proxy.unwrap().as_str(), "http://10.0.0.1:7788/");
 }
 
 #[test]

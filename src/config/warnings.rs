@@ -1,16 +1,16 @@
 //! What is accepted but deserves a word at the start.
 
-use super::{Config, ListenAddr};
+use super::{Access, Config, ListenAddr};
 use crate::cli::Flags;
 
 /// One sentence each.
-pub(super) fn of(flags: &Flags, config: &Config) -> Vec<String> {
+pub(super) fn of(flags: &Flags, config: &Config, access: &Access) -> Vec<String> {
     let mut warnings = Vec::new();
     if flags.deprecated_config_file_path.is_some() {
         warnings.push("--configFilePath is deprecated and ignored; use --config-file-path".into());
     }
     let idle_proxy = !flags.proxy_address.is_empty() || flags.proxy_port != "7788";
-    if config.access.network.proxy.is_none() && idle_proxy {
+    if access.network.proxy.is_none() && idle_proxy {
         warnings.push("--proxy-address and --proxy-port have no effect without --proxy-mode".into());
     }
     if matches!(config.listen, ListenAddr::Abstract(_)) {
@@ -20,10 +20,14 @@ pub(super) fn of(flags: &Flags, config: &Config) -> Vec<String> {
                 .into(),
         );
     }
-    let cloud = &config.access.cloud.authority_host;
-    let authority = config.access.credential.authority_host().unwrap_or(cloud).to_owned();
+    let cloud = &access.cloud.authority_host;
+    let authority = access.credential.authority_host().unwrap_or(cloud).to_owned();
+    let authority = authority.split(':').next().unwrap_or_default().to_owned();
     let contacted = [config.key.vault_host(), authority];
-    for to in config.access.network.connect_to.iter().filter(|to| !contacted.contains(&to.host)) {
+    if access.network.proxy.is_some() && !(flags.connect_to.is_empty() && flags.ca_file.is_empty()) {
+        warnings.push("--connect-to and --ca-file have no effect in --proxy-mode".into());
+    }
+    for to in access.network.connect_to.iter().filter(|to| !contacted.contains(&to.host)) {
         warnings.push(format!(
             "--connect-to: {} is never contacted; only {} are",
             to.host,

@@ -1,9 +1,10 @@
 //! Serves a router on a TCP port that anybody on the node's network can reach: few connections, none of them idle for
 //! long, so that strangers cannot use up the process's file descriptors.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,11 +15,13 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// Connections served at a time; others wait in the listener's backlog.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 256;
+/// Of them for one address, so that no stranger keeps the kubelet out; more are closed at once.
+const PER_PEER: usize = 32;
 /// How long a client may take to send a request's headers, also between two requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may last: longer than the kubelet's and Prometheus' longest timeouts.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// The pause after a connection could not be accepted: usually there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -39,20 +42,52 @@ pub(crate) async fn bind(flag: &str, addr: SocketAddr) -> Result<TcpListener, St
 
 /// Serves for as long as it is polled.
 pub(crate) async fn serve(listener: TcpListener, routes: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let (places, peers) = (Arc::new(Semaphore::new(CONNECTIONS)), Peers::default());
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, addr)) => {
+                let Some(peer) = peers.admit(addr.ip()) else { continue };
                 let routes = routes.clone();
                 tokio::spawn(async move {
                     let _ = timeout(CONNECTION_TIMEOUT, connection(stream, routes)).await;
-                    drop(place);
+                    drop((peer, place));
                 });
             }
             Err(error) => {
                 tracing::warn!(err = %error, "A connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Counts the connections of each address.
+#[derive(Clone, Default)]
+struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One connection of an address; ends when dropped.
+struct Peer(Peers, IpAddr);
+
+impl Peers {
+    fn admit(&self, addr: IpAddr) -> Option<Peer> {
+        let addr = addr.to_canonical();
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(addr).or_default();
+        (*count < PER_PEER).then(|| {
+            *count += 1;
+            Peer(self.clone(), addr)
+        })
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.1);
             }
         }
     }

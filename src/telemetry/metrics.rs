@@ -90,6 +90,9 @@ impl Metrics {
             reloads: Family::default(),
             restarts: Family::default(),
         };
+        for result in ["success", "error"] {
+            drop(metrics.reloads.get_or_create(&ResultLabels { result })); // visible before the first
+        }
         metrics.register_requests(registry);
         metrics.register_dependencies(registry);
         metrics

@@ -122,19 +122,54 @@ impl VaultError {
     }
 }
 
+/// What a code of Key Vault means for this plugin, as the end of a sentence. Each has an anchor in
+/// docs/troubleshooting.md.
+const HINTS: [(&str, &str); 3] = [
+    ("ForbiddenByRbac", "it has no role on the key that allows it"),
+    ("AccessDenied", "it has no access policy on the vault that allows it"),
+    ("ForbiddenByFirewall", "the vault's firewall does not let this machine in"),
+];
+
+fn hint(code: &str) -> String {
+    let hint = HINTS.iter().find(|(known, _)| *known == code);
+    let anchor = code.to_ascii_lowercase();
+    hint.map(|(_, hint)| format!(": {hint}; see docs/troubleshooting.md#{anchor}")).unwrap_or_default()
+}
+
 impl fmt::Display for VaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.failure.sentence())?;
         match (self.status, &self.code) {
-            (Some(status), Some(code)) => write!(f, " (HTTP {status}, {code})"),
+            (Some(status), Some(code)) => write!(f, " (HTTP {status}, {code}){}", hint(code)),
             (Some(status), None) => write!(f, " (HTTP {status})"),
             (None, _) => Ok(()),
         }
     }
 }
 
+impl VaultError {
+    /// The sentence with what lies beneath it, for the log.
+    pub(crate) fn with_cause(&self) -> String {
+        let cause = self.cause.as_ref().map(|cause| format!(": {cause}"));
+        format!("{self}{}", cause.unwrap_or_default())
+    }
+}
+
 impl From<VaultError> for KmsError {
     fn from(error: VaultError) -> Self {
         Self::new(error.failure.code(), error.to_string()).caused_by(error.cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_hint_has_its_anchor_in_the_troubleshooting_page() {
+        let page = include_str!("../../docs/troubleshooting.md");
+        for (code, _) in HINTS {
+            assert!(page.contains(&format!("<a id=\"{}\"></a>", code.to_ascii_lowercase())), "{code}");
+        }
     }
 }

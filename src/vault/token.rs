@@ -81,6 +81,8 @@ pub(crate) struct TokenState {
     pub token: Option<Token>,
     /// Why the latest refresh failed; `None` after a success.
     pub trouble: Option<Trouble>,
+    /// The number of the credential that the `TokenActor` works with.
+    pub supply: u64,
 }
 
 /// A refresh that failed, and is tried again.
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing_of_a_token() {
-        let state = TokenState { token: Some(token_outside_a_runtime()), trouble: None };
+        let state = TokenState { token: Some(token_outside_a_runtime()), trouble: None, supply: 0 };
         assert!(!format!("{state:?}").contains("s3cr3t"));
     }
 
@@ -228,14 +230,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_valid_token_is_given_even_when_the_last_refresh_failed() {
         let trouble = Some(trouble(Code::Unavailable, 30));
-        let (_sender, reader) = reader(TokenState { token: Some(token(1, 60)), trouble });
+        let (_sender, reader) = reader(TokenState { token: Some(token(1, 60)), trouble, supply: 0 });
         assert_eq!(reader.usable(soon()).await.unwrap().serial, 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_expired_token_and_a_failed_refresh_give_the_reason_at_once() {
         let trouble = Some(trouble(Code::Unavailable, 30));
-        let (_sender, reader) = reader(TokenState { token: Some(token(1, 1)), trouble });
+        let (_sender, reader) = reader(TokenState { token: Some(token(1, 1)), trouble, supply: 0 });
         tokio::time::advance(Duration::from_secs(2)).await;
         let start = Instant::now();
         assert_eq!(reader.usable(soon()).await.unwrap_err().message, "down");
@@ -245,17 +247,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_refresh_that_is_due_before_the_deadline_is_waited_for() {
         let (sender, reader) =
-            reader(TokenState { token: None, trouble: Some(trouble(Code::Unavailable, 0)) });
+            reader(TokenState { token: None, trouble: Some(trouble(Code::Unavailable, 0)), supply: 0 });
         let waiting = tokio::spawn(async move { reader.usable(soon()).await });
         tokio::task::yield_now().await;
-        sender.send_replace(TokenState { token: Some(token(1, 60)), trouble: None });
+        sender.send_replace(TokenState { token: Some(token(1, 60)), trouble: None, supply: 0 });
         assert_eq!(waiting.await.unwrap().unwrap().serial, 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_credential_is_not_waited_for() {
         let trouble = Some(trouble(Code::Unauthenticated, 0));
-        let (_sender, reader) = reader(TokenState { token: None, trouble });
+        let (_sender, reader) = reader(TokenState { token: None, trouble, supply: 0 });
         let start = Instant::now();
         assert_eq!(reader.usable(soon()).await.unwrap_err().code, Code::Unauthenticated);
         assert_eq!(start.elapsed(), Duration::ZERO);
@@ -263,7 +265,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_rejected_token_is_not_given_again_and_the_next_one_is_waited_for() {
-        let (sender, reader) = reader(TokenState { token: Some(token(1, 60)), trouble: None });
+        let (sender, reader) = reader(TokenState { token: Some(token(1, 60)), trouble: None, supply: 0 });
         reader.reject(&reader.latest().unwrap());
         assert!(reader.latest().is_none());
         let waiting = tokio::spawn({
@@ -271,7 +273,7 @@ mod tests {
             async move { reader.usable(soon()).await }
         });
         tokio::task::yield_now().await;
-        sender.send_replace(TokenState { token: Some(token(2, 60)), trouble: None });
+        sender.send_replace(TokenState { token: Some(token(2, 60)), trouble: None, supply: 0 });
         assert_eq!(waiting.await.unwrap().unwrap().serial, 2);
     }
 

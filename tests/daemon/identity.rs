@@ -53,6 +53,17 @@ async fn a_challenge_may_name_a_scope_instead_of_a_resource() {
 }
 
 #[tokio::test]
+async fn a_challenge_for_another_domain_gets_no_token() {
+    let vault = Vault::start().await;
+    vault.emulator.set_challenge(akv_emulator::Challenge::Foreign);
+    let daemon = vault.daemon().listening().await;
+    let error = daemon.client().encrypt_v2(b"x").await.unwrap_err();
+    assert_eq!(error.code(), tonic::Code::Unauthenticated);
+    assert!(error.message().contains("another resource"), "{}", error.message());
+    assert!(vault.emulator.stats().by_principal.is_empty(), "no call with a token was made");
+}
+
+#[tokio::test]
 async fn a_wrong_secret_is_reported_by_its_number_and_the_daemon_stays_up() {
     let vault = Vault::start().await;
     let info = vault.emulator.info().clone();

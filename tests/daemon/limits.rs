@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use akv_emulator::{FaultSet, Faults};
+use azure_kms_provider::proto::v1beta1::EncryptRequest;
 use tonic::Code;
 
 use crate::harness::{Start, Vault};
@@ -37,17 +38,21 @@ async fn beyond_the_queue_requests_are_refused_at_once() {
     let slow = FaultSet { latency_ms: 20_000, ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: slow, ..Faults::default() });
     let connections: Vec<_> = (0..10).map(|_| daemon.client()).collect();
-    let calls: Vec<_> = (0..1101)
-        .map(|call| {
-            let mut client = connections[call % connections.len()].clone();
-            tokio::spawn(async move { client.encrypt_v1(b"x").await.unwrap_err().code() })
-        })
-        .collect();
-    let mut refused = 0;
-    for call in calls {
-        refused += u32::from(call.await.unwrap() == Code::ResourceExhausted);
+    let mut calls = tokio::task::JoinSet::new();
+    for call in 0..1101 {
+        let mut client = connections[call % connections.len()].clone();
+        calls.spawn(async move {
+            let request = EncryptRequest { version: "v1beta1".into(), plain: b"x".to_vec() };
+            client.v1.encrypt(request).await.unwrap_err().code()
+        });
     }
-    assert_eq!(refused, 100);
+    for _ in 0..100 {
+        assert_eq!(calls.join_next().await.unwrap().unwrap(), Code::ResourceExhausted);
+    }
+    let metrics = daemon.metrics().await;
+    for line in ["azure_kms_requests_queued 1000", "azure_kms_requests_in_flight 1"] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
 }
 
 #[tokio::test]
@@ -76,10 +81,8 @@ async fn the_rate_limit_refuses_what_cannot_be_in_time() {
     // the health check and the warm-up took three of the four
     let mut codes = Vec::new();
     for _ in 0..3 {
-        let mut request = tonic::Request::new(azure_kms_provider::proto::v1beta1::EncryptRequest {
-            version: "v1beta1".into(),
-            plain: b"x".to_vec(),
-        });
+        let mut request =
+            tonic::Request::new(EncryptRequest { version: "v1beta1".into(), plain: b"x".to_vec() });
         request.set_timeout(Duration::from_millis(400));
         codes.push(client.v1.encrypt(request).await.map_or_else(|status| status.code(), |_| Code::Ok));
     }

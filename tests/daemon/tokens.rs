@@ -10,10 +10,10 @@ use crate::harness::{Load, Vault};
 #[tokio::test]
 async fn tokens_are_refreshed_under_load_without_a_failed_call() {
     let vault = Vault::start().await;
-    vault.emulator.set_token_lifetime(Duration::from_secs(4));
+    vault.emulator.set_token_lifetime(Duration::from_secs(6));
     let mut daemon = vault.daemon().arg("-v=2").healthy().await;
     let load = Load::start(&daemon, 4);
-    daemon.logs_times("Token refreshed", 4).await;
+    daemon.logs_times("Token refreshed", 3).await;
     let (served, failures) = load.stop().await;
     assert!(served > 0 && failures.is_empty(), "{served} served, {failures:?}");
     assert!(vault.emulator.stats().calls("unauthorized") <= 2, "no call was made with an expired token");

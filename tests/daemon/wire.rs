@@ -79,8 +79,10 @@ async fn http_clients_that_send_nothing_keep_nobody_out() {
     let daemon = vault.daemon().healthy().await;
     let address = daemon.healthz_addr();
     let mut idle = Vec::new();
-    for _ in 0..40 {
-        idle.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    for _ in 0..400 {
+        let stranger = tokio::net::TcpSocket::new_v4().unwrap();
+        stranger.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        idle.push(stranger.connect(address.parse().unwrap()).await.unwrap());
     }
     assert_eq!(daemon.get("/livez").await.0, 200);
 }

@@ -49,6 +49,7 @@ fn challenge(world: &World, vault: Asked) -> String {
     let audience = match world.challenge() {
         Challenge::Resource => format!("resource=\"{resource}\""),
         Challenge::Scope => format!("scope=\"{resource}/.default\""),
+        Challenge::Foreign => "resource=\"https://vault.example.com\"".to_owned(),
     };
     let authority = vault.cloud.authority_host();
     format!("Bearer authorization=\"https://{authority}/{tenant}\", {audience}")

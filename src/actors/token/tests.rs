@@ -52,7 +52,7 @@ fn bench(lifetimes: impl IntoIterator<Item = Option<u64>>) -> Bench {
     let source = script.clone();
     let connect = Arc::new(move |_: &Access| Ok(source.clone() as Arc<dyn TokenSource>));
     let access = Arc::new(Access::of_this_machine());
-    let supply = Arc::new(watch::Sender::new(Supply { access, token: None }));
+    let supply = Arc::new(watch::Sender::new(Supply { number: 0, access, token: None }));
     let parts = TokenParts { connect, supply, published, rejected, metrics };
     Bench { script, parts, state, reader, nobody: no_supervisor() }
 }
@@ -61,6 +61,13 @@ impl Bench {
     fn start(&self) -> Addr<TokenActor> {
         let lifeline = Lifeline::new(ActorName::Token, 1, self.nobody.clone());
         TokenActor::prepare(self.parts.clone()).unwrap()(lifeline).start()
+    }
+
+    fn adopt(&self, token: Token) {
+        self.parts.supply.send_modify(|supply| {
+            supply.number += 1;
+            supply.token = Some(token);
+        });
     }
 
     fn fetches(&self) -> usize {
@@ -194,7 +201,7 @@ async fn an_adopted_credential_s_token_is_published_at_once_and_refreshed_in_tim
     let _actor = bench.start();
     bench.serial(1).await;
     let token = Token::new(0, "adopted".into(), SystemTime::now() + Duration::from_secs(3600));
-    bench.parts.supply.send_modify(|supply| supply.token = Some(token));
+    bench.adopt(token);
     let adopted = bench.serial(2).await;
     assert_eq!((bench.reader.latest().unwrap().expose(), bench.fetches()), ("adopted", 1));
     let age = bench.serial(3).await - adopted;
@@ -207,13 +214,26 @@ async fn a_restarted_actor_does_not_publish_the_trial_s_token_again() {
     let first = bench.start();
     bench.serial(1).await;
     let token = Token::new(0, "adopted".into(), SystemTime::now() + Duration::from_secs(3600));
-    bench.parts.supply.send_modify(|supply| supply.token = Some(token));
+    bench.adopt(token);
     bench.serial(2).await;
     first.do_send(Control::Stop);
     settle_stopped(&first).await;
     let second = bench.start();
     settle(&second).await;
     assert_eq!((bench.reader.latest().unwrap().serial, bench.fetches()), (2, 1));
+}
+
+#[actix::test]
+async fn a_credential_that_was_taken_over_while_no_actor_was_there_is_adopted_at_the_next_start() {
+    let mut bench = bench([]);
+    let first = bench.start();
+    bench.serial(1).await;
+    first.do_send(Control::Stop);
+    settle_stopped(&first).await;
+    bench.adopt(Token::new(0, "adopted".into(), SystemTime::now() + Duration::from_secs(3600)));
+    let _second = bench.start();
+    bench.serial(2).await;
+    assert_eq!((bench.reader.latest().unwrap().expose(), bench.fetches()), ("adopted", 1));
 }
 
 async fn settle_stopped(actor: &Addr<TokenActor>) {

@@ -69,7 +69,7 @@ fn failing(status: u16, failure: Failure) -> VaultError {
 
 fn token(serial: u64) -> TokenState {
     let value = Token::new(serial, "token".into(), SystemTime::now() + Duration::from_secs(3600));
-    TokenState { token: Some(value), trouble: None }
+    TokenState { token: Some(value), trouble: None, supply: 0 }
 }
 
 fn bench_of(vault: Scripted) -> Bench {
@@ -197,7 +197,7 @@ async fn without_a_token_key_vault_is_not_called() {
     let bench = bench([]);
     let error = TokenError { code: Code::Unavailable, message: "IMDS cannot be reached".into(), cause: None };
     let trouble = Some(Trouble { error, retry_at: bench.start + Duration::from_secs(30) });
-    bench.tokens.send_replace(TokenState { token: None, trouble });
+    bench.tokens.send_replace(TokenState { token: None, trouble, supply: 0 });
     assert_eq!(bench.seal().await.unwrap_err().message, "IMDS cannot be reached");
     assert_eq!(bench.calls(), 0);
 }

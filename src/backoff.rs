@@ -1,5 +1,6 @@
-//! The one shape of backoff: exponential, with jitter. Used wherever something is tried again.
+//! How long to wait before something is tried again. Used wherever that is done.
 
+use std::io;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -13,4 +14,13 @@ pub(crate) fn jittered(first: Duration, longest: Duration) -> ExponentialBackoff
         .without_max_times()
         .with_jitter()
         .build()
+}
+
+/// The pause after a connection could not be accepted: usually there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Says so, and waits: to accept again at once would fail again at once.
+pub(crate) async fn after_failed_accept(error: &io::Error) {
+    tracing::warn!(err = %error, "A connection could not be accepted");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
 }

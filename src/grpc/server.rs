@@ -3,11 +3,9 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::time::sleep;
 use tonic::transport::Server;
 
 use super::Backend;
@@ -15,13 +13,12 @@ use super::authority::AuthorityStream;
 use super::message_limit::{MESSAGE_LIMIT, MessageLimitLayer};
 use super::v1::V1;
 use super::v2::V2;
+use crate::backoff::after_failed_accept;
 use crate::proto::v1beta1::key_management_service_server::KeyManagementServiceServer as V1Server;
 use crate::proto::v2::key_management_service_server::KeyManagementServiceServer as V2Server;
 
 /// Streams a connection may have open; above what admission lets wait, so that admission decides.
 const MAX_STREAMS: u32 = 4096;
-/// The pause after a connection could not be accepted: usually there are no file descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `drain` ends, then finishes what is in flight: no new connection, GOAWAY on the others.
 ///
@@ -51,10 +48,7 @@ fn connections(
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => return Some((Ok(AuthorityStream::new(stream)), listener)),
-                Err(error) => {
-                    tracing::warn!(err = %error, "A connection could not be accepted");
-                    sleep(ACCEPT_PAUSE).await;
-                }
+                Err(error) => after_failed_accept(&error).await,
             }
         }
     })

@@ -12,7 +12,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
+
+use crate::backoff::after_failed_accept;
 
 /// Connections served at a time; others wait in the listener's backlog.
 const CONNECTIONS: usize = 256;
@@ -22,8 +24,6 @@ const PER_PEER: usize = 32;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may last: longer than the kubelet's and Prometheus' longest timeouts.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
-/// The pause after a connection could not be accepted: usually there are no file descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Listens on the address of that flag. `[::]` takes IPv4 too, and gives way to 0.0.0.0 where there is no IPv6.
 ///
@@ -54,10 +54,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router) {
                     drop((peer, place));
                 });
             }
-            Err(error) => {
-                tracing::warn!(err = %error, "A connection could not be accepted");
-                sleep(ACCEPT_PAUSE).await;
-            }
+            Err(error) => after_failed_accept(&error).await,
         }
     }
 }

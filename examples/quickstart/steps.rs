@@ -18,7 +18,7 @@ pub(crate) async fn all(world: &World, report: &mut Report) -> Result<(), String
         return Err(format!("the key_id changed from {key_id} to {after}"));
     }
     report.fact("key_id", key_id);
-    report.fact("restarts", restarts(&world.daemon.try_metrics().await?));
+    report.fact("restarts", kms_testkit::restarts(&world.daemon.try_metrics().await?));
     Ok(())
 }
 
@@ -97,15 +97,6 @@ fn same(opened: &[u8]) -> Result<((), String), String> {
         true => Ok(((), format!("the same {} bytes", opened.len()))),
         false => Err("another plaintext came back".to_owned()),
     }
-}
-
-/// Every restart, from the metrics.
-fn restarts(metrics: &str) -> String {
-    let counted = metrics.lines().filter_map(|line| {
-        let (labels, count) = line.strip_prefix("azure_kms_actor_restarts_total{")?.split_once("} ")?;
-        (count != "0").then(|| format!("{count} ({labels})"))
-    });
-    counted.collect::<Vec<_>>().join(", ")
 }
 
 fn text(status: tonic::Status) -> String {

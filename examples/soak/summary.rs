@@ -33,15 +33,7 @@ impl Summary {
         let at = |share: f64| served.get((served.len() as f64 * share) as usize).copied().unwrap_or_default();
         let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| f64::from(at(share)) / 1000.0);
         println!("latency          p50 {p50:.1} ms, p99 {p99:.1} ms, p999 {p999:.1} ms");
-        println!("restarts         {}", restarts(metrics));
+        println!("restarts         {}", kms_testkit::restarts(metrics));
         println!("memory           {} KiB before, {} KiB after", self.before, self.after);
     }
-}
-
-fn restarts(metrics: &str) -> String {
-    let counted = metrics.lines().filter_map(|line| {
-        let (labels, count) = line.strip_prefix("azure_kms_actor_restarts_total{")?.split_once("} ")?;
-        (count != "0").then(|| format!("{count} ({labels})"))
-    });
-    counted.collect::<Vec<_>>().join(", ")
 }

@@ -136,17 +136,15 @@ impl ReloadActor {
     fn look(&mut self, always: bool, ctx: &mut Context<Self>) {
         self.trying = true;
         let (source, in_use) = (self.parts.source.clone(), self.parts.supply.borrow().clone());
-        let known = if always { None } else { Some(self.failed.clone()) };
-        let reading = spawn_blocking(move || read(&source, &in_use, known));
+        let failed = self.failed.clone();
+        let reading = spawn_blocking(move || read(&source, &in_use, failed.as_ref(), always));
         let trial = self.parts.trial.clone();
         let looked = async move {
-            let read = timeout(READ_TIMEOUT, reading).await;
-            match read.map_err(|_| "the files cannot be read in time".to_owned()) {
+            let unread = |problem: &str| (Vec::new(), Looked::Failed(Contents::new(), problem.to_owned()));
+            match timeout(READ_TIMEOUT, reading).await {
                 Ok(Ok(Read { single_files, outcome })) => (single_files, tried(outcome, &*trial).await),
-                Ok(Err(_)) => {
-                    (Vec::new(), Looked::Failed(Contents::new(), "the files cannot be read".into()))
-                }
-                Err(late) => (Vec::new(), Looked::Failed(Contents::new(), late)),
+                Ok(Err(_)) => unread("the files cannot be read"),
+                Err(_) => unread("the files cannot be read in time"),
             }
         };
         ctx.spawn(wrap_future(looked).map(|(single_files, looked), actor: &mut Self, ctx| {
@@ -219,18 +217,17 @@ enum Outcome {
     Broken(Contents, String),
 }
 
-/// Reads the files, if they hold neither what is in use nor `known`; `known` is `None` to read them anyway.
-fn read(source: &AccessSource, in_use: &Supply, known: Option<Option<Contents>>) -> Read {
+/// Reads the files if they hold neither what is in use nor what has failed, or anyway if that is `always` wanted.
+fn read(source: &AccessSource, in_use: &Supply, failed: Option<&Contents>, always: bool) -> Read {
     let contents = source.contents(&in_use.access);
     let single_files = source.files(&in_use.access).into_iter().filter(|file| is_replaced(file)).collect();
-    let same =
-        known.is_some_and(|failed| contents == in_use.access.contents || Some(&contents) == failed.as_ref());
-    let outcome = match same {
-        true => Outcome::Unchanged,
-        false => match source.load() {
-            Ok(access) => Outcome::Loaded(in_use.number + 1, Arc::new(access)),
-            Err(problems) => Outcome::Broken(contents, problems.0.join("; ")),
-        },
+    let known = contents == in_use.access.contents || Some(&contents) == failed;
+    if known && !always {
+        return Read { single_files, outcome: Outcome::Unchanged };
+    }
+    let outcome = match source.load() {
+        Ok(access) => Outcome::Loaded(in_use.number + 1, Arc::new(access)),
+        Err(problems) => Outcome::Broken(contents, problems.0.join("; ")),
     };
     Read { single_files, outcome }
 }

@@ -1,7 +1,8 @@
 //! Which credential of `azure.json` is used.
 //!
 //! Workload identity when it is asked for, then the Go plugin's order: managed identity, client id and secret, client
-//! certificate. Then a data-plane identity. Without any of them in the file, the variables that Azure's workload identity webhook sets.
+//! certificate. Then a data-plane identity. Without any of them in the file, the variables that Azure's workload
+//! identity webhook sets.
 
 use std::path::{Path, PathBuf};
 
@@ -75,9 +76,7 @@ impl CredentialConfig {
             },
         }
     }
-}
 
-impl CredentialConfig {
     /// The host of Entra ID; `None` where IMDS gives the tokens.
     pub(super) fn authority_host(&self) -> Option<&str> {
         match self {

@@ -195,3 +195,12 @@ impl Drop for Daemon {
         }
     }
 }
+
+/// Every restart of an actor that those metrics count, such as `1 (actor="token",reason="panic")`.
+pub fn restarts(metrics: &str) -> String {
+    let counted = metrics.lines().filter_map(|line| {
+        let (labels, count) = line.strip_prefix("azure_kms_actor_restarts_total{")?.split_once("} ")?;
+        (count != "0").then(|| format!("{count} ({labels})"))
+    });
+    counted.collect::<Vec<_>>().join(", ")
+}

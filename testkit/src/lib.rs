@@ -11,7 +11,7 @@ mod load;
 mod process;
 
 pub use client::Client;
-pub use daemon::{Daemon, Start};
+pub use daemon::{Daemon, Start, restarts};
 pub use http::http;
 pub use load::Load;
 pub use process::Process;

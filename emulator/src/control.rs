@@ -21,7 +21,8 @@ use crate::world::{Challenge, World};
 /// What a request to another path is told.
 const ROUTES: &str = "GET /stats, DELETE /stats, PUT /faults, GET /faults, DELETE /faults, POST /keys/{name}/rotate, \
                       PATCH /keys/{name}/{version}, PUT /application, \
-                      POST /federated-token, PUT /permissions, PUT /challenge, PUT /tokens, DELETE /tokens";
+                      POST /federated-token, PUT /permissions, PUT /challenge, PUT /tokens, DELETE /tokens, \
+                      POST /connections/hang";
 
 /// A refused request: its status and what is wrong.
 type Refusal = (u16, String);
@@ -80,6 +81,7 @@ fn dispatch(world: &World, method: &str, path: &[&str], body: &[u8]) -> Result<V
         ("PUT", ["tokens"]) => {
             world.tokens.set_lifetime(Duration::from_secs(read::<TokenSettings>(body)?.lifetime_s));
         }
+        ("POST", ["connections", "hang"]) => world.hangs.hang(),
         ("DELETE", ["tokens"]) => world.revoke_tokens().map_err(internal)?,
         _ => return Err((404, ROUTES.into())),
     }

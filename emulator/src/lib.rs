@@ -22,6 +22,7 @@ mod connect;
 mod control;
 mod entra;
 mod faults;
+mod hang;
 mod ids;
 mod imds;
 mod info;
@@ -188,6 +189,11 @@ impl Emulator {
     /// In which of its forms vaults send their challenge from now on.
     pub fn set_challenge(&self, challenge: Challenge) {
         self.world.set_challenge(challenge);
+    }
+
+    /// Every connection that is open now stays open, and no request on it for a vault is answered any more.
+    pub fn hang_connections(&self) {
+        self.world.hangs.hang();
     }
 
     /// Every token issued until now gets a 401.

@@ -106,6 +106,11 @@ where
                 None => serve(stream, handler, Builder::new(TokioExecutor::new()).http1_only()).await,
                 Some(tls) => {
                     if let Some(stream) = tls.accept(stream).await {
+                        let connection = tls.world.hangs.connected();
+                        let handler = move |mut request: Request<Body>| {
+                            request.extensions_mut().insert(connection);
+                            handler(request)
+                        };
                         serve(stream, handler, Builder::new(TokioExecutor::new())).await;
                     }
                 }

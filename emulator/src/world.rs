@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::application::{Application, Registered};
 use crate::faults::FaultSwitch;
+use crate::hang::Hangs;
 use crate::ids::random_hex;
 use crate::kept::{Directory, Kept, encode};
 use crate::keys::{Change, Found, Keys, Version};
@@ -35,6 +36,7 @@ pub(crate) struct World {
     pub tokens: Tokens,
     pub faults: FaultSwitch,
     pub stats: Counters,
+    pub hangs: Hangs,
     signing_key: String,
     file: PathBuf,
     keys: Mutex<Keys>,
@@ -56,6 +58,7 @@ impl World {
             tokens,
             faults: FaultSwitch::default(),
             stats: Counters::default(),
+            hangs: Hangs::default(),
             signing_key: kept.signing_key,
             file,
             keys: Mutex::new(kept.keys),

@@ -42,6 +42,9 @@ pub(crate) async fn front(world: Arc<World>, request: Request<Body>) -> Answer {
     }
     let host = host(&request).to_ascii_lowercase();
     if let Some(vault) = Asked::by_host(&host) {
+        if let Some(connection) = request.extensions().get() {
+            world.hangs.unless_hung(*connection).await;
+        }
         return handle(&world, vault, request).await;
     }
     match Cloud::of_authority(&host) {

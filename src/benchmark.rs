@@ -15,15 +15,15 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use crate::actors::{
-    ActorName, ActorSlot, ChildSpec, HealthReport, KeyVaultActor, KeyVaultParts, Supervisor, Supply,
+    ActorName, ActorSlot, ChildSpec, Evidence, HealthReport, KeyVaultActor, KeyVaultParts, Supervisor, Supply,
 };
-use crate::config::{Access, ListenAddr};
+use crate::config::{Access, ListenAddr, OnOutage, StatusPolicy};
 use crate::grpc::{self, Admission, Backend, BoundSocket};
 use crate::kms::{Algorithm, KeyRing, KeyVersion, KmsError, Plaintext, Receipt, Sealed};
 use crate::telemetry::Metrics;
 use crate::vault::{
-    Encrypted, Engine, KeyOperations, Limiter, Open, Rate, RejectedTokens, Seal, Token, TokenReader,
-    TokenState, Vault, VaultError,
+    Encrypted, Engine, KeyOperations, Open, RejectedTokens, Seal, Token, TokenReader, TokenState, Traffic,
+    Vault, VaultError,
 };
 
 const URL: &str = "https://benchmark.vault.azure.net/keys/k8s/0123456789abcdef0123456789abcdef";
@@ -82,6 +82,8 @@ fn backend(through: Through) -> (Arc<Backend>, Option<actix::Addr<Supervisor>>) 
         key_vault,
         admission: Admission::new(max_in_flight, metrics.clone()),
         report: watch::channel(HealthReport::default()).1,
+        status_policy: StatusPolicy { on_outage: OnOutage::Coast, coast_limit: None },
+        evidence: Arc::new(Evidence::none()),
         metrics,
         requests: AtomicU64::new(1),
     };
@@ -99,23 +101,24 @@ fn key_vault_actor(
         token: None,
     }));
     let engine = move |_: &Access| Ok(engine(&metrics));
-    let parts = KeyVaultParts { engine: Arc::new(engine), supply, current };
+    let parts = KeyVaultParts { engine: Arc::new(engine), supply, current, slot };
     let start = move |arbiter: &_, lifeline| {
         let make = KeyVaultActor::prepare(parts.clone())?;
         let actor = KeyVaultActor::start_in_arbiter(arbiter, move |_| make(lifeline));
-        slot.publish(actor.clone());
         Ok::<Recipient<_>, String>(actor.recipient())
     };
     ChildSpec { name: ActorName::KeyVault, start: Box::new(start) }
 }
 
 /// The daemon's engine, with a rate that is never reached.
+#[allow(clippy::expect_used)]
 fn engine(metrics: &Arc<Metrics>) -> Engine {
     let token = Token::new(1, "token".into(), SystemTime::now() + Duration::from_secs(86_400));
     let state = watch::channel(TokenState { token: Some(token), trouble: None, supply: 0 }).1;
     let tokens = TokenReader::new(state, RejectedTokens::none());
-    let limiter = Limiter::new(Arc::new(Rate::new(NonZeroU32::MAX, NonZeroU32::MAX)));
-    Engine::new(Arc::new(InstantVault), tokens, limiter, metrics.clone())
+    let traffic = Arc::new(Traffic::new(NonZeroU32::MAX, NonZeroU32::MAX));
+    let connect = || Ok(Arc::new(InstantVault) as Arc<dyn Vault>);
+    Engine::new(Arc::new(connect), tokens, traffic, metrics.clone()).expect("nothing to connect to")
 }
 
 #[async_trait]

@@ -1,114 +1,59 @@
 //! The `HealthActor`: a client of our own socket on a timer. Publishes the report that Status and healthz answer from.
+//!
+//! Each round asks Version and Status, which cost nothing. Encrypt and Decrypt cost calls to Key Vault: they are asked
+//! when something is in question, and otherwise seldom, or not at all while real traffic shows the same.
+
+mod evidence;
+mod report;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
-use actix::{Actor, AsyncContext, Context, Handler};
+use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
+use async_trait::async_trait;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::control::{Control, Lifeline};
-use super::probe::{Api, Probe};
+use super::probe::Api;
+use super::watching::on_change;
+use crate::kms::{Code, KmsError};
 use crate::telemetry::LIFECYCLE;
+pub(crate) use evidence::Evidence;
+use report::Check;
+pub(crate) use report::{HealthReport, Outage};
 
-/// A failed probe is repeated this soon, or after the interval if that is shorter.
+/// What is in question is probed again this soon, or after the interval if that is shorter.
 const REPEAT_AFTER: Duration = Duration::from_secs(1);
-/// A healthy check falls at the so-manieth failure in a row, so that one blip does not show.
-const FALLS_AFTER: u32 = 2;
+/// What has been failing for so long is probed at the interval only.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// An idle plugin makes a round trip through Key Vault every so many rounds, for v1 and v2 in turn: with the default
+/// interval of 10 s that is 90 an hour, 180 calls.
+const ROUNDS_PER_ROUND_TRIP: u32 = 4;
 
-/// The state of one check.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Check {
-    /// Not probed yet.
-    #[default]
-    Unknown,
-    /// The last probe succeeded, or only one since has failed.
-    Healthy {
-        /// Failures since the last success.
-        failures: u32,
-    },
-    /// Failed, for that reason. Fit for API users.
-    Failed(String),
-}
-
-impl Check {
-    /// Rises at the first success; falls at the second failure in a row, or at once if it never was healthy.
-    fn update(&mut self, outcome: Result<(), String>) {
-        *self = match (outcome, &*self) {
-            (Ok(()), _) => Self::Healthy { failures: 0 },
-            (Err(_), Self::Healthy { failures }) if failures + 1 < FALLS_AFTER => {
-                Self::Healthy { failures: failures + 1 }
-            }
-            (Err(reason), _) => Self::Failed(reason),
-        };
-    }
-
-    /// Whether it holds.
-    ///
-    /// # Errors
-    /// Why it does not.
-    pub(crate) fn outcome(&self) -> Result<(), String> {
-        match self {
-            Self::Healthy { .. } => Ok(()),
-            Self::Unknown => Err("not probed yet".into()),
-            Self::Failed(reason) => Err(reason.clone()),
-        }
-    }
-}
-
-/// What the probes found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HealthReport {
-    /// Version and Status answer on the socket.
-    pub grpc_socket: Check,
-    /// Encrypt and Decrypt of v1 give back what was put in.
-    v1: Check,
-    /// The same for v2.
-    v2: Check,
-}
-
-impl HealthReport {
-    fn round_trip(&mut self, api: Api) -> &mut Check {
-        match api {
-            Api::V1 => &mut self.v1,
-            Api::V2 => &mut self.v2,
-        }
-    }
-
-    /// Whether Key Vault was probed at least once.
-    pub(crate) fn is_complete(&self) -> bool {
-        [&self.v1, &self.v2].iter().any(|check| **check != Check::Unknown)
-    }
-
-    /// Whether Key Vault serves both APIs. One that was not probed yet does not count.
-    ///
-    /// # Errors
-    /// Why one of them fails.
-    pub(crate) fn key_vault(&self) -> Result<(), String> {
-        let mut probed = [&self.v1, &self.v2].into_iter().filter(|check| **check != Check::Unknown);
-        match self.is_complete() {
-            true => probed.try_for_each(Check::outcome),
-            false => Check::Unknown.outcome(),
-        }
-    }
-
-    /// Why the plugin is not healthy; `None` when it is.
-    pub(crate) fn problem(&self) -> Option<String> {
-        let checks = [("grpc-socket", self.grpc_socket.outcome()), ("key-vault", self.key_vault())];
-        checks.into_iter().find_map(|(name, outcome)| Some(format!("{name}: {}", outcome.err()?)))
-    }
+/// A client of our own socket.
+#[async_trait]
+pub(crate) trait SocketClient: Send {
+    /// v1 Version. An error says what failed.
+    async fn version(&mut self) -> Result<(), KmsError>;
+    /// v2 Status. An error says what failed.
+    async fn status(&mut self) -> Result<(), KmsError>;
+    /// Encrypt and Decrypt of fresh random bytes, compared byte for byte. An error says what failed.
+    async fn round_trip(&mut self, api: Api) -> Result<(), KmsError>;
 }
 
 /// What the actor needs, and what outlives it.
 #[derive(Clone)]
 pub(crate) struct HealthParts {
     /// Makes a client of our own socket, on the actor's own thread.
-    pub connect: Arc<dyn Fn() -> Probe + Send + Sync>,
+    pub connect: Arc<dyn Fn() -> Box<dyn SocketClient> + Send + Sync>,
     /// The time between two rounds.
     pub interval: Duration,
-    /// How long a round may take.
+    /// How long each step of a round may take.
     pub timeout: Duration,
+    /// What real traffic shows.
+    pub evidence: Arc<Evidence>,
     /// Where the report goes.
     pub published: Arc<watch::Sender<HealthReport>>,
     /// Set when the socket is closed on purpose: what is found then is no news.
@@ -118,70 +63,151 @@ pub(crate) struct HealthParts {
 /// One generation of the prober.
 pub(crate) struct HealthActor {
     parts: HealthParts,
-    api: Api,
+    /// Whose turn the next seldom round trip is.
+    turn: Api,
+    /// Rounds to go until then.
+    rounds_to_turn: u32,
+    /// A client's call has failed since the last round trip.
+    doubted: bool,
+    /// The next round; `None` while one runs.
+    next: Option<SpawnHandle>,
     _lifeline: Lifeline,
 }
 
-/// What one round found.
-struct Round {
-    version: Result<(), String>,
-    round_trip: Result<(), String>,
+/// The round trip of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RoundTrip {
+    /// Nothing is in question.
+    NotDue,
+    /// Real traffic has shown that it would succeed.
+    Shown(Api),
+    /// Make it.
+    Make(Api),
 }
 
 impl HealthActor {
     /// An actor that publishes to `parts`.
     pub(crate) fn new(parts: HealthParts, lifeline: Lifeline) -> Self {
-        Self { parts, api: Api::V1, _lifeline: lifeline }
+        Self { parts, turn: Api::V1, rounds_to_turn: 0, doubted: false, next: None, _lifeline: lifeline }
     }
 
-    /// Version, then Encrypt and Decrypt, then Status: Status waits for the first report, so it comes last. Each
-    /// round has a connection of its own, so it notices when clients can no longer connect.
-    fn round(&mut self, ctx: &mut Context<Self>) {
-        let (mut probe, api, limit) = ((self.parts.connect)(), self.api, self.parts.timeout);
-        let probed = async move {
-            let version = timeout(limit, probe.version()).await.unwrap_or_else(late);
-            let round_trip = timeout(limit, probe.round_trip(api)).await.unwrap_or_else(late);
-            (Round { version, round_trip }, probe)
+    /// What in question or due is to be looked at in this round.
+    fn choose(&mut self) -> RoundTrip {
+        let due = self.rounds_to_turn == 0;
+        self.rounds_to_turn = self.rounds_to_turn.saturating_sub(1);
+        let apis = [self.turn, self.turn.other()];
+        let in_question = {
+            let report = self.parts.published.borrow();
+            apis.into_iter().find(|api| *report.round_trip(*api) != Check::Healthy)
         };
-        ctx.spawn(wrap_future(probed).map(|(round, probe), actor: &mut Self, ctx| {
-            actor.found(round, probe, ctx);
+        let api = match in_question {
+            Some(api) => api,
+            None if due || self.doubted => self.turn,
+            None => return RoundTrip::NotDue,
+        };
+        self.turn = api.other();
+        self.rounds_to_turn = ROUNDS_PER_ROUND_TRIP - 1;
+        let shown = |then| self.parts.evidence.shows_health_since(api, then);
+        let is_shown = !self.doubted && Instant::now().checked_sub(self.recent()).is_some_and(shown);
+        self.doubted = false;
+        match is_shown {
+            true => RoundTrip::Shown(api),
+            false => RoundTrip::Make(api),
+        }
+    }
+
+    /// How old evidence may be: what is in question needs some from after the last round.
+    fn recent(&self) -> Duration {
+        match self.parts.published.borrow().problem() {
+            None => self.parts.interval * ROUNDS_PER_ROUND_TRIP,
+            Some(_) => self.pause(),
+        }
+    }
+
+    /// Version, then a round trip, then Status: Status waits for the first report, so it comes last. Each round has a
+    /// connection of its own, so it notices when clients can no longer connect.
+    fn round(&mut self, ctx: &mut Context<Self>) {
+        self.next = None;
+        let (mut client, limit, trip) = ((self.parts.connect)(), self.parts.timeout, self.choose());
+        let evidence = self.parts.evidence.clone();
+        let probed = async move {
+            let version = timeout(limit, client.version()).await.unwrap_or_else(late);
+            let found = match trip {
+                RoundTrip::NotDue => None,
+                RoundTrip::Shown(api) => Some((api, Ok(()))),
+                RoundTrip::Make(api) => round_trip(&mut *client, api, limit, &evidence).await,
+            };
+            (version, found, client)
+        };
+        ctx.spawn(wrap_future(probed).map(|(version, found, client), actor: &mut Self, ctx| {
+            actor.found(version, found, client, ctx);
         }));
     }
 
-    fn found(&mut self, Round { version, round_trip }: Round, probe: Probe, ctx: &mut Context<Self>) {
-        let (api, round_trip_ok) = (self.api, round_trip.is_ok());
-        self.api = api.other();
-        let round_trip = round_trip.map_err(|reason| format!("{} {reason}", api.as_str()));
+    fn found(
+        &mut self,
+        version: Result<(), KmsError>,
+        found: Option<(Api, Result<(), KmsError>)>,
+        client: Box<dyn SocketClient>,
+        ctx: &mut Context<Self>,
+    ) {
         self.report(|report| {
             // Status waits for the first report, so it cannot have its say in it
             if version.is_ok() && report.grpc_socket == Check::Unknown {
                 report.grpc_socket.update(Ok(()));
             }
-            report.round_trip(api).update(round_trip);
+            if let Some((api, outcome)) = found {
+                report.round_trip_mut(api).update(outcome);
+            }
         });
         match version {
-            Ok(()) => self.check_status(probe, round_trip_ok, ctx),
-            failed => self.end_round(failed, round_trip_ok, ctx),
+            Ok(()) => self.check_status(client, ctx),
+            failed => self.end_round(failed, ctx),
         }
     }
 
-    fn check_status(&self, mut probe: Probe, round_trip_ok: bool, ctx: &mut Context<Self>) {
+    fn check_status(&self, mut client: Box<dyn SocketClient>, ctx: &mut Context<Self>) {
         let limit = self.parts.timeout;
-        let probed = async move { timeout(limit, probe.status()).await.unwrap_or_else(late) };
+        let probed = async move { timeout(limit, client.status()).await.unwrap_or_else(late) };
         ctx.spawn(wrap_future(probed).map(move |status, actor: &mut Self, ctx| {
-            actor.end_round(status, round_trip_ok, ctx);
+            actor.end_round(status, ctx);
         }));
     }
 
-    fn end_round(&mut self, socket: Result<(), String>, round_trip_ok: bool, ctx: &mut Context<Self>) {
-        let healthy = socket.is_ok() && round_trip_ok;
+    fn end_round(&mut self, socket: Result<(), KmsError>, ctx: &mut Context<Self>) {
         self.report(|report| report.grpc_socket.update(socket));
-        let healthy = healthy && self.parts.published.borrow().problem().is_none();
-        let pause = if healthy { self.parts.interval } else { self.parts.interval.min(REPEAT_AFTER) };
-        ctx.run_later(pause, Self::round);
+        let pause = if self.doubted { self.soon() } else { self.pause() };
+        self.next = Some(ctx.run_later(pause, Self::round));
     }
 
-    /// Publishes one outcome, and logs when the report as a whole rises or falls.
+    /// A client's call has failed: look at it soon.
+    fn doubt(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.doubted, true) {
+            return;
+        }
+        if let Some(next) = self.next.take() {
+            ctx.cancel_future(next);
+            self.next = Some(ctx.run_later(self.soon(), Self::round));
+        }
+    }
+
+    /// The time to the next round.
+    fn pause(&self) -> Duration {
+        let report = self.parts.published.borrow();
+        let checks = [&report.grpc_socket, report.round_trip(Api::V1), report.round_trip(Api::V2)];
+        let is_hot = |check: &&Check| match check {
+            Check::Unknown | Check::Healthy => false,
+            Check::Doubtful { .. } => true,
+            Check::Failed { since, .. } => since.elapsed() < PATIENCE,
+        };
+        if checks.iter().any(is_hot) { self.soon() } else { self.parts.interval }
+    }
+
+    fn soon(&self) -> Duration {
+        self.parts.interval.min(REPEAT_AFTER)
+    }
+
+    /// Publishes what was found, and logs when the report as a whole rises or falls.
     fn report(&self, update: impl FnOnce(&mut HealthReport)) {
         if *self.parts.draining.borrow() {
             return;
@@ -194,12 +220,30 @@ impl HealthActor {
     }
 }
 
-fn late<E>(_: E) -> Result<(), String> {
-    Err("the health check's own time limit (--healthz-timeout) passed".into())
+/// `None` when it failed for want of a turn: Key Vault served more urgent operations meanwhile.
+async fn round_trip(
+    client: &mut dyn SocketClient,
+    api: Api,
+    limit: Duration,
+    evidence: &Evidence,
+) -> Option<(Api, Result<(), KmsError>)> {
+    let start = Instant::now();
+    let outcome = timeout(limit, client.round_trip(api)).await.unwrap_or_else(late);
+    let crowded_out = outcome.as_ref().is_err_and(|error| {
+        matches!(error.code, Code::ResourceExhausted | Code::DeadlineExceeded)
+            && evidence.shows_life_since(start)
+    });
+    (!crowded_out).then_some((api, outcome))
 }
 
+fn late<E>(_: E) -> Result<(), KmsError> {
+    Err(KmsError::new(Code::DeadlineExceeded, "the health check's own time limit (--healthz-timeout) passed"))
+}
+
+/// The words of a reason may change with every probe; what fails, and how, is news.
 fn log_change(before: &HealthReport, after: &HealthReport) {
-    if !after.is_complete() || before.problem() == after.problem() {
+    let kind = |report: &HealthReport| report.failing().map(|(check, problem)| (check, problem.code));
+    if !after.is_complete() || kind(before) == kind(after) {
         return;
     }
     match after.problem() {
@@ -212,6 +256,7 @@ impl Actor for HealthActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        on_change(self.parts.evidence.doubts(), Self::doubt, ctx);
         self.round(ctx);
     }
 }
@@ -225,47 +270,4 @@ impl Handler<Control> for HealthActor {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HEALTHY: Check = Check::Healthy { failures: 0 };
-
-    fn failed() -> Result<(), String> {
-        Err("down".into())
-    }
-
-    fn after(mut check: Check, outcomes: impl IntoIterator<Item = Result<(), String>>) -> Check {
-        outcomes.into_iter().for_each(|outcome| check.update(outcome));
-        check
-    }
-
-    #[test]
-    fn a_check_that_never_was_healthy_fails_at_once() {
-        assert_eq!(after(Check::Unknown, [failed()]), Check::Failed("down".into()));
-    }
-
-    #[test]
-    fn a_healthy_check_survives_one_failure_and_falls_at_the_second() {
-        assert!(after(HEALTHY, [failed()]).outcome().is_ok());
-        assert_eq!(after(HEALTHY, [failed(), failed()]), Check::Failed("down".into()));
-        assert!(after(HEALTHY, [failed(), Ok(()), failed()]).outcome().is_ok());
-    }
-
-    #[test]
-    fn a_failed_check_rises_at_the_first_success() {
-        assert_eq!(after(Check::Failed("down".into()), [Ok(())]), HEALTHY);
-    }
-
-    #[test]
-    fn the_problem_names_the_check_and_its_reason() {
-        let report = HealthReport { grpc_socket: HEALTHY, v1: Check::Failed("v1 down".into()), v2: HEALTHY };
-        assert_eq!(report.problem().as_deref(), Some("key-vault: v1 down"));
-        assert_eq!(HealthReport::default().problem().as_deref(), Some("grpc-socket: not probed yet"));
-    }
-
-    #[test]
-    fn one_api_that_was_probed_is_enough_until_the_other_is() {
-        let report = HealthReport { grpc_socket: HEALTHY, v1: HEALTHY, v2: Check::Unknown };
-        assert_eq!((report.is_complete(), report.problem()), (true, None));
-    }
-}
+mod tests;

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle, WrapFuture};
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::control::{Control, Lifeline};
-use super::handle::{ActorHandle, Ask, Job};
+use super::handle::{ActorHandle, ActorSlot, Ask, Job};
 use super::reload::Supply;
 use super::watching::on_change;
 use crate::backoff;
@@ -23,6 +23,9 @@ use crate::vault::{Engine, KeyOperations, Open, Seal};
 
 /// How long one attempt to warm up may take.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a new generation keeps requests waiting while it warms up: when Key Vault does not answer, they are to
+/// learn it from here, and in time.
+const TAKES_TRAFFIC_AFTER: Duration = Duration::from_secs(1);
 /// The first pause between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest, before jitter.
@@ -62,14 +65,17 @@ pub(crate) struct KeyVaultParts {
     pub supply: Arc<watch::Sender<Supply>>,
     /// The key version that is read once to warm the client up.
     pub current: Arc<KeyVersion>,
+    /// Where each generation publishes its address when it is ready for traffic.
+    pub slot: Arc<ActorSlot<KeyVaultActor>>,
 }
 
 /// Owns one engine, and with it one vault client, until the access changes.
 pub(crate) struct KeyVaultActor {
     parts: KeyVaultParts,
-    engine: Arc<Engine>,
+    engine: Engine,
     supply: watch::Receiver<Supply>,
     warming_up: Option<SpawnHandle>,
+    takes_traffic: bool,
     _lifeline: Lifeline,
 }
 
@@ -80,8 +86,15 @@ impl KeyVaultActor {
     /// The engine cannot be made; says why.
     pub(crate) fn prepare(parts: KeyVaultParts) -> Result<impl FnOnce(Lifeline) -> Self + Send, String> {
         let supply = parts.supply.subscribe();
-        let engine = Arc::new((parts.engine)(&supply.borrow().access)?);
-        Ok(move |lifeline| Self { parts, engine, supply, warming_up: None, _lifeline: lifeline })
+        let engine = (parts.engine)(&supply.borrow().access)?;
+        Ok(move |lifeline| Self {
+            parts,
+            engine,
+            supply,
+            warming_up: None,
+            takes_traffic: false,
+            _lifeline: lifeline,
+        })
     }
 
     fn warm_up(&mut self, ctx: &mut Context<Self>) {
@@ -89,14 +102,22 @@ impl KeyVaultActor {
             ctx.cancel_future(earlier);
         }
         let warm_up = warm_up(self.engine.clone(), self.parts.current.clone());
-        self.warming_up = Some(ctx.spawn(warm_up.into_actor(self)));
+        let warm = warm_up.into_actor(self).map(|(), actor, ctx| actor.take_traffic(ctx));
+        self.warming_up = Some(ctx.spawn(warm));
+    }
+
+    /// Connections are warm, or Key Vault lets nobody warm them.
+    fn take_traffic(&mut self, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.takes_traffic, true) {
+            self.parts.slot.publish(ctx.address());
+        }
     }
 
     /// Goes on with another engine. Jobs that run end on the old one.
     fn adopt(&mut self, ctx: &mut Context<Self>) {
         let access = self.supply.borrow_and_update().access.clone();
         match (self.parts.engine)(&access) {
-            Ok(engine) => self.engine = Arc::new(engine),
+            Ok(engine) => self.engine = engine,
             Err(problem) => {
                 return tracing::error!(target: LIFECYCLE, err = problem, "The new access cannot be used");
             }
@@ -111,10 +132,11 @@ impl Actor for KeyVaultActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         on_change(self.supply.clone(), Self::adopt, ctx);
         self.warm_up(ctx);
+        ctx.run_later(TAKES_TRAFFIC_AFTER, Self::take_traffic);
     }
 }
 
-async fn warm_up(engine: Arc<Engine>, key: Arc<KeyVersion>) {
+async fn warm_up(engine: Engine, key: Arc<KeyVersion>) {
     for pause in backoff::jittered(FIRST_PAUSE, LONGEST_PAUSE) {
         let Err(error) = engine.warm_up(&key, Instant::now() + WARM_UP_TIMEOUT).await else { return };
         let cause = error.cause.as_deref().unwrap_or_default();

@@ -3,13 +3,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tower::service_fn;
 
+use super::health::SocketClient;
 use crate::config::ListenAddr;
+use crate::kms::{Code, KmsError};
 use crate::proto::{v1beta1, v2};
 
 /// kube-apiserver's default timeout of a KMS call; slower is failed.
@@ -17,7 +21,11 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// What is sealed and opened: as long as the data keys of kube-apiserver.
 const PROBE_LENGTH: usize = 32;
 
-/// The two KMS APIs, probed in turn.
+/// Marks the requests of our own probes: they give way to those of clients, and the policy for Status is not for them.
+/// Whoever else sets it only harms itself.
+pub(crate) const PROBE_HEADER: &str = "azure-kms-probe";
+
+/// The two KMS APIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Api {
     /// v1beta1
@@ -70,71 +78,65 @@ impl Probe {
         }
     }
 
-    /// v1 Version.
-    ///
-    /// # Errors
-    /// A sentence that says what failed.
-    pub(crate) async fn version(&mut self) -> Result<(), String> {
-        let request = self.request(v1beta1::VersionRequest { version: "v1beta1".into() });
-        let answer = self.v1.version(request).await.map_err(|status| sentence("Version", &status))?;
-        match answer.into_inner().version.as_str() {
-            "v1beta1" => Ok(()),
-            other => Err(format!("Version answers {other:?}")),
-        }
-    }
-
-    /// v2 Status. Its healthz is the report this probe feeds, so it is not looked at.
-    ///
-    /// # Errors
-    /// A sentence that says what failed.
-    pub(crate) async fn status(&mut self) -> Result<(), String> {
-        let request = self.request(v2::StatusRequest {});
-        let answer = self.v2.status(request).await.map_err(|status| sentence("Status", &status))?;
-        match answer.into_inner().key_id.is_empty() {
-            false => Ok(()),
-            true => Err("Status answers without a key_id".into()),
-        }
-    }
-
-    /// Encrypt and Decrypt of fresh random bytes, compared byte for byte.
-    ///
-    /// # Errors
-    /// A sentence that says what failed.
-    pub(crate) async fn round_trip(&mut self, api: Api) -> Result<(), String> {
-        let mut plaintext = vec![0; PROBE_LENGTH];
-        aws_lc_rs::rand::fill(&mut plaintext).map_err(|_| "no random bytes for the probe")?;
-        let opened = match api {
-            Api::V1 => self.round_trip_v1(&plaintext).await?,
-            Api::V2 => self.round_trip_v2(&plaintext).await?,
-        };
-        match opened == plaintext {
-            true => Ok(()),
-            false => Err("Decrypt does not give back what was encrypted".into()),
-        }
-    }
-
-    async fn round_trip_v1(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, String> {
+    async fn round_trip_v1(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, KmsError> {
         let version = || "v1beta1".to_owned();
         let request = v1beta1::EncryptRequest { version: version(), plain: plaintext.to_vec() };
-        let sealed = self.v1.encrypt(self.request(request)).await.map_err(|s| sentence("Encrypt", &s))?;
+        let sealed = self.v1.encrypt(self.request(request)).await.map_err(|s| problem("v1 Encrypt", &s))?;
         let request = v1beta1::DecryptRequest { version: version(), cipher: sealed.into_inner().cipher };
-        let opened = self.v1.decrypt(self.request(request)).await.map_err(|s| sentence("Decrypt", &s))?;
+        let opened = self.v1.decrypt(self.request(request)).await.map_err(|s| problem("v1 Decrypt", &s))?;
         Ok(opened.into_inner().plain)
     }
 
-    async fn round_trip_v2(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, String> {
+    async fn round_trip_v2(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, KmsError> {
         let request = v2::EncryptRequest { plaintext: plaintext.to_vec(), uid: probe_uid() };
-        let sealed = self.v2.encrypt(self.request(request)).await.map_err(|s| sentence("Encrypt", &s))?;
+        let sealed = self.v2.encrypt(self.request(request)).await.map_err(|s| problem("v2 Encrypt", &s))?;
         let v2::EncryptResponse { ciphertext, key_id, annotations } = sealed.into_inner();
         let request = v2::DecryptRequest { ciphertext, uid: probe_uid(), key_id, annotations };
-        let opened = self.v2.decrypt(self.request(request)).await.map_err(|s| sentence("Decrypt", &s))?;
+        let opened = self.v2.decrypt(self.request(request)).await.map_err(|s| problem("v2 Decrypt", &s))?;
         Ok(opened.into_inner().plaintext)
     }
 
     fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         request.set_timeout(self.timeout);
+        request.metadata_mut().insert(PROBE_HEADER, MetadataValue::from_static("1"));
         request
+    }
+}
+
+#[async_trait]
+impl SocketClient for Probe {
+    async fn version(&mut self) -> Result<(), KmsError> {
+        let request = self.request(v1beta1::VersionRequest { version: "v1beta1".into() });
+        let answer = self.v1.version(request).await.map_err(|status| problem("v1 Version", &status))?;
+        match answer.into_inner().version.as_str() {
+            "v1beta1" => Ok(()),
+            other => Err(KmsError::internal(format!("Version answers {other:?}"))),
+        }
+    }
+
+    /// Its healthz is the report this probe feeds, so it is not looked at.
+    async fn status(&mut self) -> Result<(), KmsError> {
+        let request = self.request(v2::StatusRequest {});
+        let answer = self.v2.status(request).await.map_err(|status| problem("v2 Status", &status))?;
+        match answer.into_inner().key_id.is_empty() {
+            false => Ok(()),
+            true => Err(KmsError::internal("Status answers without a key_id")),
+        }
+    }
+
+    async fn round_trip(&mut self, api: Api) -> Result<(), KmsError> {
+        let mut plaintext = vec![0; PROBE_LENGTH];
+        let random = aws_lc_rs::rand::fill(&mut plaintext);
+        random.map_err(|_| KmsError::internal("no random bytes for the probe"))?;
+        let opened = match api {
+            Api::V1 => self.round_trip_v1(&plaintext).await?,
+            Api::V2 => self.round_trip_v2(&plaintext).await?,
+        };
+        match opened == plaintext {
+            true => Ok(()),
+            false => Err(KmsError::internal("Decrypt does not give back what was encrypted")),
+        }
     }
 }
 
@@ -143,6 +145,22 @@ fn probe_uid() -> String {
     format!("health-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn sentence(method: &str, status: &Status) -> String {
-    format!("{method}: {} ({:?})", status.message(), status.code())
+fn problem(method: &str, status: &Status) -> KmsError {
+    let code = kms_code(status.code());
+    KmsError::new(code, format!("{method}: {} ({:?})", status.message(), status.code()))
+}
+
+/// What a code of our own server meant; others come from the connection.
+fn kms_code(code: tonic::Code) -> Code {
+    match code {
+        tonic::Code::InvalidArgument => Code::InvalidArgument,
+        tonic::Code::NotFound => Code::NotFound,
+        tonic::Code::PermissionDenied => Code::PermissionDenied,
+        tonic::Code::Unauthenticated => Code::Unauthenticated,
+        tonic::Code::ResourceExhausted => Code::ResourceExhausted,
+        tonic::Code::DeadlineExceeded => Code::DeadlineExceeded,
+        tonic::Code::FailedPrecondition => Code::FailedPrecondition,
+        tonic::Code::Internal => Code::Internal,
+        _ => Code::Unavailable,
+    }
 }

@@ -7,14 +7,14 @@ use tokio::sync::watch;
 
 use super::trial::AzureTrial;
 use crate::actors::{
-    ActorHandle, ActorName, ActorSlot, ChildSpec, HealthActor, HealthParts, HealthReport, KeyVaultActor,
-    KeyVaultParts, Probe, ReloadActor, ReloadParts, Supply, TokenActor, TokenParts,
+    ActorHandle, ActorName, ActorSlot, ChildSpec, Evidence, HealthActor, HealthParts, HealthReport,
+    KeyVaultActor, KeyVaultParts, Probe, ReloadActor, ReloadParts, Supply, TokenActor, TokenParts,
 };
 use crate::azure::{AzureTokens, AzureVault, TokenSource};
 use crate::config::{Access, Cloud, Config};
 use crate::kms::KeyRing;
 use crate::telemetry::Metrics;
-use crate::vault::{Engine, Limiter, Rate, RejectedTokens, TokenReader, TokenState};
+use crate::vault::{Engine, RejectedTokens, TokenReader, TokenState, Traffic, Vault};
 
 /// The state that survives every actor.
 pub(super) struct Children {
@@ -26,6 +26,7 @@ pub(super) struct Children {
     tokens: Arc<watch::Sender<TokenState>>,
     rejected: RejectedTokens,
     report: Arc<watch::Sender<HealthReport>>,
+    evidence: Arc<Evidence>,
     key_vault: Arc<ActorSlot<KeyVaultActor>>,
     switches: Switches,
 }
@@ -58,6 +59,7 @@ impl Children {
             tokens: Arc::new(watch::Sender::default()),
             rejected: RejectedTokens::none(),
             report: Arc::new(watch::Sender::default()),
+            evidence: Arc::new(Evidence::none()),
             key_vault: Arc::new(ActorSlot::empty()),
             switches,
         }
@@ -69,6 +71,10 @@ impl Children {
 
     pub(super) fn report(&self) -> watch::Receiver<HealthReport> {
         self.report.subscribe()
+    }
+
+    pub(super) fn evidence(&self) -> Arc<Evidence> {
+        self.evidence.clone()
     }
 
     pub(super) fn tokens(&self) -> TokenReader {
@@ -102,19 +108,20 @@ impl Children {
 
     fn key_vault_child(&self) -> ChildSpec {
         let (config, metrics, tokens) = (self.config.clone(), self.metrics.clone(), self.tokens());
-        let rate = Arc::new(Rate::new(config.admission.qps, config.admission.burst));
+        let traffic = Arc::new(Traffic::new(config.admission.qps, config.admission.burst));
         let engine = move |access: &Access| {
-            let vault = AzureVault::new(&config.key, &access.network, tokens.clone())?;
-            Ok(Engine::new(Arc::new(vault), tokens.clone(), Limiter::new(rate.clone()), metrics.clone()))
+            let (config, network, reader) = (config.clone(), access.network.clone(), tokens.clone());
+            let connect = move || {
+                let vault = AzureVault::new(&config.key, &network, reader.clone())?;
+                Ok(Arc::new(vault) as Arc<dyn Vault>)
+            };
+            Engine::new(Arc::new(connect), tokens.clone(), traffic.clone(), metrics.clone())
         };
         let (supply, current) = (self.supply.clone(), self.ring.current().clone());
-        let parts = KeyVaultParts { engine: Arc::new(engine), supply, current };
-        let slot = self.key_vault.clone();
+        let parts = KeyVaultParts { engine: Arc::new(engine), supply, current, slot: self.key_vault.clone() };
         let start = move |arbiter: &_, lifeline| {
             let make = KeyVaultActor::prepare(parts.clone())?;
-            let actor = KeyVaultActor::start_in_arbiter(arbiter, move |_| make(lifeline));
-            slot.publish(actor.clone());
-            Ok(actor.recipient())
+            Ok(KeyVaultActor::start_in_arbiter(arbiter, move |_| make(lifeline)).recipient())
         };
         ChildSpec { name: ActorName::KeyVault, start: Box::new(start) }
     }
@@ -139,7 +146,8 @@ impl Children {
     fn health(&self) -> ChildSpec {
         let (socket, timeout) = (self.config.listen.clone(), self.config.healthz.timeout);
         let parts = HealthParts {
-            connect: Arc::new(move || Probe::new(&socket, timeout)),
+            connect: Arc::new(move || Box::new(Probe::new(&socket, timeout))),
+            evidence: self.evidence.clone(),
             interval: self.config.health_interval,
             timeout,
             published: self.report.clone(),

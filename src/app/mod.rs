@@ -177,6 +177,8 @@ fn backend(config: &Config, ring: Arc<KeyRing>, children: &Children, metrics: Ar
         key_vault: Arc::new(children.key_vault()),
         admission: Admission::new(config.admission.max_in_flight, metrics.clone()),
         report: children.report(),
+        status_policy: config.status_policy,
+        evidence: children.evidence(),
         metrics,
         requests: AtomicU64::new(1),
     })

@@ -43,9 +43,15 @@ pub(crate) struct Flags {
     /// Address of the gRPC socket: unix:///PATH, or unix:///@NAME for an abstract socket
     #[arg(long, help_heading = "gRPC", default_value = "unix:///opt/azurekms.socket", value_name = "URL")]
     pub listen_addr: String,
-    /// Key operations that run at the same time; 1000 more wait in order
+    /// Key operations that run at the same time; 1000 more wait, decrypts first
     #[arg(long, help_heading = "gRPC", default_value = "64", value_name = "N")]
     pub max_in_flight: String,
+    /// Status while Key Vault is out of reach: coast (key_id and the reason, writes go on) or fail (an error)
+    #[arg(long, help_heading = "gRPC", default_value = "coast", value_name = "NAME")]
+    pub status_on_outage: String,
+    /// How long Status coasts through one outage; 0 for as long as it lasts
+    #[arg(long, help_heading = "gRPC", default_value = "0s", value_name = "DURATION")]
+    pub coast_limit: String,
 
     /// Name of the key vault or managed HSM (required)
     #[arg(long, help_heading = "Key", default_value = "", hide_default_value = true, value_name = "NAME")]

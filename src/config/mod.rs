@@ -38,8 +38,8 @@ pub(crate) use secret::Secret;
 use crate::cli::Flags;
 use key::KeyNames;
 use values::{
-    everywhere, healthz_path, metrics_addr, metrics_backend, port, positive_duration, positive_number,
-    verbosity,
+    any_duration, everywhere, healthz_path, metrics_addr, metrics_backend, on_outage, port,
+    positive_duration, positive_number, verbosity,
 };
 
 /// Everything the daemon needs to know.
@@ -57,6 +57,8 @@ pub(crate) struct Config {
     pub assertion: AssertionConfig,
     /// What the `KeyVaultActor` lets through.
     pub admission: AdmissionConfig,
+    /// What Status answers in an outage.
+    pub status_policy: StatusPolicy,
     /// The time between two probes of the socket.
     pub health_interval: Duration,
     /// The health endpoints.
@@ -76,6 +78,24 @@ pub(crate) struct AdmissionConfig {
     pub burst: NonZeroU32,
     /// Operations at the same time.
     pub max_in_flight: NonZeroU32,
+}
+
+/// What Status answers while Key Vault does not serve, and may come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StatusPolicy {
+    /// Whether it goes on with the key_id.
+    pub on_outage: OnOutage,
+    /// For how long; `None` for as long as it lasts.
+    pub coast_limit: Option<Duration>,
+}
+
+/// Whether Status goes on with the key_id in an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnOutage {
+    /// It does: writes go on.
+    Coast,
+    /// It answers with an error: writes end with the write lease.
+    Fail,
 }
 
 /// What the assertion of a client certificate holds.
@@ -125,6 +145,7 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
     let listen = problems.flag("listen-addr", ListenAddr::parse(&flags.listen_addr));
     let admission = admission(flags, &mut problems);
     let healthz = healthz(flags, &mut problems);
+    let status_policy = status_policy(flags, &mut problems);
     let health_interval = problems.flag("health-interval", positive_duration(&flags.health_interval));
     let reload_interval = problems.flag("reload-interval", positive_duration(&flags.reload_interval));
     let metrics_addr = problems.flag("metrics-addr", metrics_addr(&flags.metrics_addr));
@@ -151,6 +172,7 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
             reload_interval: reload_interval?,
             assertion: assertion?,
             admission: admission?,
+            status_policy: status_policy?,
             health_interval: health_interval?,
             healthz: healthz?,
             metrics_addr: metrics_addr?,
@@ -217,6 +239,13 @@ fn admission(flags: &Flags, problems: &mut Problems) -> Option<AdmissionConfig> 
     let burst = problems.flag("keyvault-burst", positive_number(&flags.keyvault_burst));
     let max_in_flight = problems.flag("max-in-flight", positive_number(&flags.max_in_flight));
     Some(AdmissionConfig { qps: qps?, burst: burst?, max_in_flight: max_in_flight? })
+}
+
+fn status_policy(flags: &Flags, problems: &mut Problems) -> Option<StatusPolicy> {
+    let on_outage = problems.flag("status-on-outage", on_outage(&flags.status_on_outage));
+    let coast_limit = problems.flag("coast-limit", any_duration(&flags.coast_limit));
+    let coast_limit = coast_limit.map(|limit| Some(limit).filter(|limit| !limit.is_zero()));
+    Some(StatusPolicy { on_outage: on_outage?, coast_limit: coast_limit? })
 }
 
 fn healthz(flags: &Flags, problems: &mut Problems) -> Option<HealthzConfig> {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
-use super::duration;
+use super::{OnOutage, duration};
 
 pub(super) fn metrics_backend(text: &str) -> Result<(), String> {
     match text.eq_ignore_ascii_case("prometheus") {
@@ -33,8 +33,20 @@ pub(super) fn positive_number(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| format!("{text:?} must be a whole number of at least 1"))
 }
 
+pub(super) fn on_outage(text: &str) -> Result<OnOutage, String> {
+    match text {
+        "coast" => Ok(OnOutage::Coast),
+        "fail" => Ok(OnOutage::Fail),
+        _ => Err(format!("{text:?} must be coast or fail")),
+    }
+}
+
+pub(super) fn any_duration(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(|problem| format!("{text:?} {problem}"))
+}
+
 pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
-    match duration::parse(text).map_err(|problem| format!("{text:?} {problem}"))? {
+    match any_duration(text)? {
         Duration::ZERO => Err("must be longer than 0".into()),
         duration => Ok(duration),
     }

@@ -1,4 +1,5 @@
-//! Bounded admission of key operations: so many run, so many more wait in order, the rest is refused at once.
+//! Bounded admission of key operations: so many run, so many more wait, the most urgent first, the rest is refused at
+//! once.
 //!
 //! Stands before the mailbox of the `KeyVaultActor`, which has no back-pressure of its own.
 
@@ -10,21 +11,22 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::kms::{Code, KmsError};
 use crate::telemetry::{Counted, Metrics};
+use crate::vault::{Priority, Queue, Turn};
 
 /// How many operations may wait while `--max-in-flight` run.
 pub(crate) const QUEUE: usize = 1000;
 
-/// Admits key operations in the order they came.
+/// Admits key operations by their priority, and in the order they came within one.
 pub(crate) struct Admission {
     places: Semaphore,
-    running: Semaphore,
+    running: Arc<Queue>,
     max_in_flight: NonZeroU32,
     metrics: Arc<Metrics>,
 }
 
 /// The right to run one key operation; ends when dropped.
 pub(crate) struct Admitted<'a> {
-    _turn: SemaphorePermit<'a>,
+    _turn: Turn,
     _counted: Counted,
     _place: SemaphorePermit<'a>,
 }
@@ -33,28 +35,31 @@ impl Admission {
     /// Lets `max_in_flight` operations run at a time.
     pub(crate) fn new(max_in_flight: NonZeroU32, metrics: Arc<Metrics>) -> Self {
         let running = max_in_flight.get() as usize;
-        Self {
-            places: Semaphore::new(running + QUEUE),
-            running: Semaphore::new(running),
-            max_in_flight,
-            metrics,
-        }
+        Self { places: Semaphore::new(running + QUEUE), running: Queue::new(running), max_in_flight, metrics }
     }
 
     /// Waits for this operation's turn.
     ///
     /// # Errors
     /// `ResourceExhausted` at once when the queue is full; `DeadlineExceeded` when the turn does not come in time.
-    pub(crate) async fn admit(&self, deadline: Instant) -> Result<Admitted<'_>, KmsError> {
+    pub(crate) async fn admit(
+        &self,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<Admitted<'_>, KmsError> {
         let Ok(place) = self.places.try_acquire() else {
             let message =
                 format!("{} operations run and {QUEUE} wait: the queue is full", self.max_in_flight);
             return Err(KmsError::new(Code::ResourceExhausted, message));
         };
         let queued = self.metrics.queued();
-        let turn = timeout_at(deadline, self.running.acquire()).await;
+        let turn = timeout_at(deadline, self.running.enter(priority)).await;
         drop(queued);
-        let Ok(Ok(turn)) = turn else { return Err(KmsError::deadline("admission (--max-in-flight)")) };
+        let Ok(turn) = turn else {
+            let ahead =
+                format!("{} operations that wait for Key Vault (--max-in-flight)", self.max_in_flight);
+            return Err(KmsError::deadline(&ahead));
+        };
         Ok(Admitted { _turn: turn, _counted: self.metrics.in_flight(), _place: place })
     }
 }
@@ -77,10 +82,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_is_admitted_when_another_ends() {
         let admission = admission(1);
-        let first = admission.admit(soon()).await.unwrap();
+        let first = admission.admit(Priority::Encrypt, soon()).await.unwrap();
         let waiting = tokio::spawn({
             let admission = admission.clone();
-            async move { admission.admit(soon()).await.map(drop) }
+            async move { admission.admit(Priority::Encrypt, soon()).await.map(drop) }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
@@ -91,24 +96,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiting_ends_at_the_deadline() {
         let admission = admission(1);
-        let _first = admission.admit(soon()).await.unwrap();
-        let error = admission.admit(soon()).await.err().unwrap();
+        let _first = admission.admit(Priority::Encrypt, soon()).await.unwrap();
+        let error = admission.admit(Priority::Encrypt, soon()).await.err().unwrap();
         assert_eq!(error.code, Code::DeadlineExceeded);
     }
 
     #[tokio::test(start_paused = true)]
     async fn past_the_queue_the_answer_comes_at_once() {
         let admission = admission(1);
-        let _first = admission.admit(soon()).await.unwrap();
+        let _first = admission.admit(Priority::Encrypt, soon()).await.unwrap();
         for _ in 0..QUEUE {
             let admission = admission.clone();
-            tokio::spawn(async move { admission.admit(soon()).await.map(drop) });
+            tokio::spawn(async move { admission.admit(Priority::Encrypt, soon()).await.map(drop) });
         }
         while admission.places.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         let start = Instant::now();
-        let error = admission.admit(soon()).await.err().unwrap();
+        let error = admission.admit(Priority::Encrypt, soon()).await.err().unwrap();
         assert_eq!((error.code, start.elapsed()), (Code::ResourceExhausted, Duration::ZERO));
     }
 
@@ -116,8 +121,8 @@ mod tests {
     async fn the_gauges_return_to_zero_however_an_operation_ends() {
         let metrics = Arc::new(Metrics::new());
         let admission = Admission::new(NonZeroU32::MIN, metrics.clone());
-        let first = admission.admit(soon()).await.unwrap();
-        let mut waiting = Box::pin(admission.admit(soon()));
+        let first = admission.admit(Priority::Encrypt, soon()).await.unwrap();
+        let mut waiting = Box::pin(admission.admit(Priority::Encrypt, soon()));
         assert!(futures_util::poll!(&mut waiting).is_pending());
         let text = metrics.render();
         assert!(text.contains("requests_queued 1") && text.contains("requests_in_flight 1"), "{text}");

@@ -10,11 +10,12 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
 use super::Admission;
-use super::deadline;
-use crate::actors::HealthReport;
+use super::caller::Caller;
+use crate::actors::{Api, Evidence, HealthReport};
+use crate::config::StatusPolicy;
 use crate::kms::{Algorithm, Form, KeyRing, KeyVersion, KmsError, Plaintext, Sealed};
 use crate::telemetry::{Method, Metrics};
-use crate::vault::{KeyOperations, Open, Seal};
+use crate::vault::{KeyOperations, Open, Priority, Seal};
 
 /// The longest part of a client's uid that is logged.
 const LONGEST_UID: usize = 64;
@@ -29,6 +30,10 @@ pub(crate) struct Backend {
     pub admission: Admission,
     /// What the probes found.
     pub report: watch::Receiver<HealthReport>,
+    /// What Status answers in an outage.
+    pub status_policy: StatusPolicy,
+    /// What requests show of Key Vault.
+    pub evidence: Arc<Evidence>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Numbers the requests that have no uid.
@@ -42,13 +47,16 @@ impl Backend {
         key: &Arc<KeyVersion>,
         algorithm: Algorithm,
         plaintext: Vec<u8>,
-        deadline: Instant,
+        caller: Caller,
     ) -> Result<Sealed, KmsError> {
         let plaintext = Plaintext::new(plaintext);
         key.check_plaintext(plaintext.expose().len(), algorithm)?;
-        let _admitted = self.admission.admit(deadline).await?;
-        let job = Seal { key: key.clone(), algorithm, plaintext, deadline };
-        self.key_vault.seal(job).await
+        let (priority, deadline) = (caller.priority(Priority::Encrypt), caller.deadline);
+        let _admitted = self.admission.admit(priority, deadline).await?;
+        let job = Seal { key: key.clone(), algorithm, plaintext, priority, deadline };
+        let sealed = self.key_vault.seal(job).await;
+        self.witness(&sealed, caller, Evidence::sealed);
+        sealed
     }
 
     /// Opens what a plugin of this family sealed under that key version.
@@ -57,26 +65,38 @@ impl Backend {
         key: &Arc<KeyVersion>,
         algorithm: Algorithm,
         ciphertext: &[u8],
-        deadline: Instant,
+        caller: Caller,
     ) -> Result<Vec<u8>, KmsError> {
         let (form, ciphertext) = Form::recognise(ciphertext)?;
-        let _admitted = self.admission.admit(deadline).await?;
-        let job = Open { key: key.clone(), algorithm, form, ciphertext: Arc::new(ciphertext), deadline };
-        let plaintext: Plaintext = self.key_vault.open(job).await?;
-        Ok(plaintext.expose().to_vec())
+        let (priority, deadline) = (caller.priority(Priority::Decrypt), caller.deadline);
+        let _admitted = self.admission.admit(priority, deadline).await?;
+        let ciphertext = Arc::new(ciphertext);
+        let job = Open { key: key.clone(), algorithm, form, ciphertext, priority, deadline };
+        let opened = self.key_vault.open(job).await;
+        self.witness(&opened, caller, Evidence::opened);
+        Ok(opened?.expose().to_vec())
     }
 
-    /// Why the plugin is unhealthy, from the report; `None` when it is not. Waits for the first report.
-    pub(crate) async fn problem(&self, deadline: Instant) -> Option<String> {
+    /// What a call shows of Key Vault. A probe draws its own conclusions from a failure.
+    fn witness<T>(&self, outcome: &Result<T, KmsError>, caller: Caller, succeeded: fn(&Evidence, Api)) {
+        match outcome {
+            Ok(_) => succeeded(&self.evidence, caller.api),
+            Err(error) if caller.probes || !error.code.is_ours() => {}
+            Err(_) => self.evidence.doubt(),
+        }
+    }
+
+    /// The report of the probes. Waits for the first one.
+    pub(crate) async fn health(&self, deadline: Instant) -> HealthReport {
         let mut report = self.report.clone();
         let _ = timeout_at(deadline, report.wait_for(HealthReport::is_complete)).await;
-        report.borrow().problem()
+        report.borrow().clone()
     }
 
     /// The client's uid; a number where it sends none (v1, Status), so that requests can be told apart in the log.
-    fn uid(&self, api: &str, uid: &str) -> String {
+    fn uid(&self, api: Api, uid: &str) -> String {
         match uid {
-            "" => format!("{api}-{}", self.requests.fetch_add(1, Ordering::Relaxed)),
+            "" => format!("{}-{}", api.as_str(), self.requests.fetch_add(1, Ordering::Relaxed)),
             uid => uid.chars().take(LONGEST_UID).collect(),
         }
     }
@@ -84,20 +104,20 @@ impl Backend {
     /// Runs one request in its log span and before its deadline, and counts it.
     pub(crate) async fn run<Q, A, F>(
         &self,
-        api: &'static str,
+        api: Api,
         method: Method,
         uid: &str,
         request: Request<Q>,
-        handle: impl FnOnce(Q, Instant) -> F,
+        handle: impl FnOnce(Q, Caller) -> F,
     ) -> Result<Response<A>, Status>
     where
         F: Future<Output = Result<A, KmsError>>,
     {
         let start = Instant::now();
-        let deadline = deadline::of(request.metadata());
-        let uid = self.uid(api, uid);
+        let caller = Caller::of(api, request.metadata());
+        let (uid, api) = (self.uid(api, uid), api.as_str());
         let span = tracing::error_span!("kms", operation = method.as_str(), api, uid);
-        let outcome = handle(request.into_inner(), deadline).instrument(span.clone()).await;
+        let outcome = handle(request.into_inner(), caller).instrument(span.clone()).await;
         let code = outcome.as_ref().err().map(|error| error.code);
         self.metrics.request(api, method, code, start.elapsed());
         span.in_scope(|| log(&outcome, start));

@@ -6,11 +6,13 @@
 mod admission;
 mod authority;
 mod backend;
+mod caller;
 mod deadline;
 mod message_limit;
 mod server;
 mod socket;
 mod status;
+mod status_policy;
 mod v1;
 mod v2;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::Backend;
+use crate::actors::Api;
 use crate::kms::Algorithm;
 use crate::proto::v1beta1::key_management_service_server::KeyManagementService;
 use crate::proto::v1beta1::{
@@ -34,24 +35,24 @@ impl KeyManagementService for V1 {
             runtime_name: "azure-kms-provider".into(),
             runtime_version: env!("CARGO_PKG_VERSION").into(),
         };
-        self.0.run("v1", Method::Version, "", request, |_, _| async { Ok(answer) }).await
+        self.0.run(Api::V1, Method::Version, "", request, |_, _| async { Ok(answer) }).await
     }
 
     async fn encrypt(&self, request: Request<EncryptRequest>) -> Result<Response<EncryptResponse>, Status> {
         let backend = &self.0;
-        let seal = |request: EncryptRequest, deadline| async move {
-            let sealed = backend.seal(backend.ring.current(), ALGORITHM, request.plain, deadline).await?;
+        let seal = |request: EncryptRequest, caller| async move {
+            let sealed = backend.seal(backend.ring.current(), ALGORITHM, request.plain, caller).await?;
             Ok(EncryptResponse { cipher: sealed.ciphertext })
         };
-        backend.run("v1", Method::Encrypt, "", request, seal).await
+        backend.run(Api::V1, Method::Encrypt, "", request, seal).await
     }
 
     async fn decrypt(&self, request: Request<DecryptRequest>) -> Result<Response<DecryptResponse>, Status> {
         let backend = &self.0;
-        let open = |request: DecryptRequest, deadline| async move {
-            let plain = backend.open(backend.ring.current(), ALGORITHM, &request.cipher, deadline).await?;
+        let open = |request: DecryptRequest, caller| async move {
+            let plain = backend.open(backend.ring.current(), ALGORITHM, &request.cipher, caller).await?;
             Ok(DecryptResponse { plain })
         };
-        backend.run("v1", Method::Decrypt, "", request, open).await
+        backend.run(Api::V1, Method::Decrypt, "", request, open).await
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::time::Instant;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::Backend;
+use super::caller::Caller;
+use crate::actors::Api;
 use crate::kms::{Algorithm, KmsError, Receipt};
 use crate::proto::v2::key_management_service_server::KeyManagementService;
 use crate::proto::v2::{
@@ -35,25 +36,32 @@ impl V2 {
         Self(backend)
     }
 
-    /// Never an RPC error: kube-apiserver's write lease lives on a Status with a key_id, whatever its healthz says.
-    async fn answer_status(&self, deadline: Instant) -> StatusResponse {
-        let healthz = self.0.problem(deadline).await.unwrap_or_else(|| "ok".into());
-        StatusResponse { version: VERSION.into(), healthz, key_id: self.0.ring.current().id.as_str().into() }
+    /// kube-apiserver's write lease lives on a Status with a key_id, whatever its healthz says, and ends without one.
+    async fn answer_status(&self, caller: Caller) -> Result<StatusResponse, KmsError> {
+        let report = self.0.health(caller.deadline).await;
+        if !caller.probes
+            && let Some(outage) = report.outage()
+        {
+            self.0.status_policy.check(&outage)?;
+        }
+        let healthz = report.problem().unwrap_or_else(|| "ok".into());
+        let key_id = self.0.ring.current().id.as_str().into();
+        Ok(StatusResponse { version: VERSION.into(), healthz, key_id })
     }
 }
 
 #[async_trait]
 impl KeyManagementService for V2 {
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        let answer = |_, deadline| async move { Ok(self.answer_status(deadline).await) };
-        self.0.run("v2", Method::Status, "", request, answer).await
+        let answer = |_, caller| self.answer_status(caller);
+        self.0.run(Api::V2, Method::Status, "", request, answer).await
     }
 
     async fn encrypt(&self, request: Request<EncryptRequest>) -> Result<Response<EncryptResponse>, Status> {
         let (backend, uid) = (&self.0, request.get_ref().uid.clone());
-        let seal = |request: EncryptRequest, deadline| async move {
+        let seal = |request: EncryptRequest, caller| async move {
             let key = backend.ring.current();
-            let sealed = backend.seal(key, ALGORITHM, request.plaintext, deadline).await?;
+            let sealed = backend.seal(key, ALGORITHM, request.plaintext, caller).await?;
             let key_id = key.id.as_str().to_owned();
             Ok(EncryptResponse {
                 ciphertext: sealed.ciphertext,
@@ -61,18 +69,18 @@ impl KeyManagementService for V2 {
                 annotations: annotations(sealed.receipt),
             })
         };
-        backend.run("v2", Method::Encrypt, &uid, request, seal).await
+        backend.run(Api::V2, Method::Encrypt, &uid, request, seal).await
     }
 
     async fn decrypt(&self, request: Request<DecryptRequest>) -> Result<Response<DecryptResponse>, Status> {
         let (backend, uid) = (&self.0, request.get_ref().uid.clone());
-        let open = |request: DecryptRequest, deadline| async move {
+        let open = |request: DecryptRequest, caller| async move {
             let key = backend.ring.find(&request.key_id)?;
             check(&request.annotations)?;
-            let plaintext = backend.open(key, ALGORITHM, &request.ciphertext, deadline).await?;
+            let plaintext = backend.open(key, ALGORITHM, &request.ciphertext, caller).await?;
             Ok(DecryptResponse { plaintext })
         };
-        backend.run("v2", Method::Decrypt, &uid, request, open).await
+        backend.run(Api::V2, Method::Decrypt, &uid, request, open).await
     }
 }
 

@@ -3,6 +3,7 @@
 use tokio::sync::watch;
 
 use crate::actors::{HealthReport, Supervision};
+use crate::kms::KmsError;
 use crate::vault::TokenReader;
 
 /// One check: its name, and why it fails.
@@ -22,14 +23,14 @@ pub(crate) struct Checks {
 impl Checks {
     /// What restarting the process could mend.
     pub(crate) fn live(&self) -> Vec<Outcome> {
-        vec![("actors", self.actors()), ("grpc-socket", self.report.borrow().grpc_socket.outcome())]
+        vec![("actors", self.actors()), ("grpc-socket", said(self.report.borrow().grpc_socket.outcome()))]
     }
 
     /// Everything.
     pub(crate) fn all(&self) -> Vec<Outcome> {
         let mut checks = self.live();
         checks.push(("token", self.token()));
-        checks.push(("key-vault", self.report.borrow().key_vault()));
+        checks.push(("key-vault", said(self.report.borrow().key_vault())));
         checks
     }
 
@@ -52,4 +53,8 @@ impl Checks {
             (None, None) => Err("no token yet".into()),
         }
     }
+}
+
+fn said(outcome: Result<(), KmsError>) -> Result<(), String> {
+    outcome.map_err(|error| error.message.into_owned())
 }

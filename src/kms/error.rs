@@ -28,6 +28,12 @@ pub(crate) enum Code {
 }
 
 impl Code {
+    /// Whether the cause lies behind the caller: in this plugin, Key Vault or Entra ID, and not in what was asked, or
+    /// in how much was asked at once.
+    pub(crate) fn is_ours(self) -> bool {
+        !matches!(self, Self::InvalidArgument | Self::ResourceExhausted)
+    }
+
     /// The code in the spelling of gRPC, for labels and logs.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -65,6 +71,12 @@ impl KmsError {
     /// The same error with what lies beneath it.
     pub(crate) fn caused_by(self, cause: Option<String>) -> Self {
         Self { cause, ..self }
+    }
+
+    /// The same error with more to its sentence.
+    pub(crate) fn with_detail(self, detail: &str) -> Self {
+        let message = Cow::Owned(format!("{}, {detail}", self.message));
+        Self { message, ..self }
     }
 
     /// An [`Code::InvalidArgument`].

@@ -7,7 +7,7 @@ use super::KmsError;
 use super::ciphertext::RSA_SIZES;
 
 /// The padding schemes that stored data may use, by the names of Key Vault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Algorithm {
     /// RSAES-PKCS1-v1_5 (RFC 8017 §7.2): what KMS v1 uses.
     Rsa15,

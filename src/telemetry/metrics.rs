@@ -2,6 +2,7 @@
 //!
 //! Labels are closed sets; no text of an error, no name of a key and no client value ever becomes one.
 
+mod attempt;
 mod labels;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -33,6 +34,10 @@ pub(crate) struct Metrics {
     calls: Family<CallLabels, Counter>,
     call_seconds: Histograms<OperationLabels>,
     throttled: Counter,
+    probe_calls: Counter,
+    hedges: Counter,
+    hedges_won: Counter,
+    breaker_open: Gauge,
     token_expiry: Gauge,
     token_refreshes: Family<ResultLabels, Counter>,
     reloads: Family<ResultLabels, Counter>,
@@ -85,6 +90,10 @@ impl Metrics {
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(latency_buckets),
             throttled: Counter::default(),
+            probe_calls: Counter::default(),
+            hedges: Counter::default(),
+            hedges_won: Counter::default(),
+            breaker_open: Gauge::default(),
             token_expiry: Gauge::default(),
             token_refreshes: Family::default(),
             reloads: Family::default(),
@@ -94,6 +103,7 @@ impl Metrics {
             drop(metrics.reloads.get_or_create(&ResultLabels { result })); // visible before the first
         }
         metrics.register_requests(registry);
+        metrics.register_key_vault(registry);
         metrics.register_dependencies(registry);
         metrics
     }
@@ -116,19 +126,24 @@ impl Metrics {
         );
     }
 
-    fn register_dependencies(&self, registry: &mut Registry) {
-        registry.register(
-            "azure_kms_key_vault_calls",
-            "Attempts on Key Vault by their result",
-            self.calls.clone(),
-        );
+    fn register_key_vault(&self, registry: &mut Registry) {
+        let calls = "Attempts on Key Vault by their result";
+        registry.register("azure_kms_key_vault_calls", calls, self.calls.clone());
         let seconds = "Duration of attempts on Key Vault in seconds";
         registry.register("azure_kms_key_vault_call_duration_seconds", seconds, self.call_seconds.clone());
-        registry.register(
-            "azure_kms_key_vault_throttled",
-            "Answers 429 of Key Vault",
-            self.throttled.clone(),
-        );
+        let throttled = "Answers 429 of Key Vault";
+        registry.register("azure_kms_key_vault_throttled", throttled, self.throttled.clone());
+        let probes = "Attempts on Key Vault that the plugin's own health probes made";
+        registry.register("azure_kms_key_vault_probe_calls", probes, self.probe_calls.clone());
+        let hedges = "Second attempts on fresh connections, made because the first was slow";
+        registry.register("azure_kms_key_vault_hedges", hedges, self.hedges.clone());
+        let won = "Second attempts that succeeded first";
+        registry.register("azure_kms_key_vault_hedges_won", won, self.hedges_won.clone());
+        let open = "1 while Key Vault is down and calls fail at once, 0 otherwise";
+        registry.register("azure_kms_key_vault_breaker_open", open, self.breaker_open.clone());
+    }
+
+    fn register_dependencies(&self, registry: &mut Registry) {
         let expiry = "When the Entra token expires, in Unix seconds; 0 without one";
         registry.register("azure_kms_token_expiry_timestamp_seconds", expiry, self.token_expiry.clone());
         registry.register(
@@ -154,24 +169,19 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { api, method, code }).inc();
     }
 
-    /// One attempt on Key Vault ended. `failure` is `None` for success.
-    pub(crate) fn key_vault_call(
-        &self,
-        operation: KeyOperation,
-        failure: Option<&'static str>,
-        took: Duration,
-    ) {
-        let seconds = took.as_secs_f64();
-        let operation = operation.as_str();
-        self.call_seconds.get_or_create(&OperationLabels { operation }).observe(seconds);
-        self.calls.get_or_create(&CallLabels { operation, result: failure.unwrap_or("success") }).inc();
-        if failure == Some("throttled") {
-            self.throttled.inc();
-        }
-        if operation != KeyOperation::GetKey.as_str() {
-            let status = if failure.is_none() { "success" } else { "error" };
-            self.go_requests.get_or_create(&GoLabels { operation, status }).observe(seconds);
-        }
+    /// A second attempt was made on fresh connections.
+    pub(crate) fn hedged(&self) {
+        self.hedges.inc();
+    }
+
+    /// The second attempt was the first to succeed.
+    pub(crate) fn hedge_won(&self) {
+        self.hedges_won.inc();
+    }
+
+    /// Whether the circuit breaker is open.
+    pub(crate) fn breaker_open(&self, open: bool) {
+        self.breaker_open.set(i64::from(open));
     }
 
     /// One more key operation waits, until the result is dropped.
@@ -238,11 +248,11 @@ fn register_process(registry: &mut Registry) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn kms_request_has_the_labels_and_buckets_of_the_go_plugin() {
+    #[tokio::test]
+    async fn kms_request_has_the_labels_and_buckets_of_the_go_plugin() {
         let metrics = Metrics::new();
         metrics.request("v2", Method::Encrypt, Some(Code::Unavailable), Duration::from_millis(150));
-        metrics.key_vault_call(KeyOperation::Encrypt, None, Duration::from_millis(20));
+        metrics.key_vault_call(KeyOperation::Encrypt, false).ended(None);
         let text = metrics.render();
         assert!(text.contains(r#"kms_request_count{operation="grpc_encrypt",status="error"} 1"#), "{text}");
         assert!(text.contains(r#"kms_request_count{operation="encrypt",status="success"} 1"#), "{text}");
@@ -259,12 +269,5 @@ mod tests {
         assert!(metrics.render().contains(zero));
         metrics.actor_restarted("token", "panic");
         assert!(!metrics.render().contains(zero));
-    }
-
-    #[test]
-    fn throttling_by_key_vault_is_counted() {
-        let metrics = Metrics::new();
-        metrics.key_vault_call(KeyOperation::Decrypt, Some("throttled"), Duration::ZERO);
-        assert!(metrics.render().contains("azure_kms_key_vault_throttled_total 1"));
     }
 }

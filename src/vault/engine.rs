@@ -1,23 +1,20 @@
-//! The call engine: deadline, rate limit, token and retries around one call to the vault.
+//! The call engine: deadline, limits, token, breaker, second attempts and retries around one call to the vault.
 //!
-//! Used by the `KeyVaultActor`, one engine per generation of the actor.
+//! Used by the `KeyVaultActor`, one engine per generation of the actor. What it must not forget is in [`Traffic`].
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use backon::ExponentialBackoff;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Encrypted, Failure, Limiter, TokenReader, Vault, VaultError};
-use crate::backoff;
-use crate::kms::{Algorithm, Form, KeyId, KeyVersion, KmsError, Plaintext, Sealed};
+use super::breaker::Down;
+use super::coalesce::Coalesced;
+use super::history::History;
+use super::lanes::{Lane, Lanes};
+use super::{Connect, Encrypted, Failure, Limiter, Priority, Token, TokenReader, Traffic, Vault, VaultError};
+use crate::kms::{Algorithm, Code, Form, KeyId, KeyVersion, KmsError, Plaintext, Sealed};
 use crate::telemetry::{KeyOperation, Metrics};
-
-/// The shortest wait before a retry; doubles each time, with jitter on top.
-const FIRST_DELAY: Duration = Duration::from_millis(50);
-/// The longest wait between two retries that Key Vault did not ask for.
-const LONGEST_DELAY: Duration = Duration::from_secs(2);
 
 /// Seal this under that key version, before the deadline.
 #[derive(Clone, Debug)]
@@ -28,6 +25,8 @@ pub(crate) struct Seal {
     pub algorithm: Algorithm,
     /// What to seal.
     pub plaintext: Plaintext,
+    /// How urgent it is.
+    pub priority: Priority,
     /// When the caller stops waiting.
     pub deadline: Instant,
 }
@@ -43,143 +42,232 @@ pub(crate) struct Open {
     pub form: Form,
     /// The bytes that Key Vault made.
     pub ciphertext: Arc<Vec<u8>>,
+    /// How urgent it is.
+    pub priority: Priority,
     /// When the caller stops waiting.
     pub deadline: Instant,
 }
 
-/// Makes calls to one vault.
-pub(crate) struct Engine {
-    vault: Arc<dyn Vault>,
+/// What makes two decrypts one.
+type SameDecrypt = (KeyId, Algorithm, Arc<Vec<u8>>);
+
+/// One call to make.
+#[derive(Clone, Copy)]
+struct Order {
+    operation: KeyOperation,
+    priority: Priority,
+    deadline: Instant,
+}
+
+/// Makes calls to one vault. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Engine(Arc<Parts>);
+
+struct Parts {
+    lanes: Lanes,
     tokens: TokenReader,
     limiter: Limiter,
+    traffic: Arc<Traffic>,
+    decrypts: Coalesced<SameDecrypt, Result<Plaintext, KmsError>>,
     metrics: Arc<Metrics>,
 }
 
 impl Engine {
-    /// An engine on that vault.
+    /// An engine on the vault that `connect` reaches.
+    ///
+    /// # Errors
+    /// There is no client; says why.
     pub(crate) fn new(
-        vault: Arc<dyn Vault>,
+        connect: Arc<Connect>,
         tokens: TokenReader,
-        limiter: Limiter,
+        traffic: Arc<Traffic>,
         metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { vault, tokens, limiter, metrics }
+    ) -> Result<Self, String> {
+        let (lanes, limiter) = (Lanes::new(connect)?, Limiter::new(traffic.clone()));
+        let decrypts = Coalesced::new();
+        Ok(Self(Arc::new(Parts { lanes, tokens, limiter, traffic, decrypts, metrics })))
     }
 
     /// Seals, and checks that Key Vault used the key version it was asked to use and gave a whole ciphertext.
     pub(crate) async fn seal(&self, job: &Seal) -> Result<Sealed, KmsError> {
-        let attempt = || async {
-            let encrypted = self.vault.encrypt(&job.key, job.algorithm, &job.plaintext).await?;
+        let attempt = |vault: Arc<dyn Vault>| async move {
+            let encrypted = vault.encrypt(&job.key, job.algorithm, &job.plaintext).await?;
             check(encrypted, &job.key)
         };
-        let encrypted = self.call(KeyOperation::Encrypt, job.deadline, attempt).await?;
+        let order =
+            Order { operation: KeyOperation::Encrypt, priority: job.priority, deadline: job.deadline };
+        let encrypted = self.0.call(order, attempt).await?;
         job.key.learn_modulus(encrypted.value.len());
         Ok(Sealed { ciphertext: Form::write(&encrypted.value), receipt: encrypted.receipt })
     }
 
-    /// Opens.
+    /// Opens. Identical jobs that run at the same time cost one call.
     pub(crate) async fn open(&self, job: &Open) -> Result<Plaintext, KmsError> {
-        let attempt = || self.vault.decrypt(&job.key, job.algorithm, &job.ciphertext);
-        let decrypted = self.call(KeyOperation::Decrypt, job.deadline, attempt).await?;
+        let same = (job.key.id.clone(), job.algorithm, job.ciphertext.clone());
+        let start = || {
+            let (parts, job) = (self.0.clone(), job.clone());
+            async move { parts.decrypt(&job).await }
+        };
+        let decrypted = self.0.decrypts.run(same, job.deadline, start).await?;
         job.form.open(decrypted)
     }
 
-    /// Reads the key once, which also teaches the SDK the vault's authentication challenge while no request waits.
+    /// Reads the key once: makes the connection, and teaches the SDK the vault's authentication challenge while no
+    /// request waits.
     ///
     /// # Errors
     /// A 403 is not one: an identity that may encrypt and decrypt need not be allowed to read the key.
     pub(crate) async fn warm_up(&self, key: &KeyVersion, deadline: Instant) -> Result<(), KmsError> {
-        let attempt = || async {
-            match self.vault.modulus(key).await {
+        let attempt = |vault: Arc<dyn Vault>| async move {
+            match vault.modulus(key).await {
                 Err(VaultError { failure: Failure::Forbidden, .. }) => Ok(None),
                 other => other.map(Some),
             }
         };
-        if let Some(modulus) = self.call(KeyOperation::GetKey, deadline, attempt).await? {
+        let order = Order { operation: KeyOperation::GetKey, priority: Priority::Probe, deadline };
+        if let Some(modulus) = self.0.call(order, attempt).await? {
             key.learn_modulus(modulus);
         }
         Ok(())
     }
+}
 
-    async fn call<T, F>(
-        &self,
-        operation: KeyOperation,
-        deadline: Instant,
-        attempt: impl Fn() -> F,
-    ) -> Result<T, KmsError>
+impl Parts {
+    async fn decrypt(&self, job: &Open) -> Result<Plaintext, KmsError> {
+        let attempt = |vault: Arc<dyn Vault>| async move {
+            vault.decrypt(&job.key, job.algorithm, &job.ciphertext).await
+        };
+        let order =
+            Order { operation: KeyOperation::Decrypt, priority: job.priority, deadline: job.deadline };
+        self.call(order, attempt).await
+    }
+
+    /// Tries until it succeeds, or until another attempt is of no use or could not end in time.
+    async fn call<T, F>(&self, order: Order, attempt: impl Fn(Arc<dyn Vault>) -> F) -> Result<T, KmsError>
     where
         F: Future<Output = Result<T, VaultError>>,
     {
-        let mut retries = Retries::new(deadline);
+        let mut history = History::new(order.deadline);
         loop {
-            self.limiter.admit(deadline).await.map_err(|error| retries.explain(error))?;
-            let token = self.tokens.usable(deadline).await.map_err(|error| retries.explain(error))?;
-            let error = match self.observed(operation, deadline, attempt()).await {
-                Ok(value) => return Ok(value),
+            let token = self.ready(order).await.map_err(|error| history.explain(error))?;
+            let permit = self.traffic.breaker.permit().map_err(|down| history.explain(down.into()))?;
+            let sent = permit.sent();
+            let error = match self.hedged(order, &attempt).await {
+                Ok(value) => {
+                    permit.answered();
+                    self.traffic.tap.succeeded(sent);
+                    self.metrics.breaker_open(false);
+                    return Ok(value);
+                }
                 Err(error) => error,
             };
-            let cause = error.cause.as_deref().unwrap_or_default();
-            tracing::debug!(operation = operation.as_str(), err = %error, cause, "Call to Key Vault failed");
-            if error.failure == Failure::Unauthorized {
-                self.tokens.reject(&token);
+            permit.failed(&error);
+            self.metrics.breaker_open(self.traffic.breaker.is_open());
+            log_failure(order, &error);
+            match error.failure {
+                Failure::Throttled => self.traffic.tap.throttled(sent, error.retry_after),
+                Failure::Unauthorized => self.tokens.reject(&token),
+                _ => {}
             }
-            sleep(retries.wait_after(error)?).await;
+            sleep(history.wait_after(error, self.traffic.latencies.typical())?).await;
+        }
+    }
+}
+
+impl Parts {
+    /// Everything that must be there before an attempt, and the token it will use.
+    async fn ready(&self, order: Order) -> Result<Token, KmsError> {
+        self.traffic.breaker.check()?;
+        self.limiter.admit(order.priority, order.deadline).await?;
+        let token = self.tokens.usable(order.deadline).await?;
+        match Instant::now() + self.traffic.latencies.typical() < order.deadline {
+            true => Ok(token),
+            false => Err(KmsError::deadline("its turn: too little is left for a call to Key Vault")),
         }
     }
 
+    /// One attempt, and a second one on fresh connections when the first is slower than nearly all of late.
+    async fn hedged<T, F>(
+        &self,
+        order: Order,
+        attempt: &impl Fn(Arc<dyn Vault>) -> F,
+    ) -> Result<T, VaultError>
+    where
+        F: Future<Output = Result<T, VaultError>>,
+    {
+        let (sent, slow) = (Instant::now(), self.lanes.current());
+        let mut first = pin!(self.observed(order, slow.call(attempt)));
+        let fast = tokio::select! {
+            biased;
+            outcome = &mut first => return outcome,
+            fast = self.second_lane(&slow) => fast,
+        };
+        let mut second = pin!(self.observed(order, fast.call(attempt)));
+        tokio::select! {
+            biased;
+            outcome = &mut first => match outcome {
+                Ok(value) => Ok(value),
+                Err(_) => second.await,
+            },
+            outcome = &mut second => match outcome {
+                Ok(value) => {
+                    self.lanes.answered_first(&fast, &slow, sent);
+                    self.metrics.hedge_won();
+                    Ok(value)
+                }
+                Err(error) if slow.is_retired() => Err(error),
+                Err(_) => first.await,
+            },
+        }
+    }
+
+    /// Waits until a second attempt is due, and tells where to make it.
+    async fn second_lane(&self, slow: &Arc<Lane>) -> Arc<Lane> {
+        self.traffic.hedges.earn();
+        tokio::select! {
+            () = slow.retired() => return self.lanes.current(),
+            () = sleep(self.traffic.latencies.tail()) => {}
+        }
+        if self.traffic.hedges.spend()
+            && self.limiter.pass().is_ok()
+            && let Some(fast) = self.lanes.other_than(slow)
+        {
+            self.metrics.hedged();
+            return fast;
+        }
+        slow.retired().await;
+        self.lanes.current()
+    }
+
+    /// Counts an attempt however it ends, and ends it at the deadline.
     async fn observed<T>(
         &self,
-        operation: KeyOperation,
-        deadline: Instant,
+        order: Order,
         call: impl Future<Output = Result<T, VaultError>>,
     ) -> Result<T, VaultError> {
-        let start = Instant::now();
+        let counted = self.metrics.key_vault_call(order.operation, order.priority == Priority::Probe);
         let timed_out = |_| Err(VaultError::without_answer(Failure::TimedOut));
-        let outcome = timeout_at(deadline, call).await.unwrap_or_else(timed_out);
-        let failure = outcome.as_ref().err().map(|error| error.failure.as_str());
-        self.metrics.key_vault_call(operation, failure, start.elapsed());
+        let outcome = timeout_at(order.deadline, call).await.unwrap_or_else(timed_out);
+        let took = counted.ended(outcome.as_ref().err().map(|error| error.failure.as_str()));
+        if outcome.is_ok() {
+            self.traffic.latencies.record(took);
+        }
         outcome
     }
 }
 
-/// What a call may still try.
-struct Retries {
-    deadline: Instant,
-    delays: ExponentialBackoff,
-    last: Option<VaultError>,
+impl From<Down> for KmsError {
+    fn from(Down { error, lasted }: Down) -> Self {
+        let code = if error.failure == Failure::TimedOut { Code::Unavailable } else { error.failure.code() };
+        let explained = Self { code, ..Self::from(error) };
+        let lasted = lasted.as_secs_f64();
+        explained.with_detail(&format!("for {lasted:.1} s now: calls fail at once until it answers"))
+    }
 }
 
-impl Retries {
-    fn new(deadline: Instant) -> Self {
-        let delays = backoff::jittered(FIRST_DELAY, LONGEST_DELAY);
-        Self { deadline, delays, last: None }
-    }
-
-    /// How long to wait before the next attempt; the error itself when there may be none before the deadline.
-    fn wait_after(&mut self, error: VaultError) -> Result<Duration, KmsError> {
-        match error.failure {
-            Failure::TimedOut => return Err(self.explain(error.into())),
-            // the token was dropped meanwhile: the next attempt begins by waiting for another
-            Failure::NoToken => return Ok(Duration::ZERO),
-            // so does this, with the rejected one; who issues one bad token after the other is stopped by the TokenActor
-            Failure::Unauthorized => {
-                self.last = Some(error);
-                return Ok(Duration::ZERO);
-            }
-            _ => {}
-        }
-        let delay = self.delays.next().unwrap_or(LONGEST_DELAY).max(error.retry_after.unwrap_or_default());
-        if !error.failure.is_transient() || Instant::now() + delay >= self.deadline {
-            return Err(error.into());
-        }
-        self.last = Some(error);
-        Ok(delay)
-    }
-
-    /// What to tell the caller when a later attempt could not even be made: the failure of the earlier one.
-    fn explain(&mut self, otherwise: KmsError) -> KmsError {
-        self.last.take().map_or(otherwise, KmsError::from)
-    }
+fn log_failure(order: Order, error: &VaultError) {
+    let cause = error.cause.as_deref().unwrap_or_default();
+    tracing::debug!(operation = order.operation.as_str(), err = %error, cause, "Call to Key Vault failed");
 }
 
 /// What kube-apiserver stores must be readable: made with the key it is labelled with, and whole.

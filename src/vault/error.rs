@@ -64,17 +64,18 @@ impl Failure {
         matches!(self, Self::Throttled | Self::ServerError | Self::Unreachable | Self::Malformed)
     }
 
-    fn code(self) -> Code {
+    /// The code that says the same to a client.
+    pub(super) fn code(self) -> Code {
         match self {
             Self::Unauthorized | Self::NoToken | Self::WrongResource => Code::Unauthenticated,
             Self::Forbidden => Code::PermissionDenied,
-            Self::KeyUnusable => Code::FailedPrecondition,
+            Self::KeyUnusable | Self::WrongKey => Code::FailedPrecondition,
             Self::NotFound => Code::NotFound,
             Self::BadRequest => Code::InvalidArgument,
             Self::Throttled => Code::ResourceExhausted,
             Self::ServerError | Self::Unreachable => Code::Unavailable,
             Self::TimedOut => Code::DeadlineExceeded,
-            Self::Malformed | Self::Unexpected | Self::WrongKey => Code::Internal,
+            Self::Malformed | Self::Unexpected => Code::Internal,
         }
     }
 
@@ -85,10 +86,10 @@ impl Failure {
             Self::KeyUnusable => "the key version is disabled, not yet valid or expired",
             Self::NotFound => "the key version does not exist in Key Vault",
             Self::BadRequest => "Key Vault refuses the value: it was not made with this key and algorithm",
-            Self::Throttled => "Key Vault is throttling",
+            Self::Throttled => "throttled by Key Vault",
             Self::ServerError => "Key Vault answers with a server error",
             Self::Unreachable => "Key Vault cannot be reached",
-            Self::TimedOut => "the deadline passed while waiting for Key Vault",
+            Self::TimedOut => "Key Vault does not answer",
             Self::Malformed => "Key Vault's answer could not be understood",
             Self::Unexpected => "Key Vault answers with a status that its API does not have",
             Self::WrongKey => {

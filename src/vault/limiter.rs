@@ -1,4 +1,4 @@
-//! The rate limit on calls to Key Vault: callers are let through one by one, in the order they came.
+//! The limit on calls to Key Vault, its own and ours: callers are let through one by one, the most urgent first.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,13 +9,12 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::{Priority, Queue, Traffic};
 use crate::kms::{Code, KmsError};
 
-/// A generic cell rate limit: `qps` calls a second, after a burst of `burst`. Outlives the actors that share it, so
-/// that a restart grants no new burst.
+/// A generic cell rate limit: `qps` calls a second, after a burst of `burst`.
 pub(crate) struct Rate {
     cells: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
     clock: TokioClock,
@@ -35,42 +34,60 @@ impl Rate {
     }
 }
 
-/// The queue before a rate. One for each generation of the actor: a caller that is stuck in a hung generation would
-/// block those of the next.
+/// The queue before the rate and the tap. One for each generation of the actor: a caller that is stuck in a hung
+/// generation would block those of the next.
 pub(crate) struct Limiter {
-    rate: Arc<Rate>,
-    turn: Mutex<()>,
+    traffic: Arc<Traffic>,
+    turns: Arc<Queue>,
 }
 
 impl Limiter {
-    /// A queue of its own before that rate.
-    pub(crate) fn new(rate: Arc<Rate>) -> Self {
-        Self { rate, turn: Mutex::new(()) }
+    /// A queue of its own before what is shared.
+    pub(crate) fn new(traffic: Arc<Traffic>) -> Self {
+        Self { traffic, turns: Queue::new(1) }
     }
 
-    /// Waits for this caller's turn.
+    /// Waits until this call may be made.
     ///
     /// # Errors
-    /// `ResourceExhausted`, at once, when the limit would not let the call through before its deadline.
-    pub(crate) async fn admit(&self, deadline: Instant) -> Result<(), KmsError> {
-        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
-            return Err(self.exhausted());
+    /// `ResourceExhausted`, at once, when it cannot be made before its deadline; says whose limit that is.
+    pub(crate) async fn admit(&self, priority: Priority, deadline: Instant) -> Result<(), KmsError> {
+        let closed = self.traffic.tap.closed_for();
+        if closed.is_some_and(|wait| Instant::now() + wait >= deadline) {
+            return Err(self.refused());
+        }
+        let Ok(_turn) = timeout_at(deadline, self.turns.enter(priority)).await else {
+            return Err(self.refused());
         };
-        while let Err(wait) = self.rate.next_cell() {
+        while let Err(wait) = self.pass() {
             if Instant::now() + wait >= deadline {
-                return Err(self.exhausted());
+                return Err(self.refused());
             }
             sleep(wait).await;
         }
         Ok(())
     }
 
-    fn exhausted(&self) -> KmsError {
-        let limit = self.rate.qps;
-        KmsError::new(
-            Code::ResourceExhausted,
-            format!("the plugin's limit of {limit} Key Vault calls a second (--keyvault-qps) is used up"),
-        )
+    /// Whether a call may be made now.
+    ///
+    /// # Errors
+    /// How long to wait before asking again.
+    pub(crate) fn pass(&self) -> Result<(), Duration> {
+        self.traffic.tap.pass()?;
+        self.traffic.rate.next_cell()
+    }
+
+    fn refused(&self) -> KmsError {
+        let message = match self.traffic.tap.closed_for() {
+            Some(wait) => {
+                format!("throttled by Key Vault: no call for another {:.1} s", wait.as_secs_f64())
+            }
+            None => {
+                let limit = self.traffic.rate.qps;
+                format!("the plugin's limit of {limit} Key Vault calls a second (--keyvault-qps) is used up")
+            }
+        };
+        KmsError::new(Code::ResourceExhausted, message)
     }
 }
 
@@ -94,7 +111,7 @@ mod tests {
 
     fn limiter(qps: u32, burst: u32) -> Arc<Limiter> {
         let [qps, burst] = [qps, burst].map(|number| NonZeroU32::new(number).unwrap());
-        Arc::new(Limiter::new(Arc::new(Rate::new(qps, burst))))
+        Arc::new(Limiter::new(Arc::new(Traffic::new(qps, burst))))
     }
 
     fn within(seconds: u64) -> Instant {
@@ -106,7 +123,7 @@ mod tests {
         let limiter = limiter(10, 5);
         let start = Instant::now();
         for _ in 0..15 {
-            limiter.admit(within(60)).await.unwrap();
+            limiter.admit(Priority::Encrypt, within(60)).await.unwrap();
         }
         let elapsed = start.elapsed();
         assert!(
@@ -116,14 +133,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn callers_pass_in_the_order_they_came() {
+    async fn decrypts_pass_before_encrypts_and_probes_last_each_in_the_order_they_came() {
         let limiter = limiter(10, 1);
+        limiter.admit(Priority::Probe, within(60)).await.unwrap();
         let order = Arc::new(std::sync::Mutex::new(Vec::new()));
         let mut callers = Vec::new();
-        for i in 0..10 {
+        for (i, priority) in
+            [Priority::Probe, Priority::Probe, Priority::Encrypt, Priority::Decrypt, Priority::Decrypt]
+                .into_iter()
+                .enumerate()
+        {
             let (limiter, order) = (limiter.clone(), order.clone());
             callers.push(tokio::spawn(async move {
-                limiter.admit(within(60)).await.unwrap();
+                limiter.admit(priority, within(60)).await.unwrap();
                 order.lock().unwrap().push(i);
             }));
             tokio::task::yield_now().await;
@@ -131,15 +153,22 @@ mod tests {
         for caller in callers {
             caller.await.unwrap();
         }
-        assert_eq!(*order.lock().unwrap(), (0..10).collect::<Vec<_>>());
+        // the first waits for the rate already when the others come
+        assert_eq!(*order.lock().unwrap(), [0, 3, 4, 2, 1]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_that_cannot_pass_before_its_deadline_is_refused_at_once() {
+    async fn a_call_that_cannot_pass_before_its_deadline_is_refused_at_once_and_told_whose_limit_it_is() {
         let limiter = limiter(1, 1);
-        limiter.admit(within(1)).await.unwrap();
+        limiter.admit(Priority::Decrypt, within(1)).await.unwrap();
         let start = Instant::now();
-        let error = limiter.admit(start + Duration::from_millis(500)).await.unwrap_err();
+        let soon = start + Duration::from_millis(500);
+        let error = limiter.admit(Priority::Decrypt, soon).await.unwrap_err();
         assert_eq!((error.code, start.elapsed()), (Code::ResourceExhausted, Duration::ZERO));
+        assert!(error.message.contains("--keyvault-qps"), "{error}");
+        limiter.traffic.tap.throttled(start, Some(Duration::from_secs(60)));
+        let error = limiter.admit(Priority::Decrypt, within(3)).await.unwrap_err();
+        assert_eq!((error.code, start.elapsed()), (Code::ResourceExhausted, Duration::ZERO));
+        assert_eq!(error.message, "throttled by Key Vault: no call for another 60.0 s");
     }
 }

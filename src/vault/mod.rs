@@ -3,17 +3,28 @@
 //! `azure` implements the trait with the Azure SDK; the benchmark implements it in process.
 //! Used by the `KeyVaultActor`. Knows neither gRPC nor the SDK.
 
+mod breaker;
+mod coalesce;
 mod engine;
 mod error;
+mod history;
+mod lanes;
+mod latency;
 mod limiter;
+mod queue;
+mod tap;
 mod token;
+mod traffic;
 
 use async_trait::async_trait;
 
 pub(crate) use engine::{Engine, Open, Seal};
 pub(crate) use error::{Failure, VaultError};
-pub(crate) use limiter::{Limiter, Rate};
+pub(crate) use lanes::Connect;
+pub(crate) use limiter::Limiter;
+pub(crate) use queue::{Priority, Queue, Turn};
 pub(crate) use token::{RejectedTokens, Token, TokenError, TokenReader, TokenState, Trouble};
+pub(crate) use traffic::Traffic;
 
 use crate::kms::{Algorithm, KeyVersion, KmsError, Plaintext, Receipt, Sealed};
 

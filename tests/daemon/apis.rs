@@ -95,7 +95,7 @@ async fn an_answer_under_another_key_version_is_never_handed_out() {
     faults.vault.wrong_kid = true;
     vault.emulator.set_faults(faults);
     for error in [client.encrypt_v1(b"x").await.unwrap_err(), client.encrypt_v2(b"x").await.unwrap_err()] {
-        assert_eq!(error.code(), Code::Internal);
+        assert_eq!(error.code(), Code::FailedPrecondition);
     }
 }
 

@@ -19,7 +19,7 @@ async fn throttling_past_the_deadline_is_resource_exhausted_and_counted() {
         vault.emulator.set_faults(throttle(0, retry_after));
         let error = daemon.client().encrypt_v2(b"x").await.unwrap_err();
         assert_eq!(error.code(), Code::ResourceExhausted);
-        assert!(error.message().contains("throttling"), "{}", error.message());
+        assert!(error.message().contains("throttled by Key Vault"), "{}", error.message());
     }
     let metrics = daemon.metrics().await;
     let counted = metrics.lines().find_map(|line| line.strip_prefix("azure_kms_key_vault_throttled_total "));

@@ -3,33 +3,44 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Mutex;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use super::*;
 use crate::kms::{Code, Receipt};
-use crate::vault::{Rate, RejectedTokens, Token, TokenError, TokenState, Trouble};
+use crate::vault::{RejectedTokens, Token, TokenError, TokenState, Trouble};
 
 const URL: &str = "https://emulator.vault.azure.net/keys/k8s/0123456789abcdef0123456789abcdef";
 
-/// Answers with the scripted failures, one a call, then succeeds; or never answers.
+/// Answers with the scripted failures, one a call, then succeeds. Its first connections may be silent.
 struct Scripted {
     failures: Mutex<VecDeque<VaultError>>,
     calls: Mutex<Vec<Instant>>,
-    silent: bool,
+    connections: AtomicUsize,
+    silent_connections: usize,
+    latency: Duration,
     kid: &'static str,
     length: usize,
 }
 
-impl Scripted {
+/// One client of it.
+struct Connection {
+    vault: Arc<Scripted>,
+    is_silent: bool,
+}
+
+impl Connection {
     async fn answer<T>(&self, value: T) -> Result<T, VaultError> {
-        self.calls.lock().unwrap().push(Instant::now());
-        if self.silent {
+        self.vault.calls.lock().unwrap().push(Instant::now());
+        if self.is_silent {
             std::future::pending::<()>().await;
         }
-        match self.failures.lock().unwrap().pop_front() {
+        sleep(self.vault.latency).await;
+        match self.vault.failures.lock().unwrap().pop_front() {
             Some(error) => Err(error),
             None => Ok(value),
         }
@@ -37,10 +48,10 @@ impl Scripted {
 }
 
 #[async_trait]
-impl Vault for Scripted {
+impl Vault for Connection {
     async fn encrypt(&self, _: &KeyVersion, _: Algorithm, _: &Plaintext) -> Result<Encrypted, VaultError> {
-        let answer =
-            Encrypted { kid: self.kid.into(), value: vec![7; self.length], receipt: Receipt::default() };
+        let Scripted { kid, length, .. } = *self.vault;
+        let answer = Encrypted { kid: kid.into(), value: vec![7; length], receipt: Receipt::default() };
         self.answer(answer).await
     }
 
@@ -78,15 +89,31 @@ fn bench_of(vault: Scripted) -> Bench {
     let rejected = RejectedTokens::none();
     let reader = TokenReader::new(receiver, rejected.clone());
     let thousand = NonZeroU32::new(1000).unwrap();
-    let limiter = Limiter::new(Arc::new(Rate::new(thousand, thousand)));
+    let traffic = Arc::new(Traffic::new(thousand, thousand));
     let metrics = Arc::new(Metrics::new());
-    let engine = Engine::new(vault.clone(), reader, limiter, metrics.clone());
+    let connect = {
+        let vault = vault.clone();
+        move || {
+            let number = vault.connections.fetch_add(1, Ordering::SeqCst);
+            let is_silent = number < vault.silent_connections;
+            Ok(Arc::new(Connection { vault: vault.clone(), is_silent }) as Arc<dyn Vault>)
+        }
+    };
+    let engine = Engine::new(Arc::new(connect), reader, traffic, metrics.clone()).unwrap();
     let key = Arc::new(KeyVersion::new(URL, "k8s", "0123456789abcdef0123456789abcdef"));
     Bench { engine, vault, tokens, rejected, key, metrics, start: Instant::now() }
 }
 
 fn scripted() -> Scripted {
-    Scripted { failures: Mutex::default(), calls: Mutex::default(), silent: false, kid: URL, length: 256 }
+    Scripted {
+        failures: Mutex::default(),
+        calls: Mutex::default(),
+        connections: AtomicUsize::new(0),
+        silent_connections: 0,
+        latency: Duration::ZERO,
+        kid: URL,
+        length: 256,
+    }
 }
 
 fn bench(failures: impl IntoIterator<Item = VaultError>) -> Bench {
@@ -100,9 +127,22 @@ impl Bench {
             key: self.key.clone(),
             algorithm: Algorithm::RsaOaep256,
             plaintext: Plaintext::new(vec![1; 32]),
-            deadline: self.start + Duration::from_secs(3),
+            priority: Priority::Encrypt,
+            deadline: Instant::now() + Duration::from_secs(3),
         };
         self.engine.seal(&job).await
+    }
+
+    async fn open(&self, ciphertext: &[u8]) -> Result<Plaintext, KmsError> {
+        let job = Open {
+            key: self.key.clone(),
+            algorithm: Algorithm::RsaOaep256,
+            form: Form::Text,
+            ciphertext: Arc::new(ciphertext.to_vec()),
+            priority: Priority::Decrypt,
+            deadline: Instant::now() + Duration::from_secs(3),
+        };
+        self.engine.open(&job).await
     }
 
     fn calls(&self) -> usize {
@@ -163,7 +203,7 @@ async fn an_outage_is_retried_until_the_deadline_and_never_past_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_vault_costs_the_deadline_and_no_more() {
-    let bench = bench_of(Scripted { silent: true, ..scripted() });
+    let bench = bench_of(Scripted { silent_connections: usize::MAX, ..scripted() });
     assert_eq!(bench.seal().await.unwrap_err().code, Code::DeadlineExceeded);
     assert_eq!(bench.start.elapsed(), Duration::from_secs(3));
 }
@@ -206,7 +246,7 @@ async fn without_a_token_key_vault_is_not_called() {
 async fn an_answer_under_another_key_version_is_an_error() {
     let kid = "https://emulator.vault.azure.net/keys/k8s/ffffffffffffffffffffffffffffffff";
     let bench = bench_of(Scripted { kid, ..scripted() });
-    assert_eq!(bench.seal().await.unwrap_err().code, Code::Internal);
+    assert_eq!(bench.seal().await.unwrap_err().code, Code::FailedPrecondition);
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,9 +272,9 @@ async fn a_token_that_is_dropped_under_a_call_costs_a_wait_and_no_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_gets_no_answer_is_counted() {
-    let bench = bench_of(Scripted { silent: true, ..scripted() });
+    let bench = bench_of(Scripted { silent_connections: usize::MAX, ..scripted() });
     bench.seal().await.unwrap_err();
-    let counted = r#"azure_kms_key_vault_calls_total{operation="encrypt",result="timed_out"} 1"#;
+    let counted = r#"azure_kms_key_vault_calls_total{operation="encrypt",result="timed_out"} 2"#; // and a second attempt
     assert!(bench.metrics.render().contains(counted), "{}", bench.metrics.render());
 }
 
@@ -253,4 +293,131 @@ async fn the_warm_up_learns_the_size_and_takes_a_403_as_fine() {
     assert!(bench.key.check_plaintext(318, Algorithm::RsaOaep256).is_ok());
     bench.engine.warm_up(&bench.key, deadline).await.unwrap();
     assert!(bench.key.check_plaintext(319, Algorithm::RsaOaep256).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_time_is_up_the_true_cause_is_told_with_attempts_and_time() {
+    let throttled =
+        VaultError { retry_after: Some(Duration::from_secs(1)), ..failing(429, Failure::Throttled) };
+    let bench = bench(std::iter::repeat_n(throttled, 1000));
+    let error = bench.seal().await.unwrap_err();
+    assert_eq!(error.message, "throttled by Key Vault (HTTP 429), 3 attempts in 2.0 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_at_the_end_does_not_hide_what_was_answered_before() {
+    let bench = bench_of(Scripted { latency: Duration::from_millis(1500), ..scripted() });
+    let unavailable = failing(503, Failure::ServerError);
+    bench.vault.failures.lock().unwrap().extend([unavailable.clone(), unavailable]); // the second attempt's too
+    let error = bench.seal().await.unwrap_err();
+    assert_eq!(error.code, Code::Unavailable);
+    assert_eq!(error.message, "Key Vault answers with a server error (HTTP 503), 2 attempts in 3.0 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_cannot_finish_in_time_is_not_made() {
+    let bench = bench_of(Scripted { latency: Duration::from_millis(400), ..scripted() });
+    for _ in 0..20 {
+        bench.seal().await.unwrap();
+    }
+    let made = bench.calls();
+    let unavailable = failing(503, Failure::ServerError);
+    bench.vault.failures.lock().unwrap().extend(std::iter::repeat_n(unavailable, 1000));
+    let start = Instant::now();
+    bench.seal().await.unwrap_err();
+    assert!(start.elapsed() < Duration::from_millis(2700), "{:?}", start.elapsed());
+    assert!(bench.calls() > made + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_connection_costs_the_tail_and_is_replaced_for_everybody() {
+    let bench = bench_of(Scripted { silent_connections: 1, ..scripted() });
+    let start = Instant::now();
+    let sealed = join_all((0..64).map(|_| bench.seal())).await;
+    assert!(sealed.iter().all(Result::is_ok));
+    assert_eq!(start.elapsed(), Duration::from_secs(1)); // the tail while nothing is known
+    assert_eq!(bench.calls(), 64 + 64);
+    assert!(bench.metrics.render().contains("azure_kms_key_vault_hedges_total 10"));
+    let again = Instant::now();
+    bench.seal().await.unwrap();
+    assert_eq!((again.elapsed(), bench.calls()), (Duration::ZERO, 64 + 64 + 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_vault_is_asked_twice_for_a_tenth_of_the_calls_only() {
+    let bench = bench_of(Scripted { latency: Duration::from_millis(1200), ..scripted() });
+    for _ in 0..200 {
+        bench.seal().await.unwrap();
+    }
+    let twice = bench.calls() - 200;
+    assert!((20..=30).contains(&twice), "{twice}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_keeps_everybody_from_calling_until_the_time_it_asked_for() {
+    let bench =
+        bench([VaultError { retry_after: Some(Duration::from_secs(2)), ..failing(429, Failure::Throttled) }]);
+    let first = bench.seal();
+    let others = async {
+        tokio::task::yield_now().await;
+        join_all((0..5).map(|_| bench.seal())).await
+    };
+    let (first, others) = tokio::join!(first, others);
+    assert!(first.is_ok() && others.iter().all(Result::is_ok));
+    let calls = bench.vault.calls.lock().unwrap().clone();
+    assert_eq!(calls.iter().filter(|at| at.duration_since(bench.start) < Duration::from_secs(2)).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn identical_decrypts_at_the_same_time_cost_one_call() {
+    let bench = bench_of(Scripted { latency: Duration::from_millis(50), ..scripted() });
+    let opened = join_all((0..100).map(|_| bench.open(&[1; 256]))).await;
+    assert!(opened.iter().all(|opened| opened.as_ref().unwrap().expose() == b"opened"));
+    assert_eq!(bench.calls(), 1);
+    join_all([bench.open(&[1; 256]), bench.open(&[2; 256])]).await;
+    assert_eq!(bench.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failure_of_a_shared_decrypt_is_everybody_s() {
+    let bench = bench_of(Scripted { latency: Duration::from_millis(50), ..scripted() });
+    bench.vault.failures.lock().unwrap().push_back(failing(400, Failure::BadRequest));
+    let opened = join_all((0..10).map(|_| bench.open(&[1; 256]))).await;
+    assert!(opened.iter().all(|opened| opened.as_ref().unwrap_err().code == Code::InvalidArgument));
+    assert_eq!(bench.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_has_gone_costs_no_call() {
+    let bench =
+        bench([VaultError { retry_after: Some(Duration::from_secs(1)), ..failing(429, Failure::Throttled) }]);
+    let mut waiting = Box::pin(bench.seal());
+    assert!(futures_util::poll!(&mut waiting).is_pending()); // throttled, and waits
+    drop(waiting);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(bench.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vault_that_is_down_fails_fast_with_the_reason_and_the_first_success_ends_it() {
+    let bench = bench(std::iter::repeat_n(VaultError::without_answer(Failure::Unreachable), 10_000));
+    bench.seal().await.unwrap_err();
+    bench.seal().await.unwrap_err();
+    let (start, calls) = (Instant::now(), bench.calls());
+    let failed = join_all((0..50).map(|_| bench.seal())).await;
+    assert_eq!((start.elapsed(), bench.calls()), (Duration::ZERO, calls));
+    let error = failed[0].as_ref().unwrap_err();
+    assert_eq!(error.code, Code::Unavailable);
+    assert!(error.message.starts_with("Key Vault cannot be reached, for "), "{}", error.message);
+    assert!(bench.metrics.render().contains("azure_kms_key_vault_breaker_open 1"));
+
+    sleep(Duration::from_secs(2)).await;
+    let probed = join_all((0..50).map(|_| bench.seal())).await;
+    assert!(probed.iter().all(Result::is_err));
+    assert_eq!(bench.calls(), calls + 1); // one of them looked for its return
+    bench.vault.failures.lock().unwrap().clear();
+    sleep(Duration::from_secs(2)).await;
+    bench.seal().await.unwrap();
+    assert!(join_all((0..50).map(|_| bench.seal())).await.iter().all(Result::is_ok));
+    assert!(bench.metrics.render().contains("azure_kms_key_vault_breaker_open 0"));
 }

@@ -1,0 +1,94 @@
+//! What real traffic shows of Key Vault: successes spare a probe, a failure asks for one.
+//!
+//! Written by the gRPC handlers, read by the `HealthActor`; outlives it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::super::probe::Api;
+
+/// When each operation of each API last succeeded.
+pub(crate) struct Evidence {
+    start: Instant,
+    sealed: [Moment; 2],
+    opened: [Moment; 2],
+    doubts: watch::Sender<u64>,
+}
+
+/// Milliseconds since the start, plus one; 0 is never.
+#[derive(Default)]
+struct Moment(AtomicU64);
+
+impl Evidence {
+    /// Nothing was seen yet.
+    pub(crate) fn none() -> Self {
+        Self {
+            start: Instant::now(),
+            sealed: Default::default(),
+            opened: Default::default(),
+            doubts: watch::Sender::new(0),
+        }
+    }
+
+    /// An Encrypt of that API succeeded.
+    pub(crate) fn sealed(&self, api: Api) {
+        self.now(&self.sealed[api as usize]);
+    }
+
+    /// A Decrypt of that API succeeded.
+    pub(crate) fn opened(&self, api: Api) {
+        self.now(&self.opened[api as usize]);
+    }
+
+    /// A client's call failed, and not for what the client sent.
+    pub(crate) fn doubt(&self) {
+        self.doubts.send_modify(|doubts| *doubts += 1);
+    }
+
+    /// Changes with every doubt.
+    pub(super) fn doubts(&self) -> watch::Receiver<u64> {
+        self.doubts.subscribe()
+    }
+
+    /// Whether both operations of that API succeeded since then: as good as a probe.
+    pub(super) fn shows_health_since(&self, api: Api, then: Instant) -> bool {
+        [&self.sealed, &self.opened].iter().all(|moments| self.is_since(&moments[api as usize], then))
+    }
+
+    /// Whether any operation succeeded since then: Key Vault is there, if busy.
+    pub(super) fn shows_life_since(&self, then: Instant) -> bool {
+        self.sealed.iter().chain(&self.opened).any(|moment| self.is_since(moment, then))
+    }
+
+    fn now(&self, moment: &Moment) {
+        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        moment.0.store(millis + 1, Ordering::Relaxed);
+    }
+
+    fn is_since(&self, moment: &Moment, then: Instant) -> bool {
+        let at = moment.0.load(Ordering::Relaxed).checked_sub(1);
+        at.is_some_and(|millis| self.start + Duration::from_millis(millis) >= then)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn both_operations_of_an_api_are_needed_to_spare_its_probe() {
+        let (evidence, start) = (Evidence::none(), Instant::now());
+        evidence.sealed(Api::V1);
+        assert!(!evidence.shows_health_since(Api::V1, start) && evidence.shows_life_since(start));
+        evidence.opened(Api::V1);
+        assert!(evidence.shows_health_since(Api::V1, start) && !evidence.shows_health_since(Api::V2, start));
+        advance(Duration::from_secs(1)).await;
+        let later = Instant::now();
+        assert!(!evidence.shows_health_since(Api::V1, later) && !evidence.shows_life_since(later));
+    }
+}

@@ -1,0 +1,166 @@
+//! Two lanes to Key Vault: the connections in use, and fresh ones for when those hang.
+//!
+//! HTTP/2 carries every call on one connection. When it hangs, a second attempt on it would hang too.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Vault, VaultError};
+
+/// Makes a client with connections of its own.
+pub(crate) type Connect = dyn Fn() -> Result<Arc<dyn Vault>, String> + Send + Sync;
+
+/// A spare lane that has been idle for longer is not fresh any more: its connection may hang as well.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// A client, and when it was last known to be alive.
+pub(crate) struct Lane {
+    vault: Arc<dyn Vault>,
+    alive: Mutex<Instant>,
+    retired: CancellationToken,
+}
+
+impl Lane {
+    fn new(vault: Arc<dyn Vault>) -> Arc<Self> {
+        Arc::new(Self { vault, alive: Mutex::new(Instant::now()), retired: CancellationToken::new() })
+    }
+
+    /// Makes one call here, and takes note of its end: what hangs has none.
+    pub(crate) async fn call<T, F>(&self, call: &impl Fn(Arc<dyn Vault>) -> F) -> Result<T, VaultError>
+    where
+        F: Future<Output = Result<T, VaultError>>,
+    {
+        let outcome = call(self.vault.clone()).await;
+        *lock(&self.alive) = Instant::now();
+        outcome
+    }
+
+    /// Waits until others have found that this lane hangs.
+    pub(crate) async fn retired(&self) {
+        self.retired.cancelled().await;
+    }
+
+    /// Whether others have found that this lane hangs.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.is_cancelled()
+    }
+
+    /// Whether no call has ended here since then.
+    fn silent_since(&self, then: Instant) -> bool {
+        *lock(&self.alive) <= then
+    }
+}
+
+/// The lane in use and, for a while, a spare.
+pub(crate) struct Lanes {
+    connect: Arc<Connect>,
+    current: Mutex<Arc<Lane>>,
+    spare: Mutex<Option<Arc<Lane>>>,
+}
+
+impl Lanes {
+    /// One lane; others are made when they are needed.
+    ///
+    /// # Errors
+    /// There is no client; says why.
+    pub(crate) fn new(connect: Arc<Connect>) -> Result<Self, String> {
+        let current = Mutex::new(Lane::new(connect()?));
+        Ok(Self { connect, current, spare: Mutex::new(None) })
+    }
+
+    /// The lane for the next call.
+    pub(crate) fn current(&self) -> Arc<Lane> {
+        lock(&self.current).clone()
+    }
+
+    /// A lane with other connections than `slow` has. `None` when there can be none, which is logged.
+    pub(crate) fn other_than(&self, slow: &Arc<Lane>) -> Option<Arc<Lane>> {
+        let current = self.current();
+        match Arc::ptr_eq(&current, slow) {
+            true => self.spare(),
+            false => Some(current),
+        }
+    }
+
+    fn spare(&self) -> Option<Arc<Lane>> {
+        let mut spare = lock(&self.spare);
+        let fresh = spare.as_ref().filter(|lane| lock(&lane.alive).elapsed() <= FRESH);
+        if fresh.is_none() {
+            *spare = match (self.connect)() {
+                Ok(vault) => Some(Lane::new(vault)),
+                Err(problem) => {
+                    tracing::warn!(err = problem, "No second connection to Key Vault");
+                    None
+                }
+            };
+        }
+        spare.clone()
+    }
+
+    /// `faster` answered a call that `slow` was sent at `sent`. If nobody got an answer there since, `slow` hangs:
+    /// from now on calls go to `faster`, and those that wait on `slow` are told.
+    pub(crate) fn answered_first(&self, faster: &Arc<Lane>, slow: &Arc<Lane>, sent: Instant) {
+        let mut current = lock(&self.current);
+        if !Arc::ptr_eq(&current, slow) || !slow.silent_since(sent) {
+            return;
+        }
+        tracing::warn!("The connection to Key Vault hangs; another one takes its place");
+        *current = faster.clone();
+        *lock(&self.spare) = None;
+        slow.retired.cancel();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many second attempts may be made: one for so many calls, saved up to a few.
+pub(crate) struct HedgeBudget(Mutex<u32>);
+
+/// A call adds one, a second attempt takes so many: 10 % more calls at most.
+const PRICE: u32 = 10;
+/// So many second attempts at once.
+const SAVED: u32 = 10;
+
+impl Default for HedgeBudget {
+    /// Starts full.
+    fn default() -> Self {
+        Self(Mutex::new(PRICE * SAVED))
+    }
+}
+
+impl HedgeBudget {
+    /// A call is made.
+    pub(crate) fn earn(&self) {
+        let mut saved = lock(&self.0);
+        *saved = (*saved + 1).min(PRICE * SAVED);
+    }
+
+    /// Whether there may be a second attempt now, which is then paid for.
+    pub(crate) fn spend(&self) -> bool {
+        let mut saved = lock(&self.0);
+        let left = saved.checked_sub(PRICE);
+        *saved = left.unwrap_or(*saved);
+        left.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn second_attempts_are_a_tenth_of_the_calls_after_a_few_at_once() {
+        let budget = HedgeBudget::default();
+        assert_eq!((0..100).filter(|_| budget.spend()).count(), SAVED as usize);
+        let spent = (0..1000).filter(|_| {
+            budget.earn();
+            budget.spend()
+        });
+        assert_eq!(spent.count(), 100);
+    }
+}

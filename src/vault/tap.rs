@@ -1,0 +1,175 @@
+//! Throttling by Key Vault, felt by everybody: a 429 closes the tap, and it opens again little by little.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long a 429 without `Retry-After` closes the tap; doubles while nothing succeeds in between.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest of these pauses. Key Vault counts in windows of 10 s.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// The time between two calls when the tap has just opened.
+const FIRST_GAP: Duration = Duration::from_millis(100);
+/// Each success shortens the gap to so many percent of it: wide open after about 45.
+const SHRINKS_TO: u32 = 90;
+/// A gap shorter than this is none.
+const NO_GAP: Duration = Duration::from_millis(1);
+
+/// Lets calls through, or tells how long it does not. Outlives the actors that share it.
+#[derive(Default)]
+pub(crate) struct Tap(Mutex<State>);
+
+struct State {
+    /// Set by every 429, to the end of the pause it asks for.
+    closed_until: Option<Instant>,
+    /// When the tap was closed last: what was sent before is no news.
+    closed_at: Option<Instant>,
+    /// What the next 429 without `Retry-After` costs.
+    pause: Duration,
+    /// The time between two calls, while the tap opens.
+    gap: Duration,
+    /// When the next call may pass, while the tap opens.
+    next: Option<Instant>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { closed_until: None, closed_at: None, pause: FIRST_PAUSE, gap: Duration::ZERO, next: None }
+    }
+}
+
+impl State {
+    fn is_news(&self, sent: Instant) -> bool {
+        self.closed_at.is_none_or(|closed| sent >= closed)
+    }
+}
+
+impl Tap {
+    /// How long no call may be made because Key Vault said so; `None` when calls may pass.
+    pub(crate) fn closed_for(&self) -> Option<Duration> {
+        let until = self.state().closed_until?;
+        until.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
+    }
+
+    /// Takes a place in the stream of calls.
+    ///
+    /// # Errors
+    /// How long to wait before asking again.
+    pub(crate) fn pass(&self) -> Result<(), Duration> {
+        if let Some(wait) = self.closed_for() {
+            return Err(wait);
+        }
+        let (now, mut state) = (Instant::now(), self.state());
+        match state.next {
+            Some(next) if next > now => Err(next - now),
+            _ => {
+                state.next = (!state.gap.is_zero()).then(|| now + state.gap);
+                Ok(())
+            }
+        }
+    }
+
+    /// Key Vault answered 429 to a call that was sent then. It may ask to wait.
+    pub(crate) fn throttled(&self, sent: Instant, retry_after: Option<Duration>) {
+        let (now, mut state) = (Instant::now(), self.state());
+        let is_news = state.is_news(sent);
+        let pause = match retry_after {
+            None if !is_news => return,
+            asked => asked.unwrap_or(state.pause),
+        };
+        state.closed_until = state.closed_until.max(Some(now + pause));
+        if is_news {
+            tracing::warn!(pause_ms = pause.as_millis(), "Throttled by Key Vault: no call meanwhile");
+            state.closed_at = Some(now);
+            state.pause = (state.pause * 2).min(LONGEST_PAUSE);
+            state.gap = FIRST_GAP;
+        }
+    }
+
+    /// A call that was sent then succeeded.
+    pub(crate) fn succeeded(&self, sent: Instant) {
+        let mut state = self.state();
+        if state.gap.is_zero() || !state.is_news(sent) {
+            return;
+        }
+        state.pause = FIRST_PAUSE;
+        state.gap = Some(state.gap * SHRINKS_TO / 100).filter(|gap| *gap >= NO_GAP).unwrap_or_default();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    async fn passes_within(tap: &Tap, time: Duration) -> usize {
+        let (end, mut passed) = (Instant::now() + time, 0);
+        while Instant::now() < end {
+            match tap.pass() {
+                Ok(()) => {
+                    passed += 1;
+                    tap.succeeded(Instant::now());
+                    sleep(Duration::from_millis(1)).await;
+                }
+                Err(wait) => sleep(wait.min(end - Instant::now())).await,
+            }
+        }
+        passed
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_429_closes_for_everybody_for_as_long_as_asked() {
+        let tap = Tap::default();
+        assert_eq!(tap.pass(), Ok(()));
+        tap.throttled(Instant::now(), Some(Duration::from_secs(7)));
+        advance(Duration::from_secs(3)).await;
+        assert_eq!(tap.pass(), Err(Duration::from_secs(4)));
+        advance(Duration::from_secs(4)).await;
+        assert_eq!(tap.pass(), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_opens_little_by_little_and_then_is_wide_open() {
+        let tap = Tap::default();
+        tap.throttled(Instant::now(), Some(Duration::ZERO));
+        let first = passes_within(&tap, Duration::from_millis(500)).await;
+        let second = passes_within(&tap, Duration::from_millis(500)).await;
+        let later = passes_within(&tap, Duration::from_millis(500)).await;
+        assert!(first <= 7 && second > first && later > 300, "{first}, {second}, {later}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_retry_after_the_pauses_double_until_a_call_succeeds() {
+        let tap = Tap::default();
+        for seconds in [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0] {
+            tap.throttled(Instant::now(), None);
+            let wait = tap.closed_for().unwrap();
+            assert_eq!(wait, Duration::from_secs_f64(seconds));
+            advance(wait).await;
+        }
+        tap.succeeded(Instant::now());
+        tap.throttled(Instant::now(), None);
+        assert_eq!(tap.closed_for(), Some(FIRST_PAUSE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_answers_to_calls_that_were_under_way_count_as_one() {
+        let (tap, sent) = (Tap::default(), Instant::now());
+        advance(Duration::from_millis(10)).await;
+        for _ in 0..64 {
+            tap.throttled(sent, None);
+        }
+        tap.succeeded(sent);
+        advance(FIRST_PAUSE).await;
+        assert_eq!(tap.pass(), Ok(()));
+        assert_eq!(tap.pass(), Err(FIRST_GAP));
+        tap.throttled(Instant::now(), None);
+        assert_eq!(tap.closed_for(), Some(FIRST_PAUSE * 2));
+    }
+}

@@ -1,0 +1,204 @@
+//! The call engine: what a slow, throttling, hung or dead Key Vault costs.
+
+use akv_emulator::{FaultSet, Faults};
+use kms_testkit::PATIENCE;
+use tokio::time::timeout;
+use tonic::{Code, Status};
+
+use crate::harness::{Client, Daemon, Load, Vault};
+
+fn vault_faults(vault: FaultSet) -> Faults {
+    Faults { vault, ..Faults::default() }
+}
+
+fn slow(latency_ms: u64) -> Faults {
+    vault_faults(FaultSet { latency_ms, ..FaultSet::default() })
+}
+
+/// Without probes of its own after the first.
+async fn quiet(vault: &Vault, args: &[&str]) -> Daemon {
+    let start = args.iter().fold(vault.daemon().arg("--health-interval=1h"), |start, arg| start.arg(*arg));
+    let daemon = start.healthy().await;
+    daemon.client().status().await.unwrap();
+    daemon
+}
+
+async fn metric_reaches(daemon: &Daemon, name: &str, wanted: u64) {
+    let reached = async {
+        loop {
+            let metrics = daemon.metrics().await;
+            let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+            if value == Some(wanted) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{name} does not reach {wanted}"));
+}
+
+#[tokio::test]
+async fn a_connection_that_hangs_costs_latency_and_no_error() {
+    let vault = Vault::start().await;
+    let mut daemon = vault.daemon().healthy().await;
+    let load = Load::start(&daemon, 8);
+    for replaced in 1..=3 {
+        load.more_round_trips(50).await;
+        vault.emulator.hang_connections();
+        daemon.logs_times("another one takes its place", replaced).await;
+    }
+    load.more_round_trips(50).await;
+    let (_, failures) = load.stop().await;
+    assert!(failures.is_empty(), "{failures:?}");
+    assert!(!daemon.metrics().await.contains("azure_kms_key_vault_hedges_won_total 0"));
+}
+
+#[tokio::test]
+async fn while_key_vault_asks_to_wait_nobody_calls_it() {
+    let vault = Vault::start().await;
+    let daemon = quiet(&vault, &[]).await;
+    let throttle = FaultSet { throttle_per_10s: Some(0), retry_after_s: Some(60), ..FaultSet::default() };
+    vault.emulator.reset_stats();
+    vault.emulator.set_faults(vault_faults(throttle));
+    let mut client = daemon.client();
+    for _ in 0..20 {
+        let error = client.encrypt_v2(b"x").await.unwrap_err();
+        assert_eq!(error.code(), Code::ResourceExhausted);
+        assert!(error.message().starts_with("throttled by Key Vault"), "{}", error.message());
+    }
+    assert_eq!(vault.emulator.stats().throttled, 1);
+}
+
+#[tokio::test]
+async fn calls_that_are_throttled_for_a_moment_wait_for_it_to_pass() {
+    let vault = Vault::start().await;
+    let daemon = quiet(&vault, &[]).await;
+    let throttle = FaultSet { throttle_per_10s: Some(0), retry_after_s: Some(1), ..FaultSet::default() };
+    vault.emulator.set_faults(vault_faults(throttle));
+    let calls: Vec<_> = (0..20).map(|_| spawn(daemon.client(), Call::Encrypt)).collect();
+    let throttled = async {
+        while vault.emulator.stats().throttled == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, throttled).await.unwrap();
+    vault.emulator.clear_faults();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn when_time_is_up_the_caller_learns_the_true_cause() {
+    let vault = Vault::start().await;
+    let daemon = quiet(&vault, &[]).await;
+    let failing = |status| FaultSet { error_rate: 1.0, status: Some(status), ..FaultSet::default() };
+    for (faults, cause) in [
+        (vault_faults(failing(503)), "Key Vault answers with a server error (HTTP 503"),
+        (
+            vault_faults(FaultSet { retry_after_s: Some(1), ..failing(429) }),
+            "throttled by Key Vault (HTTP 429",
+        ),
+        (slow(60_000), "Key Vault does not answer"),
+    ] {
+        vault.emulator.set_faults(faults);
+        let message = daemon.client().encrypt_v2(b"x").await.unwrap_err().message().to_owned();
+        assert!(message.starts_with(cause) && message.contains(" in 2."), "{message}");
+        assert!(message.contains(" attempt"), "{message}");
+    }
+}
+
+#[derive(Clone)]
+enum Call {
+    Encrypt,
+    Decrypt(Vec<u8>),
+}
+
+fn spawn(mut client: Client, call: Call) -> tokio::task::JoinHandle<Result<(), Status>> {
+    tokio::spawn(async move {
+        match call {
+            Call::Encrypt => client.encrypt_v1(b"x").await.map(drop),
+            Call::Decrypt(sealed) => client.decrypt_v1(&sealed).await.map(drop),
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_waiting_decrypt_goes_before_encrypts_that_came_earlier() {
+    let vault = Vault::start().await;
+    let daemon = quiet(&vault, &["--max-in-flight=1"]).await;
+    let sealed = daemon.client().encrypt_v1(b"x").await.unwrap();
+    vault.emulator.reset_stats();
+    vault.emulator.set_faults(slow(700));
+    let first = spawn(daemon.client(), Call::Encrypt);
+    metric_reaches(&daemon, "azure_kms_requests_in_flight", 1).await;
+    let later: Vec<_> = (0..2).map(|_| spawn(daemon.client(), Call::Encrypt)).collect();
+    metric_reaches(&daemon, "azure_kms_requests_queued", 2).await;
+    spawn(daemon.client(), Call::Decrypt(sealed)).await.unwrap().unwrap();
+    assert!(first.is_finished() && later.iter().all(|encrypt| !encrypt.is_finished()));
+}
+
+#[tokio::test]
+async fn callers_that_have_gone_cost_no_call() {
+    let vault = Vault::start().await;
+    let daemon = quiet(&vault, &["--max-in-flight=1"]).await;
+    vault.emulator.reset_stats();
+    vault.emulator.set_faults(slow(1_000));
+    let first = spawn(daemon.client(), Call::Encrypt);
+    metric_reaches(&daemon, "azure_kms_requests_in_flight", 1).await;
+    let gone: Vec<_> = (0..20).map(|_| spawn(daemon.client(), Call::Encrypt)).collect();
+    metric_reaches(&daemon, "azure_kms_requests_queued", 20).await;
+    gone.iter().for_each(tokio::task::JoinHandle::abort);
+    metric_reaches(&daemon, "azure_kms_requests_queued", 0).await;
+    first.await.unwrap().unwrap();
+    vault.emulator.clear_faults();
+    daemon.client().encrypt_v1(b"x").await.unwrap();
+    assert_eq!(vault.emulator.stats().calls("encrypt"), 2);
+}
+
+#[tokio::test]
+async fn the_same_decrypt_asked_by_many_at_once_costs_one_call() {
+    let vault = Vault::start().await;
+    let daemon = quiet(&vault, &[]).await;
+    let sealed = daemon.client().encrypt_v1(b"x").await.unwrap();
+    vault.emulator.reset_stats();
+    vault.emulator.set_faults(slow(900));
+    let calls: Vec<_> = (0..50).map(|_| spawn(daemon.client(), Call::Decrypt(sealed.clone()))).collect();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(vault.emulator.stats().calls("decrypt"), 1);
+}
+
+#[tokio::test]
+async fn a_vault_that_is_down_fails_fast_with_the_reason_and_is_found_when_it_returns() {
+    let vault = Vault::start().await;
+    let mut daemon = vault.daemon().healthy().await;
+    let down = FaultSet { reset_rate: 1.0, ..FaultSet::default() };
+    vault.emulator.set_faults(vault_faults(down));
+    let load = Load::start(&daemon, 8);
+    daemon.logs("\"Key Vault is down: calls fail at once\"").await;
+    metric_reaches(&daemon, "azure_kms_key_vault_breaker_open", 1).await;
+    vault.emulator.clear_faults();
+    daemon.logs("\"Key Vault answers again\"").await;
+    load.more_round_trips(50).await;
+    let (_, failures) = load.stop().await;
+    let fast = |status: &&Status| status.message().contains("calls fail at once until it answers");
+    assert!(failures.iter().any(|status| fast(&status)), "{failures:?}");
+    assert!(failures.iter().all(|status| status.code() == Code::Unavailable), "{failures:?}");
+    assert!(failures.iter().all(|status| status.message().starts_with("Key Vault cannot be reached")));
+    daemon.client().until_status(true).await;
+}
+
+#[tokio::test]
+async fn a_restarted_key_vault_actor_is_warm_before_it_takes_traffic() {
+    let vault = Vault::start().await;
+    let mut daemon = quiet(&vault, &[]).await;
+    vault.emulator.reset_stats();
+    vault.emulator.set_faults(slow(300));
+    daemon.inject("key-vault", "panic").await;
+    daemon.logs("\"Actor started\" actor=\"key-vault\" generation=2").await;
+    daemon.client().encrypt_v1(b"x").await.unwrap();
+    let stats = vault.emulator.stats();
+    assert_eq!((stats.calls("get"), stats.calls("encrypt"), stats.tls_handshakes), (1, 1, 1));
+}

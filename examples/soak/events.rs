@@ -33,7 +33,7 @@ pub(crate) async fn run(world: &World, load: &Load, options: &Options) -> Result
     let mut dice = Dice(options.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let (mut crashed, mut secrets) = (None, 0);
     while Instant::now() < end {
-        let event = dice.below(9);
+        let event = dice.below(12);
         let told = match event {
             0 | 1 if crashed.is_none_or(|at: Instant| at.elapsed() >= CRASH_EVERY) => {
                 crashed = Some(Instant::now());
@@ -52,7 +52,13 @@ pub(crate) async fn run(world: &World, load: &Load, options: &Options) -> Result
                 "the client secret is rotated".to_owned()
             }
             7 => spoil(world, "Entra ID is down", entra_down()),
-            8 if dice.below(3) == 0 => outage(world, load).await,
+            8 => {
+                world.emulator.hang_connections();
+                "every connection to the vault hangs".to_owned()
+            }
+            9 => spoil(world, "5 % of the calls get 429", throttled(0.05, None)),
+            10 => throttle_all(world).await,
+            11 if dice.below(3) == 0 => outage(world, load).await,
             _ => "calm".to_owned(),
         };
         println!("{:>6.1} s  {told}", start.elapsed().as_secs_f64());
@@ -68,6 +74,22 @@ fn faults(set: impl FnOnce(&mut FaultSet)) -> Faults {
     let mut faults = Faults::default();
     set(&mut faults.vault);
     faults
+}
+
+fn throttled(share: f64, retry_after_s: Option<u64>) -> Faults {
+    faults(|vault| {
+        vault.error_rate = share;
+        vault.status = Some(429);
+        vault.retry_after_s = retry_after_s;
+    })
+}
+
+/// The vault throttles everybody for half a second, and asks to wait for a second.
+async fn throttle_all(world: &World) -> String {
+    world.emulator.set_faults(throttled(1.0, Some(1)));
+    sleep(Duration::from_millis(500)).await;
+    world.emulator.clear_faults();
+    "all calls got 429 for 0.5 s, Retry-After 1 s".to_owned()
 }
 
 fn entra_down() -> Faults {

@@ -1,6 +1,7 @@
 //! The emulator in this process, the daemon in another, and the credential that is rotated.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use akv_emulator::{Application, ClientSecret, Emulator};
 use kms_testkit::{Daemon, Start};
@@ -8,6 +9,9 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::build::Programs;
+
+/// Tokens expire all the time; a third of this is longer than Entra ID is ever down.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(30);
 
 /// What runs. Everything ends, and the folder goes, when it is dropped.
 pub(crate) struct World {
@@ -24,6 +28,7 @@ impl World {
         let vault = folder.path().join("vault");
         let emulator = Emulator::start(akv_emulator::Options::new(&vault)).await;
         let emulator = emulator.map_err(|error| error.to_string())?;
+        emulator.set_token_lifetime(TOKEN_LIFETIME);
         let args = std::fs::read_to_string(vault.join("args")).map_err(|error| format!("args: {error}"))?;
         let azure_json = folder.path().join("azure.json");
         write_secret(&emulator, &azure_json, "secret-0")?;

@@ -7,6 +7,7 @@ mod admission;
 mod authority;
 mod backend;
 mod deadline;
+mod inherited;
 mod message_limit;
 mod server;
 mod socket;
@@ -22,5 +23,6 @@ pub(crate) mod fuzzing {
 
 pub(crate) use admission::Admission;
 pub(crate) use backend::Backend;
+pub(crate) use inherited::Inherited;
 pub(crate) use server::serve;
 pub(crate) use socket::{BoundSocket, SocketFile};

@@ -114,6 +114,7 @@ impl Listeners {
 /// What runs, and must stop.
 struct Running {
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    http: [JoinHandle<()>; 2],
     socket: Option<SocketFile>,
     supervisor: Addr<Supervisor>,
     supervision: watch::Receiver<Supervision>,
@@ -137,11 +138,11 @@ impl Running {
         let supervisor = supervisor.start();
         let checks = Checks { supervision: supervision.clone(), report, tokens };
         let routes = health_routes(&config.healthz.path, checks, &supervisor);
-        io.spawn(http::serve(listeners.healthz, routes));
-        io.spawn(http::serve(listeners.metrics, http::metrics_routes(metrics)));
+        let healthz = io.spawn(http::serve(listeners.healthz, routes));
+        let metrics = io.spawn(http::serve(listeners.metrics, http::metrics_routes(metrics)));
         let BoundSocket { listener, file: socket } = listeners.socket;
         let grpc = io.spawn(grpc::serve(listener, backend, drained(draining)));
-        Self { grpc, socket, supervisor, supervision, drain, reload }
+        Self { grpc, http: [healthz, metrics], socket, supervisor, supervision, drain, reload }
     }
 
     /// Waits for a signal (`None`), or for what ends the process otherwise.
@@ -157,9 +158,10 @@ impl Running {
         }
     }
 
-    /// Requests first, then the actors that serve them, then the socket's file.
+    /// The ports first, for the next process; then requests, the actors that serve them, and the socket's file.
     async fn stop(self) {
         self.drain.send_replace(true);
+        self.http.iter().for_each(JoinHandle::abort);
         if !self.grpc.is_finished() && timeout(DRAIN, self.grpc).await.is_err() {
             tracing::warn!(target: LIFECYCLE, "Connections were still open after {} s", DRAIN.as_secs());
         }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../daemon/harness.rs"]
+#[allow(dead_code, unused_imports)] // made for the tests of the daemon, which use all of it
 mod harness;
 
 mod restart;

@@ -1,9 +1,12 @@
 //! The end of one process and the start of the next, under load.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
+use akv_emulator::{FaultSet, Faults};
+use kms_testkit::PATIENCE;
 use rustix::process::Signal;
 
 use crate::harness::{Daemon, Load, Start, Vault};
@@ -55,6 +58,21 @@ async fn restarts_with_an_inherited_socket_under_load_fail_no_call_and_lose_none
 }
 
 #[tokio::test]
+async fn two_processes_serve_one_inherited_socket_while_one_takes_over_from_the_other() {
+    let vault = Vault::start().await;
+    let socket = socket_of(&vault.daemon());
+    let first = inherit(vault.daemon(), &socket).healthy().await;
+    let load = Load::of((0..8).map(|_| first.client().repeating()));
+    let second = inherit(vault.daemon(), &socket).healthy().await;
+    load.more_round_trips(50).await;
+    ends_with_0(first).await;
+    load.more_round_trips(50).await;
+    let (served, failures) = load.stop().await;
+    assert!(failures.is_empty(), "{served} served, {failures:?}");
+    ends_with_0(second).await;
+}
+
+#[tokio::test]
 async fn a_call_between_two_processes_waits_in_the_inherited_socket() {
     let vault = Vault::start().await;
     let socket = socket_of(&vault.daemon());
@@ -79,12 +97,11 @@ async fn the_file_of_an_inherited_socket_stays_when_its_process_ends() {
 
 #[tokio::test]
 async fn an_inherited_socket_that_is_open_to_others_is_warned_of() {
-    use std::os::unix::fs::PermissionsExt;
     let vault = Vault::start().await;
     for (mode, warned) in [(0o600, false), (0o666, true)] {
         let start = vault.daemon();
         let (path, socket) = (start.socket.clone(), socket_of(&start));
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         let daemon = inherit(start, &socket).listening().await;
         assert_eq!(daemon.log().contains("Others than its owner"), warned, "{}", daemon.log());
         std::fs::remove_file(path).unwrap();
@@ -125,4 +142,34 @@ async fn after_a_kill_under_load_the_next_process_serves_the_same_clients() {
     assert!(second.log().contains("Removing a stale socket"), "{}", second.log());
     load.more_round_trips(100).await;
     load.stop().await;
+}
+
+#[tokio::test]
+async fn the_next_process_takes_the_socket_and_the_port_while_one_still_drains() {
+    let vault = Vault::start().await;
+    let mut first = vault.daemon().healthy().await;
+    let mut client = first.client();
+    client.status().await.unwrap(); // the connection is made
+    let slow = FaultSet { latency_ms: 2_000, ..FaultSet::default() };
+    vault.emulator.set_faults(Faults { vault: slow, ..Faults::default() });
+    vault.emulator.reset_stats();
+    let call = tokio::spawn(async move { client.encrypt_v2(b"in flight").await });
+    until(async || vault.emulator.stats().calls("encrypt") > 0).await;
+    first.terminate();
+    until(async || first.client().status().await.is_err() && first.try_get("/livez").await.is_err()).await;
+    vault.emulator.set_faults(Faults::default());
+    let port = first.healthz_addr().rsplit_once(':').unwrap().1;
+    let second = vault.daemon().arg(format!("--healthz-port={port}")).healthy().await;
+    call.await.unwrap().unwrap();
+    assert_eq!(first.exit().await.code(), Some(0));
+    second.client().round_trips().await.unwrap();
+}
+
+async fn until(is_so: impl AsyncFn() -> bool) {
+    let reached = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.unwrap();
 }

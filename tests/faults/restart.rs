@@ -8,9 +8,16 @@ use std::os::unix::net::UnixListener;
 use akv_emulator::{FaultSet, Faults};
 use kms_testkit::PATIENCE;
 use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use crate::harness::{Daemon, Load, Start, Vault};
 
+/// How a client begins: the preface of HTTP/2, and SETTINGS without any.
+const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// The type of a frame, its fourth byte, with which the server answers.
+const SETTINGS: u8 = 4;
 /// Restarts of one test.
 const RESTARTS: u64 = 3;
 
@@ -73,16 +80,21 @@ async fn two_processes_serve_one_inherited_socket_while_one_takes_over_from_the_
 }
 
 #[tokio::test]
-async fn a_call_between_two_processes_waits_in_the_inherited_socket() {
+async fn what_connects_between_two_processes_waits_in_the_inherited_socket_and_is_served() {
     let vault = Vault::start().await;
     let socket = socket_of(&vault.daemon());
     let first = inherit(vault.daemon(), &socket).healthy().await;
-    let (mut known, mut new) = (first.client(), first.client());
+    let (path, mut known, mut new) = (first.socket.clone(), first.client(), first.client());
     known.round_trips().await.unwrap();
     ends_with_0(first).await;
-    let between = tokio::spawn(async move { (known.round_trips().await, new.round_trips().await) });
+    let mut raw = UnixStream::connect(path).await.unwrap();
+    raw.write_all(HELLO).await.unwrap();
+    let calls = tokio::spawn(async move { tokio::join!(known.round_trips(), new.round_trips()) });
     let _second = inherit(vault.daemon(), &socket).listening().await;
-    let (known, new) = between.await.unwrap();
+    let mut answer = [0; 4];
+    timeout(PATIENCE, raw.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(answer[3], SETTINGS);
+    let (known, new) = calls.await.unwrap();
     known.and(new).unwrap();
 }
 
@@ -171,5 +183,5 @@ async fn until(is_so: impl AsyncFn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+    timeout(PATIENCE, reached).await.unwrap();
 }

@@ -51,7 +51,7 @@ interop-docs: build
 
 # What docs/benchmarks.md reports
 bench:
-    cargo bench --bench request_path --bench memory
+    cargo bench --bench request_path --bench memory --bench restart
 
 # Fuzzes one target, or all, for so many seconds each; needs nightly and cargo-fuzz
 fuzz target="all" seconds="60":

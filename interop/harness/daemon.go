@@ -22,6 +22,7 @@ type Daemon struct {
 	flags   []string
 	healthz string
 	metrics string
+	socket  *os.File // the listening socket that every run inherits; nil when each makes its own
 	log     textBuffer
 	run     *process
 	runFrom int // where the log of the present run begins
@@ -60,6 +61,21 @@ func newDaemon(t testing.TB, emulator *Emulator, socket string, flags []string) 
 	return d
 }
 
+// KeepSocket makes the socket, which every run inherits from then on.
+func (d *Daemon) KeepSocket(t testing.TB) {
+	t.Helper()
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: d.Socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close() // d.socket is another descriptor of it
+	listener.SetUnlinkOnClose(false)
+	if d.socket, err = listener.File(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.socket.Close() })
+}
+
 // StartDaemon starts a daemon and waits until it is healthy.
 func StartDaemon(t testing.TB, emulator *Emulator, flags ...string) *Daemon {
 	t.Helper()
@@ -83,11 +99,18 @@ func (d *Daemon) Spawn(t testing.TB) {
 		t.Fatal("the daemon already runs")
 	}
 	d.runFrom = len(d.log.String())
-	run, err := spawn(&d.log, d.path, d.flags...)
+	run, err := d.spawn()
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.run = run
+}
+
+func (d *Daemon) spawn() (*process, error) {
+	if d.socket != nil {
+		return spawnInheriting(&d.log, d.socket, d.path, d.flags...)
+	}
+	return spawn(&d.log, d.path, d.flags...)
 }
 
 // Terminate sends SIGTERM, waits for the end, and fails the test unless the exit code is 0.

@@ -25,7 +25,20 @@ type process struct {
 
 // spawn starts a program. Its output goes to log; the kernel kills it if this process dies first.
 func spawn(log *textBuffer, path string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(path, args...), log: log, ended: make(chan struct{})}
+	return start(log, exec.Command(path, args...))
+}
+
+// spawnInheriting starts a program with a listening socket, announced as systemd does (sd_listen_fds(3)). A shell
+// becomes the program, because only the child knows its LISTEN_PID.
+func spawnInheriting(log *textBuffer, socket *os.File, path string, args ...string) (*process, error) {
+	announce := `LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@"`
+	cmd := exec.Command("sh", append([]string{"-c", announce, path}, args...)...)
+	cmd.ExtraFiles = []*os.File{socket}
+	return start(log, cmd)
+}
+
+func start(log *textBuffer, cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, log: log, ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use crate::actors::{Shutdown, Supervision, Supervisor};
 use crate::cli::{self, Command};
 use crate::config::{self, Access, Config, LogConfig};
-use crate::grpc::{self, Admission, Backend, BoundSocket, SocketFile};
+use crate::grpc::{self, Admission, Backend, BoundSocket, Inherited, SocketFile};
 use crate::http::{self, Checks};
 use crate::kms::{KeyRing, KeyVersion};
 use crate::telemetry::{self, LIFECYCLE, Metrics};
@@ -45,10 +45,11 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Run(flags)) => {
+            let inherited = Inherited::take();
             telemetry::init(LogConfig::of(&flags));
             process::log_panics();
             let config = config::load(&flags, Arc::new(|name: &str| std::env::var(name).ok()));
-            exit_code(config.map_err(|problems| problems.0).and_then(start))
+            exit_code(config.map_err(|problems| problems.0).and_then(|ready| start(ready, inherited)))
         }
     }
 }
@@ -69,20 +70,20 @@ fn exit_code(outcome: Result<(), Vec<String>>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn start((config, access): (Config, Access)) -> Result<(), Vec<String>> {
+fn start((config, access): (Config, Access), inherited: Inherited) -> Result<(), Vec<String>> {
     process::forbid_core_dumps();
     process::allow_many_files();
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(IO_THREADS).enable_all().build();
     let io = io.map_err(|error| vec![format!("no threads: {error}")])?;
-    let outcome = actix::System::new().block_on(run(config, access, io.handle().clone()));
+    let outcome = actix::System::new().block_on(run(config, access, inherited, io.handle().clone()));
     io.shutdown_background(); // outside of the actor system, which must not drop a runtime
     outcome.map_err(|problem| vec![problem])
 }
 
-async fn run(config: Config, access: Access, io: Handle) -> Result<(), String> {
+async fn run(config: Config, access: Access, inherited: Inherited, io: Handle) -> Result<(), String> {
     log_start(&config, &access);
     let mut signals = process::Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
-    let listeners = Listeners::bind(&config, &io).await?;
+    let listeners = Listeners::bind(&config, inherited, &io).await?;
     let mut running = Running::start(&config, access, listeners, &io);
     tracing::info!(target: LIFECYCLE, addr = %config.listen, "Listening for connections");
     let reason = running.until_the_end(&mut signals).await;
@@ -101,11 +102,11 @@ struct Listeners {
 }
 
 impl Listeners {
-    async fn bind(config: &Config, io: &Handle) -> Result<Self, String> {
+    async fn bind(config: &Config, inherited: Inherited, io: &Handle) -> Result<Self, String> {
         let _on_io = io.enter(); // the listeners belong to the runtime that serves them
         let healthz = http::bind("healthz-port", config.healthz.addr).await?;
         let metrics = http::bind("metrics-addr", config.metrics_addr).await?;
-        let socket = BoundSocket::bind(&config.listen).await?;
+        let socket = BoundSocket::open(&config.listen, inherited).await?;
         Ok(Self { socket, healthz, metrics })
     }
 }
@@ -113,6 +114,7 @@ impl Listeners {
 /// What runs, and must stop.
 struct Running {
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    http: [JoinHandle<()>; 2],
     socket: Option<SocketFile>,
     supervisor: Addr<Supervisor>,
     supervision: watch::Receiver<Supervision>,
@@ -136,11 +138,11 @@ impl Running {
         let supervisor = supervisor.start();
         let checks = Checks { supervision: supervision.clone(), report, tokens };
         let routes = health_routes(&config.healthz.path, checks, &supervisor);
-        io.spawn(http::serve(listeners.healthz, routes));
-        io.spawn(http::serve(listeners.metrics, http::metrics_routes(metrics)));
+        let healthz = io.spawn(http::serve(listeners.healthz, routes));
+        let metrics = io.spawn(http::serve(listeners.metrics, http::metrics_routes(metrics)));
         let BoundSocket { listener, file: socket } = listeners.socket;
         let grpc = io.spawn(grpc::serve(listener, backend, drained(draining)));
-        Self { grpc, socket, supervisor, supervision, drain, reload }
+        Self { grpc, http: [healthz, metrics], socket, supervisor, supervision, drain, reload }
     }
 
     /// Waits for a signal (`None`), or for what ends the process otherwise.
@@ -156,9 +158,10 @@ impl Running {
         }
     }
 
-    /// Requests first, then the actors that serve them, then the socket's file.
+    /// The ports first, for the next process; then requests, the actors that serve them, and the socket's file.
     async fn stop(self) {
         self.drain.send_replace(true);
+        self.http.iter().for_each(JoinHandle::abort);
         if !self.grpc.is_finished() && timeout(DRAIN, self.grpc).await.is_err() {
             tracing::warn!(target: LIFECYCLE, "Connections were still open after {} s", DRAIN.as_secs());
         }

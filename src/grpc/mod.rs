@@ -8,6 +8,7 @@ mod authority;
 mod backend;
 mod caller;
 mod deadline;
+mod inherited;
 mod message_limit;
 mod server;
 mod socket;
@@ -24,5 +25,6 @@ pub(crate) mod fuzzing {
 
 pub(crate) use admission::Admission;
 pub(crate) use backend::Backend;
+pub(crate) use inherited::Inherited;
 pub(crate) use server::serve;
 pub(crate) use socket::{BoundSocket, SocketFile};

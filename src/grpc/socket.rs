@@ -1,4 +1,5 @@
-//! The unix socket: made with mode 0600, never taken from somebody who uses it, removed when it is ours.
+//! The unix socket: made with mode 0600, never taken from somebody who uses it, removed when it is ours. Or inherited,
+//! and left to whoever made it.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -8,13 +9,15 @@ use rustix::fs::Mode;
 use rustix::process::umask;
 use tokio::net::{UnixListener, UnixStream};
 
+use super::Inherited;
 use crate::config::ListenAddr;
+use crate::telemetry::LIFECYCLE;
 
 /// A listener, and the file to remove after it.
 pub(crate) struct BoundSocket {
     /// Accepts connections.
     pub listener: UnixListener,
-    /// The file, when the socket is not abstract.
+    /// The file, when the socket is not abstract and this process made it.
     pub file: Option<SocketFile>,
 }
 
@@ -38,6 +41,20 @@ impl SocketFile {
 }
 
 impl BoundSocket {
+    /// Takes the inherited socket, if there is one, else binds the address of `--listen-addr`.
+    ///
+    /// # Errors
+    /// A sentence that names the flag: not the socket that was expected, or what [`Self::bind`] says.
+    pub(crate) async fn open(address: &ListenAddr, inherited: Inherited) -> Result<Self, String> {
+        let named = |problem: String| format!("--listen-addr {address}: {problem}");
+        let Some(socket) = inherited.socket(address).map_err(named)? else {
+            return Self::bind(address).await;
+        };
+        tracing::info!(target: LIFECYCLE, "Serving on the inherited socket");
+        let listener = socket.set_nonblocking(true).and_then(|()| UnixListener::from_std(socket));
+        Ok(Self { listener: listener.map_err(|error| named(error.to_string()))?, file: None })
+    }
+
     /// Binds the address of `--listen-addr`. A stale socket is replaced.
     /// Changes the umask for a moment, so nothing else may create files meanwhile.
     ///

@@ -13,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tower::service_fn;
 
+use crate::repeat::or_again;
 use crate::{CALL, PATIENCE};
 
 /// Clients of both services on one connection.
@@ -22,6 +23,7 @@ pub struct Client {
     pub v1: V1<Channel>,
     /// The v2 service.
     pub v2: V2<Channel>,
+    repeats: bool,
 }
 
 impl Client {
@@ -33,7 +35,14 @@ impl Client {
         };
         let channel =
             Endpoint::from_static("http://localhost").connect_with_connector_lazy(service_fn(connect));
-        Self { v1: V1::new(channel.clone()), v2: V2::new(channel) }
+        Self { v1: V1::new(channel.clone()), v2: V2::new(channel), repeats: false }
+    }
+
+    /// The same client, which makes an Encrypt or Decrypt again when its connection ends below it. grpc-go and gRPC's
+    /// C core do so by themselves for what a draining server has not seen; tonic leaves it to its callers.
+    pub fn repeating(mut self) -> Self {
+        self.repeats = true;
+        self
     }
 
     /// v1 Version: its version string.
@@ -45,26 +54,42 @@ impl Client {
     /// v1 Encrypt.
     pub async fn encrypt_v1(&mut self, plain: &[u8]) -> Result<Vec<u8>, Status> {
         let request = v1beta1::EncryptRequest { version: "v1beta1".into(), plain: plain.to_vec() };
-        Ok(self.v1.encrypt(timed(request)).await?.into_inner().cipher)
+        let call = || {
+            let (mut v1, request) = (self.v1.clone(), timed(request.clone()));
+            async move { v1.encrypt(request).await }
+        };
+        Ok(or_again(self.repeats, call).await?.into_inner().cipher)
     }
 
     /// v1 Decrypt.
     pub async fn decrypt_v1(&mut self, cipher: &[u8]) -> Result<Vec<u8>, Status> {
         let request = v1beta1::DecryptRequest { version: "v1beta1".into(), cipher: cipher.to_vec() };
-        Ok(self.v1.decrypt(timed(request)).await?.into_inner().plain)
+        let call = || {
+            let (mut v1, request) = (self.v1.clone(), timed(request.clone()));
+            async move { v1.decrypt(request).await }
+        };
+        Ok(or_again(self.repeats, call).await?.into_inner().plain)
     }
 
     /// v2 Encrypt, with the uid `test`.
     pub async fn encrypt_v2(&mut self, plaintext: &[u8]) -> Result<v2::EncryptResponse, Status> {
         let request = v2::EncryptRequest { plaintext: plaintext.to_vec(), uid: "test".into() };
-        Ok(self.v2.encrypt(timed(request)).await?.into_inner())
+        let call = || {
+            let (mut v2, request) = (self.v2.clone(), timed(request.clone()));
+            async move { v2.encrypt(request).await }
+        };
+        Ok(or_again(self.repeats, call).await?.into_inner())
     }
 
     /// v2 Decrypt of what Encrypt answered.
     pub async fn decrypt_v2(&mut self, sealed: v2::EncryptResponse) -> Result<Vec<u8>, Status> {
         let v2::EncryptResponse { ciphertext, key_id, annotations } = sealed;
         let request = v2::DecryptRequest { ciphertext, uid: "test".into(), key_id, annotations };
-        Ok(self.v2.decrypt(timed(request)).await?.into_inner().plaintext)
+        let call = || {
+            let (mut v2, request) = (self.v2.clone(), timed(request.clone()));
+            async move { v2.decrypt(request).await }
+        };
+        Ok(or_again(self.repeats, call).await?.into_inner().plaintext)
     }
 
     /// v2 Status.

@@ -1,11 +1,13 @@
 //! The daemon as a process.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
 
+use crate::inherit::Inherit;
 use crate::{Client, Process, http};
 
 /// A port below the range from which the system gives ports to clients.
@@ -25,6 +27,7 @@ pub struct Start {
     program: PathBuf,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    inherit: Option<Inherit>,
     /// Where its socket will be.
     pub socket: PathBuf,
     healthz: u16,
@@ -39,7 +42,7 @@ impl Start {
         args.push(format!("--healthz-port={healthz}"));
         args.push(format!("--metrics-addr=127.0.0.1:{metrics}"));
         args.push("--health-interval=200ms".into());
-        Self { program: program.into(), args, env: Vec::new(), socket, healthz, metrics }
+        Self { program: program.into(), args, env: Vec::new(), inherit: None, socket, healthz, metrics }
     }
 
     /// With one more argument.
@@ -54,15 +57,30 @@ impl Start {
         self
     }
 
+    /// With that file descriptor inherited, announced as systemd announces a socket.
+    pub fn inherit(self, fd: impl Into<OwnedFd>) -> Self {
+        self.inherit_times(1, fd)
+    }
+
+    /// With that file descriptor inherited several times over.
+    pub fn inherit_times(mut self, times: usize, fd: impl Into<OwnedFd>) -> Self {
+        self.inherit = Some(Inherit { fd: fd.into(), times });
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
     /// It cannot be started; names the program.
     pub fn try_spawn(self) -> Result<Daemon, String> {
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.inherit {
+            Some(inherit) => inherit.command(&self.program),
+            None => Command::new(&self.program),
+        };
         command.args(&self.args).envs(self.env).env_remove("RUST_BACKTRACE");
+        let input = self.inherit.map_or_else(Stdio::null, |inherit| inherit.fd.into());
         Ok(Daemon {
-            process: Process::spawn(&mut command)?,
+            process: Process::spawn_reading(&mut command, input)?,
             socket: self.socket,
             healthz: format!("http://127.0.0.1:{}", self.healthz),
             metrics: format!("http://127.0.0.1:{}/metrics", self.metrics),

@@ -7,8 +7,10 @@
 mod client;
 mod daemon;
 mod http;
+mod inherit;
 mod load;
 mod process;
+mod repeat;
 
 pub use client::Client;
 pub use daemon::{Daemon, Start, restarts};

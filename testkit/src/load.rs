@@ -5,7 +5,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::Status;
 
-use crate::{Daemon, PATIENCE};
+use crate::{Client, Daemon, PATIENCE};
 
 /// Runs `clients` loops of round trips until told to stop.
 pub struct Load {
@@ -17,10 +17,15 @@ pub struct Load {
 impl Load {
     /// Starts the loops, each on a connection of its own.
     pub fn start(daemon: &Daemon, clients: usize) -> Self {
+        Self::of((0..clients).map(|_| daemon.client()))
+    }
+
+    /// Starts a loop for each client.
+    pub fn of(clients: impl Iterator<Item = Client>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let round_trips = watch::Sender::new(0);
-        let run = |_| {
-            let (mut client, stopped, total) = (daemon.client(), stopped.clone(), round_trips.clone());
+        let run = |mut client: Client| {
+            let (stopped, total) = (stopped.clone(), round_trips.clone());
             tokio::spawn(async move {
                 let (mut served, mut failures) = (0, Vec::new());
                 while !*stopped.borrow() {
@@ -35,7 +40,7 @@ impl Load {
                 (served, failures)
             })
         };
-        Self { tasks: (0..clients).map(run).collect(), stop, round_trips }
+        Self { tasks: clients.map(run).collect(), stop, round_trips }
     }
 
     /// Waits until so many more round trips have succeeded. Each is four calls.

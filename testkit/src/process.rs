@@ -23,8 +23,16 @@ impl Process {
     /// # Errors
     /// It cannot be started; names the program.
     pub fn spawn(command: &mut Command) -> Result<Self, String> {
+        Self::spawn_reading(command, Stdio::null())
+    }
+
+    /// Starts it with that standard input.
+    ///
+    /// # Errors
+    /// It cannot be started; names the program.
+    pub fn spawn_reading(command: &mut Command, input: Stdio) -> Result<Self, String> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(input);
         let mut child = piped.spawn().map_err(|error| format!("{name}: {error}"))?;
         let (lines, log) = watch::channel(String::new());
         let outputs: [Option<Box<dyn Read + Send>>; 2] = [

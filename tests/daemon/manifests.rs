@@ -3,6 +3,8 @@
 use crate::harness::run;
 
 const POD: &str = include_str!("../../manifests/azure-kms-provider.yaml");
+const SERVICE: &str = include_str!("../../manifests/azure-kms-provider.service");
+const SOCKET: &str = include_str!("../../manifests/azure-kms-provider.socket");
 
 /// The flags of the static pod, without their comments.
 fn flags() -> Vec<&'static str> {
@@ -16,6 +18,31 @@ fn every_flag_of_the_static_pod_is_known() {
     assert_eq!(flags.len(), 10, "{flags:?}");
     let (code, _, stderr) = run(&[&flags[..], &["--version"]].concat());
     assert_eq!(code, 0, "{stderr}");
+}
+
+/// The flags of the systemd service.
+fn flags_of_the_service() -> Vec<&'static str> {
+    let command = SERVICE.split("ExecStart=").nth(1).unwrap().split("\nExecReload=").next().unwrap();
+    command.split_whitespace().filter(|word| word.starts_with('-')).collect()
+}
+
+#[test]
+fn every_flag_of_the_service_is_known() {
+    let flags = flags_of_the_service();
+    assert_eq!(flags.len(), 7, "{flags:?}");
+    let (code, _, stderr) = run(&[&flags[..], &["--version"]].concat());
+    assert_eq!(code, 0, "{stderr}");
+}
+
+#[test]
+fn the_service_the_pod_and_the_socket_unit_name_one_socket_for_its_owner_only() {
+    let address = |flags: Vec<&'static str>| {
+        flags.into_iter().find_map(|flag| flag.strip_prefix("--listen-addr=unix://")).unwrap()
+    };
+    let path = address(flags_of_the_service());
+    assert_eq!(path, address(flags()));
+    assert!(SOCKET.lines().any(|line| line == format!("ListenStream={path}")));
+    assert!(SOCKET.lines().any(|line| line == "SocketMode=0600"));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod control;
 mod handle;
+mod handover;
 mod health;
 mod key_vault;
 mod probe;
@@ -13,6 +14,9 @@ mod restart_policy;
 mod supervisor;
 mod token;
 mod watching;
+
+// what `handover` runs on: `tests/model` puts its own in their place
+use tokio::{sync, time};
 
 pub(crate) use control::ActorName;
 #[cfg(feature = "fault-injection")]

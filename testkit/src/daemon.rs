@@ -5,8 +5,9 @@ use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
+use tokio::time::timeout;
 
-use crate::{Client, Process, http};
+use crate::{Client, PATIENCE, Process, http};
 
 /// A port below the range from which the system gives ports to clients.
 fn free_port() -> u16 {
@@ -164,6 +165,20 @@ impl Daemon {
     /// The metrics, or panics.
     pub async fn metrics(&self) -> String {
         self.try_metrics().await.unwrap()
+    }
+
+    /// Waits until so many key operations are in flight at the same time.
+    pub async fn has_in_flight(&self, wanted: u64) {
+        let in_flight = |metrics: &str| -> u64 {
+            let line = metrics.lines().find_map(|line| line.strip_prefix("azure_kms_requests_in_flight "));
+            line.unwrap().parse().unwrap()
+        };
+        let reached = async {
+            while in_flight(&self.metrics().await) < wanted {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, reached).await.expect("there are not so many operations in flight");
     }
 
     /// Makes an actor fail.

@@ -32,13 +32,18 @@ pub(crate) struct Ask<J> {
 }
 
 impl<J: Job> Ask<J> {
-    /// Does the job in the log span of the request it belongs to. `None` once nobody waits for the answer.
+    /// Does the job in the log span of the request it belongs to. `None` once nobody waits for the answer: it is not
+    /// polled even once more then.
     pub(crate) async fn answer<F>(self, perform: impl FnOnce(J) -> F) -> Option<J::Answer>
     where
         F: Future<Output = J::Answer>,
     {
         let Self { job, span, abandoned } = self;
-        abandoned.run_until_cancelled_owned(perform(job).instrument(span)).await
+        tokio::select! {
+            biased;
+            () = abandoned.cancelled() => None,
+            answer = perform(job).instrument(span) => Some(answer),
+        }
     }
 }
 

@@ -7,13 +7,13 @@
 pub(crate) const HUNG_AFTER: u32 = 6;
 
 /// One child, in all its generations.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Life {
     generation: u64,
     state: State,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 enum State {
     /// Not started yet, or failed and not started again.
     #[default]

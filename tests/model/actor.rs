@@ -34,6 +34,8 @@ struct Mailbox {
     letters: VecDeque<Letter>,
     /// The thread is to end, with everything on it.
     stopped: bool,
+    /// The test is over: what stands still for ever comes back.
+    released: bool,
 }
 
 struct Inner {
@@ -68,7 +70,7 @@ impl Generation<Call> for Address {
 impl Address {
     /// Starts the generation of that number on a thread of its own.
     pub(crate) fn start(number: u64, world: Arc<World>, supervisor: Sender<Event>) -> (Self, JoinHandle<()>) {
-        let mailbox = Mailbox { open: true, letters: VecDeque::new(), stopped: false };
+        let mailbox = Mailbox { open: true, letters: VecDeque::new(), stopped: false, released: false };
         let address = Self(Arc::new(Inner {
             number,
             world,
@@ -90,6 +92,12 @@ impl Address {
         self.0.changed.notify_all();
     }
 
+    /// Stops the thread, and lets it come back.
+    pub(crate) fn release(&self) {
+        self.0.mailbox.lock().unwrap().released = true;
+        self.stop();
+    }
+
     fn post(&self, letter: Letter) -> bool {
         let mut mailbox = self.0.mailbox.lock().unwrap();
         if mailbox.open {
@@ -107,7 +115,10 @@ impl Address {
             let fate = self.0.world.fate();
             match fate {
                 Fate::End => break,
-                Fate::Stall => self.wait_until_stopped(),
+                Fate::Stall => {
+                    self.0.world.is_deaf(self.0.number);
+                    self.wait_until(|mailbox| mailbox.stopped);
+                }
                 Fate::Block => self.block(),
                 Fate::Work | Fate::DropJob => {}
             }
@@ -150,24 +161,21 @@ impl Address {
         future::spawn(job).abort_handle()
     }
 
-    fn wait_until_stopped(&self) {
-        self.0.world.is_deaf(self.0.number);
+    fn wait_until(&self, reached: fn(&Mailbox) -> bool) {
         let mailbox = self.0.mailbox.lock().unwrap();
-        drop(self.0.changed.wait_while(mailbox, |mailbox| !mailbox.stopped).unwrap());
+        drop(self.0.changed.wait_while(mailbox, |mailbox| !reached(mailbox)).unwrap());
     }
 
-    /// The thread stands still: until it is stopped, or only for a while.
+    /// The thread stands still, stopped or not: for a while or for ever.
     fn block(&self) {
         self.0.blocked.send_replace(true);
+        self.0.world.is_deaf(self.0.number);
         match thread_rng().gen_bool(0.5) {
-            true => self.wait_until_stopped(),
-            false => {
-                self.0.world.is_deaf(self.0.number);
-                (0..thread_rng().gen_range(0..20)).for_each(|_| yield_now());
-                self.0.world.hears(self.0.number);
-                self.0.blocked.send_replace(false);
-            }
+            true => self.wait_until(|mailbox| mailbox.released),
+            false => (0..thread_rng().gen_range(0..40)).for_each(|_| yield_now()),
         }
+        self.0.world.hears(self.0.number);
+        self.0.blocked.send_replace(false);
     }
 
     /// What happens when an actor ends, in any order in which it can. Jobs go only with their thread.

@@ -25,12 +25,12 @@ struct Seen {
 }
 
 impl Seen {
-    /// What can be heard now. A pause begins with a failure only; the rest may come at any time.
+    /// What can be heard now: everything, of every generation there was.
     fn news(&self) -> Vec<News> {
         let known = 1..=self.life.generation();
-        let of_each = known.flat_map(|number| [News::Ended(number), News::Answered(number)]);
-        let pauses = self.failed.iter().copied().map(News::PauseIsOver);
-        of_each.chain(pauses).chain([News::Tick, News::Frozen]).collect()
+        let of_each =
+            known.flat_map(|number| [News::Ended(number), News::Answered(number), News::PauseIsOver(number)]);
+        of_each.chain([News::Tick, News::Frozen]).collect()
     }
 
     fn after(&self, news: News) -> Self {

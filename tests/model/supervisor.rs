@@ -124,7 +124,7 @@ impl Supervisor {
     /// No other generation will be published.
     fn end(self) {
         drop(self.slot);
-        self.generations.iter().for_each(Address::stop);
+        self.generations.iter().for_each(Address::release);
         for thread in self.threads {
             thread.join().unwrap();
         }

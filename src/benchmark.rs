@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::actors::{
     ActorName, ActorSlot, ChildSpec, Evidence, HealthReport, KeyVaultActor, KeyVaultParts, Supervisor, Supply,
 };
-use crate::config::{Access, ListenAddr, OnOutage, StatusPolicy};
+use crate::config::{Access, ListenAddr, OnOutage, StatusPolicy, SupervisionConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket};
 use crate::kms::{Algorithm, KeyRing, KeyVersion, KmsError, Plaintext, Receipt, Sealed};
 use crate::telemetry::Metrics;
@@ -73,7 +73,8 @@ fn backend(through: Through) -> (Arc<Backend>, Option<actix::Addr<Supervisor>>) 
             let slot = Arc::new(ActorSlot::empty());
             let handle = slot.handle();
             let spec = key_vault_actor(slot, ring.current().clone(), metrics.clone());
-            (Arc::new(handle), Some(Supervisor::new(vec![spec], metrics.clone()).0.start()))
+            let supervisor = Supervisor::new(vec![spec], SupervisionConfig::default(), metrics.clone()).0;
+            (Arc::new(handle), Some(supervisor.start()))
         }
     };
     let max_in_flight = NonZeroU32::new(MAX_IN_FLIGHT).unwrap_or(NonZeroU32::MIN);

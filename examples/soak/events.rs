@@ -9,8 +9,8 @@ use crate::load::Load;
 use crate::options::Options;
 use crate::world::World;
 
-/// Actors are crashed no more often than the daemon's restart limit (5 in 60 s) bears.
-const CRASH_EVERY: Duration = Duration::from_secs(15);
+/// Actors are crashed no more often than the daemon's restart limit (30 in 60 s) bears; one fault may be two failures.
+const CRASH_EVERY: Duration = Duration::from_secs(4);
 /// How long calls that began in an outage may still fail: kube-apiserver's timeout.
 const AFTERMATH: Duration = Duration::from_secs(4);
 
@@ -104,7 +104,7 @@ fn spoil(world: &World, told: &str, faults: Faults) -> String {
 
 async fn crash(world: &World, dice: &mut Dice) -> Result<String, String> {
     let actor = ["token", "key-vault", "health", "reload"][dice.below(4) as usize];
-    let fault = ["panic", "stop", "stall"][dice.below(3) as usize];
+    let fault = ["panic", "error", "stop", "stall", "block"][dice.below(5) as usize];
     world.daemon.try_inject(actor, fault).await?;
     Ok(format!("{fault} of the {actor} actor"))
 }

@@ -1,5 +1,7 @@
 //! What the supervisor and its children say to each other.
 
+#[cfg(feature = "fault-injection")]
+use actix::AsyncContext;
 use actix::{Actor, ActorContext, Context, Message, Recipient};
 
 /// The supervised actors.
@@ -73,10 +75,14 @@ pub(crate) enum Control {
 pub(crate) enum Fault {
     /// Panic in a handler.
     Panic,
+    /// Stop the context, and fail to start the next time.
+    Error,
     /// Stop the context.
     Stop,
-    /// Block the actor's thread for a minute.
+    /// Handle no message any more, though the thread is free.
     Stall,
+    /// Block the actor's thread for a minute.
+    Block,
 }
 
 impl Control {
@@ -96,8 +102,9 @@ impl Control {
 fn misbehave<A: Actor<Context = Context<A>>>(fault: Fault, ctx: &mut Context<A>) {
     match fault {
         Fault::Panic => panic!("injected fault"),
-        Fault::Stop => ctx.stop(),
-        Fault::Stall => std::thread::sleep(std::time::Duration::from_secs(60)),
+        Fault::Stop | Fault::Error => ctx.stop(),
+        Fault::Stall => ctx.wait(actix::fut::wrap_future(std::future::pending::<()>())),
+        Fault::Block => std::thread::sleep(std::time::Duration::from_secs(60)),
     }
 }
 

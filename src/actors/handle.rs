@@ -1,95 +1,60 @@
-//! An address that survives restarts: who asks through it waits for the next generation of the actor.
-//!
-//! A job ends when nobody waits for its answer any more: the caller has gone, or asks another generation.
-
-use std::time::Duration;
+//! An address that survives restarts: `handover` for actors of actix.
 
 use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Handler, MailboxError, Message};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span};
+use actix::{Actor, Addr, Handler, Message};
+use tokio::time::Instant;
 
+pub(crate) use super::handover::{Ask, Job};
+use super::handover::{Asker, Generation, Slot, Unanswered};
 use crate::kms::{Code, KmsError};
-
-/// How often one live actor is asked again after it dropped a request.
-const DROPS_PER_GENERATION: u32 = 3;
-/// The pause before a live actor is asked again.
-const PAUSE: Duration = Duration::from_millis(20);
-/// An actor at work answers at the deadline itself and says what it waited for; only a deaf one is later than this.
-const GRACE: Duration = Duration::from_millis(25);
-
-/// What an actor can be asked to do. May be done more than once: only what is idempotent is a job.
-pub(crate) trait Job: Clone + Send + 'static {
-    /// What comes of it.
-    type Answer: Send + 'static;
-}
-
-/// A job on its way to an actor.
-pub(crate) struct Ask<J> {
-    job: J,
-    span: Span,
-    abandoned: CancellationToken,
-}
 
 impl<J: Job> Message for Ask<J> {
     type Result = Option<J::Answer>;
 }
 
-impl<J: Job> Ask<J> {
-    /// Does the job in the log span of the request it belongs to. `None` once nobody waits for the answer.
-    pub(crate) async fn answer<F>(self, perform: impl FnOnce(J) -> F) -> Option<J::Answer>
-    where
-        F: Future<Output = J::Answer>,
-    {
-        let Self { job, span, abandoned } = self;
-        abandoned.run_until_cancelled_owned(perform(job).instrument(span)).await
+impl<A, J> Generation<J> for Addr<A>
+where
+    J: Job,
+    A: Actor + Handler<Ask<J>>,
+    A::Context: ToEnvelope<A, Ask<J>>,
+{
+    fn give(&self, ask: Ask<J>) -> impl Future<Output = Option<J::Answer>> + Send {
+        let answer = self.send(ask);
+        async { answer.await.ok().flatten() } // an error: its mailbox is closed
+    }
+
+    fn lives(&self) -> bool {
+        self.connected()
     }
 }
 
-struct Published<A: Actor> {
-    generation: u64,
-    addr: Option<Addr<A>>,
-}
-
 /// Where the factory of an actor publishes each new address.
-pub(crate) struct ActorSlot<A: Actor>(watch::Sender<Published<A>>);
+pub(crate) struct ActorSlot<A: Actor>(Slot<Addr<A>>);
 
 impl<A: Actor> ActorSlot<A> {
     /// A slot without an actor yet.
     pub(crate) fn empty() -> Self {
-        Self(watch::Sender::new(Published { generation: 0, addr: None }))
+        Self(Slot::empty())
     }
 
     /// Publishes the next generation.
     pub(crate) fn publish(&self, addr: Addr<A>) {
-        self.0.send_modify(|slot| *slot = Published { generation: slot.generation + 1, addr: Some(addr) });
+        self.0.publish(addr);
     }
 
     /// A handle on whatever this slot will hold.
     pub(crate) fn handle(&self) -> ActorHandle<A> {
-        ActorHandle(self.0.subscribe())
+        ActorHandle(self.0.asker())
     }
 }
 
 /// Asks the actor, whichever generation it is in.
-pub(crate) struct ActorHandle<A: Actor>(watch::Receiver<Published<A>>);
+pub(crate) struct ActorHandle<A: Actor>(Asker<Addr<A>>);
 
 impl<A: Actor> Clone for ActorHandle<A> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
-}
-
-/// How one attempt to ask ended.
-enum Asked<R> {
-    Answered(R),
-    /// The actor is gone, or another took its place.
-    Gone,
-    /// The actor lives, but this one request was dropped: its future panicked.
-    Dropped,
-    Late,
 }
 
 impl<A: Actor> ActorHandle<A> {
@@ -102,79 +67,19 @@ impl<A: Actor> ActorHandle<A> {
         A: Handler<Ask<J>>,
         A::Context: ToEnvelope<A, Ask<J>>,
     {
-        let mut slot = self.0.clone();
-        let (mut drops, mut dropped_by) = (0, 0);
-        loop {
-            let (generation, addr) = current(&mut slot);
-            let asked = match addr {
-                Some(addr) => ask_once(&mut slot, &addr, job.clone(), deadline).await,
-                None => Asked::Gone,
-            };
-            match asked {
-                Asked::Answered(answer) => return Ok(answer),
-                Asked::Late => return Err(KmsError::deadline("an answer")),
-                Asked::Gone => next_generation(&mut slot, generation, deadline).await?,
-                Asked::Dropped => {
-                    drops = if dropped_by == generation { drops + 1 } else { 1 };
-                    dropped_by = generation;
-                    if drops == DROPS_PER_GENERATION {
-                        return Err(KmsError::internal("the request failed inside the plugin; see its log"));
-                    }
-                    sleep(PAUSE).await;
-                }
-            }
-        }
-    }
-}
-
-fn current<A: Actor>(slot: &mut watch::Receiver<Published<A>>) -> (u64, Option<Addr<A>>) {
-    let published = slot.borrow_and_update();
-    (published.generation, published.addr.clone())
-}
-
-async fn ask_once<A, J>(
-    slot: &mut watch::Receiver<Published<A>>,
-    addr: &Addr<A>,
-    job: J,
-    deadline: Instant,
-) -> Asked<J::Answer>
-where
-    J: Job,
-    A: Handler<Ask<J>>,
-    A::Context: ToEnvelope<A, Ask<J>>,
-{
-    let abandoned = CancellationToken::new();
-    let _waiting = abandoned.clone().drop_guard();
-    let ask = Ask { job, span: Span::current(), abandoned };
-    tokio::select! {
-        biased;
-        answer = addr.send(ask) => match answer {
-            Ok(Some(answer)) => Asked::Answered(answer),
-            Ok(None) | Err(MailboxError::Closed) if addr.connected() => Asked::Dropped,
-            Ok(None) | Err(_) => Asked::Gone,
-        },
-        Ok(()) = slot.changed() => Asked::Gone,
-        () = sleep_until(deadline + GRACE) => Asked::Late,
-    }
-}
-
-async fn next_generation<A: Actor>(
-    slot: &mut watch::Receiver<Published<A>>,
-    after: u64,
-    deadline: Instant,
-) -> Result<(), KmsError> {
-    tokio::select! {
-        next = slot.wait_for(|published| published.generation > after) => match next {
-            Ok(_) => Ok(()),
-            Err(_) => Err(KmsError::new(Code::Unavailable, "the plugin is stopping")),
-        },
-        () = sleep_until(deadline) => Err(KmsError::deadline("an actor that is being restarted")),
+        self.0.ask(job, deadline).await.map_err(|unanswered| match unanswered {
+            Unanswered::Late => KmsError::deadline("an answer"),
+            Unanswered::Restarting => KmsError::deadline("an actor that is being restarted"),
+            Unanswered::Dropped => KmsError::internal("the request failed inside the plugin; see its log"),
+            Unanswered::Stopping => KmsError::new(Code::Unavailable, "the plugin is stopping"),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use actix::{ActorContext, Context, ResponseFuture};
 

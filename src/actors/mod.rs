@@ -3,10 +3,13 @@
 //! Started by `app`. The `TokenActor`, the `HealthActor` and the `Supervisor` publish snapshots and are on no
 //! request's path; a request makes one hop, to the `KeyVaultActor`.
 
+mod child;
 mod control;
 mod handle;
+mod handover;
 mod health;
 mod key_vault;
+mod life;
 mod probe;
 mod reload;
 mod restart_policy;
@@ -14,6 +17,10 @@ mod supervisor;
 mod token;
 mod watching;
 
+// what `handover` runs on: `tests/model` puts its own in their place
+use tokio::{sync, time};
+
+pub(crate) use child::ChildSpec;
 pub(crate) use control::ActorName;
 #[cfg(feature = "fault-injection")]
 pub(crate) use control::Fault;
@@ -24,5 +31,5 @@ pub(crate) use probe::{Api, PROBE_HEADER, Probe};
 pub(crate) use reload::{ReloadActor, ReloadParts, Supply, Trial};
 #[cfg(feature = "fault-injection")]
 pub(crate) use supervisor::InjectFault;
-pub(crate) use supervisor::{ChildSpec, Shutdown, Supervision, Supervisor};
+pub(crate) use supervisor::{Shutdown, Supervision, Supervisor};
 pub(crate) use token::{TokenActor, TokenParts};

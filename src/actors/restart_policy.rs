@@ -1,71 +1,112 @@
-//! When to restart, and when to give up. Plain data, no timers.
+//! When to restart, and when the limit is passed. Plain data, no timers.
+//!
+//! Pauses depend on the child's own recent past, so that a fault now and then costs the shortest one; the limit
+//! counts all children, and sees that a crash loop does not last.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use backon::ExponentialBackoff;
 use tokio::time::Instant;
 
+use super::control::ActorName;
 use crate::backoff;
+use crate::config::{LimitAction, SupervisionConfig};
 
-/// How many restarts of all actors together are allowed in [`PERIOD`].
-pub(crate) const INTENSITY: usize = 5;
-/// The time in which restarts are counted.
-pub(crate) const PERIOD: Duration = Duration::from_secs(60);
-/// The first delay; it doubles with every restart in the period, with jitter of up to its own length on top.
-const FIRST_DELAY: Duration = Duration::from_millis(50);
-/// The longest delay, before jitter.
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// A child that has worked for so long since its start is no crash loop: its next failure is its first again.
+pub(crate) const SETTLED: Duration = Duration::from_secs(1);
 
-/// Counts restarts.
-#[derive(Default)]
+/// Counts failures.
 pub(crate) struct RestartPolicy {
+    config: SupervisionConfig,
+    /// The latest failures of all children, `config.limit` at most.
     recent: VecDeque<Instant>,
+    streaks: HashMap<ActorName, Streak>,
+    reported: Option<Instant>,
+}
+
+/// Failures of one child, each soon after its start.
+struct Streak {
+    failures: usize,
+    pauses: ExponentialBackoff,
+}
+
+/// What a failure calls for.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// The pause before the restart.
+    pub pause: Duration,
+    /// The limit that was passed, in words; said once in a period.
+    pub passed: Option<String>,
 }
 
 impl RestartPolicy {
-    /// How long to wait before the restart that a failure at `now` calls for; `None` to give up.
-    pub(crate) fn restart_after(&mut self, now: Instant) -> Option<Duration> {
-        while self.recent.front().is_some_and(|first| now.duration_since(*first) >= PERIOD) {
+    /// Nothing has failed yet.
+    pub(crate) fn new(config: SupervisionConfig) -> Self {
+        Self { config, recent: VecDeque::new(), streaks: HashMap::new(), reported: None }
+    }
+
+    /// A child that has worked for `lived` fails.
+    pub(crate) fn failed(&mut self, child: ActorName, lived: Duration, now: Instant) -> Verdict {
+        let frequent = self.count(now);
+        let (failures, pause) = self.streak(child, lived);
+        let endless = failures > self.limit();
+        if !frequent && !endless {
+            return Verdict { pause, passed: None };
+        }
+        let passed = self.is_due(now).then(|| match frequent {
+            true => format!("more than {} restarts in {:?}", self.limit(), self.config.period),
+            false => format!("{failures} failures in a row within {SETTLED:?} of a start"),
+        });
+        match self.config.at_limit {
+            LimitAction::Exit => Verdict { pause, passed }, // for the drain, whose calls still need the actors
+            LimitAction::Retry => Verdict { pause: self.longest_pause(), passed },
+        }
+    }
+
+    /// Whether that makes more failures in the period than the limit.
+    fn count(&mut self, now: Instant) -> bool {
+        while self.recent.front().is_some_and(|first| now.duration_since(*first) >= self.config.period) {
             self.recent.pop_front();
         }
-        if self.recent.len() == INTENSITY {
-            return None;
+        let passed = self.recent.len() >= self.limit();
+        if passed {
+            self.recent.pop_front();
         }
         self.recent.push_back(now);
-        backoff::jittered(FIRST_DELAY, LONGEST_DELAY).nth(self.recent.len() - 1)
+        passed
+    }
+
+    /// How often the child has failed in a row soon after its start, and the pause that comes of it.
+    fn streak(&mut self, child: ActorName, lived: Duration) -> (usize, Duration) {
+        let SupervisionConfig { backoff, backoff_max, .. } = self.config;
+        let first = || Streak { failures: 0, pauses: backoff::jittered(backoff, backoff_max) };
+        let streak = self.streaks.entry(child).or_insert_with(first);
+        if lived >= SETTLED {
+            *streak = first();
+        }
+        streak.failures += 1;
+        (streak.failures, streak.pauses.next().unwrap_or(backoff_max))
+    }
+
+    /// Whether the limit was not reported in this period.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.reported.is_none_or(|at| now.duration_since(at) >= self.config.period);
+        if due {
+            self.reported = Some(now);
+        }
+        due
+    }
+
+    fn longest_pause(&self) -> Duration {
+        let longest = self.config.backoff_max;
+        backoff::jittered(longest, longest).next().unwrap_or(longest)
+    }
+
+    fn limit(&self) -> usize {
+        self.config.limit.get() as usize
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn delays_double_and_jitter_at_most_doubles_them_again() {
-        let (mut policy, now) = (RestartPolicy::default(), Instant::now());
-        for exponent in 0..5 {
-            let delay = policy.restart_after(now).unwrap();
-            let base = FIRST_DELAY * 2u32.pow(exponent);
-            assert!(delay >= base && delay <= base * 2, "{exponent}: {delay:?}");
-        }
-    }
-
-    #[test]
-    fn a_sixth_failure_in_a_minute_gives_up() {
-        let (mut policy, now) = (RestartPolicy::default(), Instant::now());
-        for second in 0..5 {
-            assert!(policy.restart_after(now + Duration::from_secs(second)).is_some());
-        }
-        assert_eq!(policy.restart_after(now + Duration::from_secs(59)), None);
-    }
-
-    #[test]
-    fn failures_a_minute_old_are_forgotten() {
-        let (mut policy, now) = (RestartPolicy::default(), Instant::now());
-        for _ in 0..5 {
-            policy.restart_after(now);
-        }
-        let delay = policy.restart_after(now + PERIOD).unwrap();
-        assert!(delay <= FIRST_DELAY * 2, "{delay:?}");
-    }
-}
+mod tests;

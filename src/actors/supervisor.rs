@@ -4,44 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, wrap_future};
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient};
-use actix_rt::{Arbiter, ArbiterHandle};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::control::{ActorName, Control, Ended, Lifeline, Reason};
-use super::restart_policy::{INTENSITY, PERIOD, RestartPolicy};
+use super::child::{ActorStatus, Child, ChildSpec};
+use super::control::{ActorName, Control, Ended, Reason};
+use super::life::Watch;
+use super::restart_policy::{RestartPolicy, Verdict};
+use crate::config::{LimitAction, SupervisionConfig};
 use crate::telemetry::{LIFECYCLE, Metrics};
 
-/// How often each child is pinged.
+/// How often each child is pinged. Six of them without an answer (`life::HUNG_AFTER`) are 1.5 s, so that the
+/// replacement of a hung child can still serve within kube-apiserver's timeout of 3 s.
 const PING_INTERVAL: Duration = Duration::from_millis(250);
-/// A child that owes an answer for so many intervals is hung: 1.5 s, so that its replacement can still serve within
-/// kube-apiserver's timeout of 3 s.
-const HUNG_AFTER: u32 = 6;
 /// A watchdog that comes later than this was stopped itself, with the whole process or machine: nobody is hung.
 const FROZEN_AFTER: Duration = Duration::from_millis(750);
 
-/// Starts one generation of an actor on that arbiter. Also called again after every failure, and starts afresh.
-pub(crate) type Factory = Box<dyn Fn(&ArbiterHandle, Lifeline) -> Result<Recipient<Control>, String>>;
-
-/// An actor to supervise.
-pub(crate) struct ChildSpec {
-    /// Its name.
-    pub name: ActorName,
-    /// How to start it.
-    pub start: Factory,
-}
-
-/// What the supervisor knows of one child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ActorStatus {
-    /// Its name.
-    pub name: ActorName,
-    /// Whether it runs now.
-    pub running: bool,
-    /// How often it was started.
-    pub generation: u64,
-}
+/// How long children may take to stop.
+const LAST_WORDS: Duration = Duration::from_millis(20);
 
 /// What the supervisor publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,48 +38,54 @@ pub(crate) struct Supervision {
 #[rtype(result = "()")]
 pub(crate) struct Shutdown;
 
-/// Make an actor misbehave.
+/// Make an actor misbehave. Answers whether it runs, and so will.
 #[cfg(feature = "fault-injection")]
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "bool")]
 pub(crate) struct InjectFault(pub ActorName, pub super::control::Fault);
-
-struct Child {
-    spec: ChildSpec,
-    arbiter: Arbiter,
-    generation: u64,
-    control: Option<Recipient<Control>>,
-    /// Ping intervals since the last answer, while a ping is out.
-    unanswered: Option<u32>,
-}
 
 /// One supervisor for all actors of the process.
 pub(crate) struct Supervisor {
     children: Vec<Child>,
     policy: RestartPolicy,
+    at_limit: LimitAction,
     published: watch::Sender<Supervision>,
     metrics: Arc<Metrics>,
     last_watch: Instant,
+    /// Nothing is restarted any more.
     stopping: bool,
+    /// The children were told to stop.
+    shut_down: bool,
 }
 
 impl Supervisor {
     /// A supervisor of these children, each on a thread of its own, and what it will publish.
-    pub(crate) fn new(specs: Vec<ChildSpec>, metrics: Arc<Metrics>) -> (Self, watch::Receiver<Supervision>) {
+    pub(crate) fn new(
+        specs: Vec<ChildSpec>,
+        config: SupervisionConfig,
+        metrics: Arc<Metrics>,
+    ) -> (Self, watch::Receiver<Supervision>) {
         let (published, supervision) = watch::channel(Supervision::default());
         for spec in &specs {
             Reason::ALL
                 .iter()
                 .for_each(|reason| metrics.expect_restarts(spec.name.as_str(), reason.as_str()));
         }
-        let children = specs.into_iter().map(Child::new).collect();
-        let policy = RestartPolicy::default();
-        let last_watch = Instant::now();
-        (Self { children, policy, published, metrics, last_watch, stopping: false }, supervision)
+        let supervisor = Self {
+            children: specs.into_iter().map(Child::new).collect(),
+            policy: RestartPolicy::new(config),
+            at_limit: config.at_limit,
+            published,
+            metrics,
+            last_watch: Instant::now(),
+            stopping: false,
+            shut_down: false,
+        };
+        (supervisor, supervision)
     }
 
     fn child(&mut self, name: ActorName) -> Option<&mut Child> {
-        self.children.iter_mut().find(|child| child.spec.name == name)
+        self.children.iter_mut().find(|child| child.name == name)
     }
 
     fn start_child(&mut self, name: ActorName, ctx: &mut Context<Self>) {
@@ -106,7 +93,7 @@ impl Supervisor {
         let Some(child) = self.child(name) else { return };
         match child.start(supervisor) {
             Ok(()) => {
-                let generation = child.generation;
+                let generation = child.life.generation();
                 tracing::info!(target: LIFECYCLE, actor = name.as_str(), generation, "Actor started");
             }
             Err(error) => self.child_failed(name, Reason::Error, &error, ctx),
@@ -114,29 +101,41 @@ impl Supervisor {
         self.publish();
     }
 
+    /// Called once for each generation, when it is down.
     fn child_failed(&mut self, name: ActorName, reason: Reason, detail: &str, ctx: &mut Context<Self>) {
         let Some(child) = self.child(name) else { return };
         child.detach(reason);
-        let (actor, generation, reason) = (name.as_str(), child.generation, reason.as_str());
-        let Some(delay) = self.policy.restart_after(Instant::now()) else {
-            return self.give_up(actor, generation, reason, detail);
-        };
-        let restart_in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        let (generation, lived) = (child.life.generation(), child.lived());
+        let Verdict { pause, passed } = self.policy.failed(name, lived, Instant::now());
+        let (actor, reason) = (name.as_str(), reason.as_str());
+        let restart_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         tracing::error!(target: LIFECYCLE, actor, generation, reason, restart_in_ms, err = detail, "Actor failed");
         self.metrics.actor_restarted(actor, reason);
-        ctx.run_later(delay, move |supervisor, ctx| {
-            if !supervisor.stopping {
-                supervisor.start_child(name, ctx);
-            }
-        });
+        ctx.run_later(pause, move |supervisor, ctx| supervisor.restart(name, generation, ctx));
+        if let Some(limit) = passed {
+            self.limit_passed(actor, &limit);
+        }
         self.publish();
     }
 
-    fn give_up(&mut self, actor: &'static str, generation: u64, reason: &'static str, detail: &str) {
-        let limit = format!("more than {INTENSITY} restarts in {} s", PERIOD.as_secs());
-        tracing::error!(target: LIFECYCLE, actor, generation, reason, err = detail, limit, "Actor failed, giving up");
-        self.stopping = true;
-        self.published.send_modify(|supervision| supervision.gave_up = true);
+    fn restart(&mut self, name: ActorName, failed: u64, ctx: &mut Context<Self>) {
+        if !self.stopping && self.child(name).is_some_and(|child| child.life.restart_is_due(failed)) {
+            self.start_child(name, ctx);
+        }
+    }
+
+    /// Children are restarted until the shutdown all the same: calls that are drained still need them.
+    fn limit_passed(&mut self, actor: &'static str, limit: &str) {
+        match self.at_limit {
+            LimitAction::Retry => {
+                tracing::error!(target: LIFECYCLE, actor, limit, "Restart limit passed, going on slowly");
+            }
+            LimitAction::Exit if self.published.borrow().gave_up => {}
+            LimitAction::Exit => {
+                tracing::error!(target: LIFECYCLE, actor, limit, "Restart limit passed, giving up");
+                self.published.send_modify(|supervision| supervision.gave_up = true);
+            }
+        }
     }
 
     fn watchdog(&mut self, ctx: &mut Context<Self>) {
@@ -144,7 +143,7 @@ impl Supervisor {
             return;
         }
         if self.last_watch.elapsed() > FROZEN_AFTER {
-            self.children.iter_mut().for_each(Child::forgive);
+            self.children.iter_mut().for_each(|child| child.life.forgive());
         }
         self.last_watch = Instant::now();
         self.watch_over_children(ctx);
@@ -152,17 +151,13 @@ impl Supervisor {
     }
 
     fn watch_over_children(&mut self, ctx: &mut Context<Self>) {
-        let names: Vec<ActorName> = self.children.iter().map(|child| child.spec.name).collect();
+        let names: Vec<ActorName> = self.children.iter().map(|child| child.name).collect();
         for name in names {
             let Some(child) = self.child(name) else { continue };
-            match child.unanswered.as_mut() {
-                None => ping(child, ctx),
-                Some(intervals) => {
-                    *intervals += 1;
-                    if *intervals >= HUNG_AFTER {
-                        self.child_failed(name, Reason::Hung, "no answer to the watchdog", ctx);
-                    }
-                }
+            match child.life.watch() {
+                Watch::Ping(generation) => ping(child, generation, ctx),
+                Watch::Wait => {}
+                Watch::Hung => self.child_failed(name, Reason::Hung, "no answer to the watchdog", ctx),
             }
         }
     }
@@ -173,15 +168,13 @@ impl Supervisor {
     }
 }
 
-fn ping(child: &mut Child, ctx: &mut Context<Supervisor>) {
+fn ping(child: &Child, generation: u64, ctx: &mut Context<Supervisor>) {
     let Some(control) = child.control.clone() else { return };
-    let (name, generation) = (child.spec.name, child.generation);
-    child.unanswered = Some(0);
+    let name = child.name;
     let answer = wrap_future(async move { control.send(Control::Ping).await });
     ctx.spawn(answer.map(move |answer, supervisor: &mut Supervisor, _| {
-        let pinged = supervisor.child(name).filter(|child| child.generation == generation);
-        if let (Ok(()), Some(child)) = (answer, pinged) {
-            child.unanswered = None;
+        if let (Ok(()), Some(child)) = (answer, supervisor.child(name)) {
+            child.answered(generation);
         }
     }));
 }
@@ -190,7 +183,7 @@ impl Actor for Supervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let names: Vec<ActorName> = self.children.iter().map(|child| child.spec.name).collect();
+        let names: Vec<ActorName> = self.children.iter().map(|child| child.name).collect();
         names.into_iter().for_each(|name| self.start_child(name, ctx));
         self.last_watch = Instant::now();
         ctx.run_later(PING_INTERVAL, Self::watchdog);
@@ -201,17 +194,15 @@ impl Handler<Ended> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, ended: Ended, ctx: &mut Self::Context) {
-        let (actor, generation) = (ended.name.as_str(), ended.generation);
+        let Ended { name, generation, reason } = ended;
         if self.stopping {
-            tracing::info!(target: LIFECYCLE, actor, generation, "Actor terminated");
-            return;
-        }
-        // a child that was given up as hung may end much later: that is no news
-        if self
-            .child(ended.name)
-            .is_some_and(|child| child.generation == ended.generation && child.control.is_some())
-        {
-            self.child_failed(ended.name, ended.reason, "the actor ended", ctx);
+            tracing::info!(target: LIFECYCLE, actor = name.as_str(), generation, "Actor terminated");
+            self.child(name).map(|child| child.life.end(generation));
+            if self.shut_down && !self.children.iter().any(|child| child.life.is_up()) {
+                ctx.stop();
+            }
+        } else if self.child(name).is_some_and(|child| child.life.end(generation)) {
+            self.child_failed(name, reason, "the actor ended", ctx);
         }
     }
 }
@@ -220,61 +211,25 @@ impl Handler<Shutdown> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, ctx: &mut Self::Context) {
-        self.stopping = true;
+        (self.stopping, self.shut_down) = (true, true);
         for child in &mut self.children {
             child.stop();
         }
-        // the children's last words come before the supervisor's own end
-        ctx.run_later(Duration::from_millis(20), |_, ctx| ctx.stop());
+        // the children's last words come before the supervisor's own end; a hung one has none
+        ctx.run_later(LAST_WORDS, |_, ctx| ctx.stop());
     }
 }
 
 #[cfg(feature = "fault-injection")]
 impl Handler<InjectFault> for Supervisor {
-    type Result = ();
+    type Result = bool;
 
-    fn handle(&mut self, InjectFault(name, fault): InjectFault, _: &mut Self::Context) {
-        if let Some(control) = self.child(name).and_then(|child| child.control.as_ref()) {
-            control.do_send(Control::Misbehave(fault));
-        }
-    }
-}
-
-impl Child {
-    fn new(spec: ChildSpec) -> Self {
-        Self { spec, arbiter: Arbiter::new(), generation: 0, control: None, unanswered: None }
-    }
-
-    fn start(&mut self, supervisor: Recipient<Ended>) -> Result<(), String> {
-        self.generation += 1;
-        let lifeline = Lifeline::new(self.spec.name, self.generation, supervisor);
-        self.control = Some((self.spec.start)(&self.arbiter.handle(), lifeline)?);
-        Ok(())
-    }
-
-    /// Forgets a failed generation. A hung one may hold its thread, so the next one gets a new thread; the old one
-    /// ends with everything on it as soon as it comes back.
-    fn detach(&mut self, reason: Reason) {
-        self.control = None;
-        self.unanswered = None;
-        if reason == Reason::Hung {
-            std::mem::replace(&mut self.arbiter, Arbiter::new()).stop();
-        }
-    }
-
-    /// Starts counting anew.
-    fn forgive(&mut self) {
-        self.unanswered = self.unanswered.map(|_| 0);
-    }
-
-    fn stop(&mut self) {
-        if let Some(control) = self.control.take() {
-            control.do_send(Control::Stop);
-        }
-    }
-
-    fn status(&self) -> ActorStatus {
-        ActorStatus { name: self.spec.name, running: self.control.is_some(), generation: self.generation }
+    fn handle(&mut self, InjectFault(name, fault): InjectFault, _: &mut Self::Context) -> bool {
+        let Some(child) = self.child(name) else { return false };
+        let Some(control) = child.control.as_ref() else { return false };
+        control.do_send(Control::Misbehave(fault));
+        child.next_start_fails |= fault == super::control::Fault::Error;
+        true
     }
 }
 

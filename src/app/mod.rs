@@ -134,7 +134,8 @@ impl Running {
         let children = Children::new(config, access, ring.clone(), metrics.clone(), switches);
         let backend = backend(config, ring, &children, metrics.clone());
         let (report, tokens) = (children.report(), children.tokens());
-        let (supervisor, supervision) = Supervisor::new(children.specs(), metrics.clone());
+        let (supervisor, supervision) =
+            Supervisor::new(children.specs(), config.supervision, metrics.clone());
         let supervisor = supervisor.start();
         let checks = Checks { supervision: supervision.clone(), report, tokens };
         let routes = health_routes(&config.healthz.path, checks, &supervisor);

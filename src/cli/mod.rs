@@ -125,6 +125,22 @@ pub(crate) struct Flags {
     #[arg(long, help_heading = "Health and metrics", default_value = "8095", value_name = "PORT")]
     pub metrics_addr: String,
 
+    /// Restarts of actors in actor-restart-period, all together, before actor-restart-limit-action
+    #[arg(long, help_heading = "Supervision", default_value = "30", value_name = "N")]
+    pub actor_restart_limit: String,
+    /// Time in which restarts of actors are counted
+    #[arg(long, help_heading = "Supervision", default_value = "60s", value_name = "DURATION")]
+    pub actor_restart_period: String,
+    /// Pause before a failed actor is restarted; doubles while it fails within a second of its start
+    #[arg(long, help_heading = "Supervision", default_value = "50ms", value_name = "DURATION")]
+    pub actor_restart_backoff: String,
+    /// The longest such pause; jitter of up to its own length comes on top of each
+    #[arg(long, help_heading = "Supervision", default_value = "1s", value_name = "DURATION")]
+    pub actor_restart_backoff_max: String,
+    /// Beyond actor-restart-limit: exit (drain, exit code 1) or retry (go on with the longest pause)
+    #[arg(long, help_heading = "Supervision", default_value = "exit", value_name = "NAME")]
+    pub actor_restart_limit_action: String,
+
     /// Log as JSON instead of klog text
     #[arg(long, help_heading = "Logging", default_value = "false", value_name = "BOOL")]
     pub log_format_json: String,

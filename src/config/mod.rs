@@ -15,6 +15,7 @@ mod listen;
 mod network;
 mod problems;
 mod secret;
+mod supervision;
 mod values;
 mod warnings;
 
@@ -34,6 +35,7 @@ pub(crate) use listen::ListenAddr;
 pub(crate) use network::NetworkConfig;
 pub(crate) use problems::Problems;
 pub(crate) use secret::Secret;
+pub(crate) use supervision::{LimitAction, SupervisionConfig};
 
 use crate::cli::Flags;
 use key::KeyNames;
@@ -59,6 +61,8 @@ pub(crate) struct Config {
     pub admission: AdmissionConfig,
     /// What Status answers in an outage.
     pub status_policy: StatusPolicy,
+    /// How patient the supervisor is.
+    pub supervision: SupervisionConfig,
     /// The time between two probes of the socket.
     pub health_interval: Duration,
     /// The health endpoints.
@@ -144,6 +148,7 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
     let operations = problems.flag("key-operations", Operations::parse(&flags.key_operations));
     let listen = problems.flag("listen-addr", ListenAddr::parse(&flags.listen_addr));
     let admission = admission(flags, &mut problems);
+    let supervision = supervision::read(flags, &mut problems);
     let healthz = healthz(flags, &mut problems);
     let status_policy = status_policy(flags, &mut problems);
     let health_interval = problems.flag("health-interval", positive_duration(&flags.health_interval));
@@ -173,6 +178,7 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
             assertion: assertion?,
             admission: admission?,
             status_policy: status_policy?,
+            supervision: supervision?,
             health_interval: health_interval?,
             healthz: healthz?,
             metrics_addr: metrics_addr?,

@@ -33,6 +33,23 @@ fn the_defaults_are_those_of_the_go_plugin() {
 }
 
 #[test]
+fn actors_may_fail_every_two_seconds_by_default() {
+    let config = load_args(&[]).unwrap().supervision;
+    assert_eq!((config.limit.get(), config.period), (30, Duration::from_secs(60)));
+    assert_eq!(config, SupervisionConfig::default());
+    let retry = load_args(&["--actor-restart-limit-action=Retry"]).unwrap().supervision;
+    assert_eq!(retry.at_limit, LimitAction::Retry);
+}
+
+#[test]
+fn the_first_pause_is_no_longer_than_the_longest() {
+    let problems = load_args(&["--actor-restart-backoff-max=20ms"]).unwrap_err().to_string();
+    assert_eq!(problems, "--actor-restart-backoff: 50ms is longer than --actor-restart-backoff-max (20ms)");
+    let equal = ["--actor-restart-backoff=20ms", "--actor-restart-backoff-max=20ms"];
+    assert!(load_args(&equal).is_ok());
+}
+
+#[test]
 fn quoted_values_are_trimmed() {
     let config = load_args(&["--key-name= \"k8s\" "]).unwrap();
     assert_eq!(config.key.name, "k8s");
@@ -57,6 +74,10 @@ fn every_problem_is_reported_at_once_and_names_its_flag() {
         "--keyvault-qps=0",
         "--keyvault-burst=-1",
         "--max-in-flight=many",
+        "--actor-restart-limit=0",
+        "--actor-restart-period=1",
+        "--actor-restart-backoff=2s",
+        "--actor-restart-limit-action=hope",
         "--connect-to=x",
         "--ca-file=/absent.pem",
         "--v=loud",

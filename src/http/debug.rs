@@ -19,10 +19,11 @@ async fn inject(
     State(supervisor): State<Addr<Supervisor>>,
     Path((actor, fault)): Path<(String, String)>,
 ) -> Result<&'static str, KmsError> {
-    let known = "actors: token, key-vault, health, reload; faults: panic, stop, stall";
+    let known = "actors: token, key-vault, health, reload; faults: panic, error, stop, stall, block";
     let (actor, fault) = read(&actor, &fault).ok_or_else(|| KmsError::new(Code::NotFound, known))?;
     match supervisor.send(InjectFault(actor, fault)).await {
-        Ok(()) => Ok("ok\n"),
+        Ok(true) => Ok("ok\n"),
+        Ok(false) => Err(KmsError::new(Code::Unavailable, "that actor is being restarted")),
         Err(_) => Err(KmsError::new(Code::Unavailable, "the supervisor has ended")),
     }
 }
@@ -32,8 +33,10 @@ fn read(actor: &str, fault: &str) -> Option<(ActorName, Fault)> {
     let actor = actors.into_iter().find(|known| known.as_str() == actor)?;
     let fault = match fault {
         "panic" => Fault::Panic,
+        "error" => Fault::Error,
         "stop" => Fault::Stop,
         "stall" => Fault::Stall,
+        "block" => Fault::Block,
         _ => return None,
     };
     Some((actor, fault))

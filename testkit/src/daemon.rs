@@ -6,9 +6,10 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
+use tokio::time::timeout;
 
 use crate::inherit::Inherit;
-use crate::{Client, Process, http};
+use crate::{Client, Http, PATIENCE, Process, http};
 
 /// A port below the range from which the system gives ports to clients.
 fn free_port() -> u16 {
@@ -184,16 +185,46 @@ impl Daemon {
         self.try_metrics().await.unwrap()
     }
 
+    /// Waits until so many key operations are in flight at the same time.
+    pub async fn has_in_flight(&self, wanted: u64) {
+        let in_flight = |metrics: &str| -> u64 {
+            let line = metrics.lines().find_map(|line| line.strip_prefix("azure_kms_requests_in_flight "));
+            line.unwrap().parse().unwrap()
+        };
+        let reached = async {
+            while in_flight(&self.metrics().await) < wanted {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, reached).await.expect("there are not so many operations in flight");
+    }
+
     /// Makes an actor fail.
     ///
     /// # Errors
     /// The daemon has no fault injection, or does not know the actor or the fault.
     pub async fn try_inject(&self, actor: &str, fault: &str) -> Result<(), String> {
+        self.try_inject_by(&Http::new(), actor, fault).await
+    }
+
+    async fn try_inject_by(&self, http: &Http, actor: &str, fault: &str) -> Result<(), String> {
         let url = format!("{}/debug/actors/{actor}/{fault}", self.healthz);
-        match http("POST", &url).await? {
+        match http.ask("POST", &url).await? {
             (200, _) => Ok(()),
             (status, body) => Err(format!("HTTP {status}: {body}")),
         }
+    }
+
+    /// A connection to the healthz port: it lasts when the port is closed.
+    pub async fn connected(&self) -> Http {
+        let http = Http::new();
+        http.ask("GET", &format!("{}/livez", self.healthz)).await.unwrap();
+        http
+    }
+
+    /// Makes an actor fail by that connection, or panics.
+    pub async fn inject_by(&self, http: &Http, actor: &str, fault: &str) {
+        self.try_inject_by(http, actor, fault).await.unwrap();
     }
 
     /// Makes an actor fail, or panics.

@@ -1,16 +1,38 @@
 //! Plain HTTP, for the daemon's own endpoints and the emulator's control API.
 
-/// The status and the body of the answer. Never through a proxy.
+/// A client that keeps its connections. Never through a proxy.
+pub struct Http(reqwest::Client);
+
+impl Http {
+    /// A client without a connection yet.
+    pub fn new() -> Self {
+        Self(reqwest::Client::builder().no_proxy().build().expect("a client without TLS"))
+    }
+
+    /// The status and the body of the answer.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn ask(&self, method: &str, url: &str) -> Result<(u16, String), String> {
+        let answered = async {
+            let method = method.parse().expect("a method of HTTP");
+            let response = self.0.request(method, url).send().await?;
+            Ok((response.status().as_u16(), response.text().await?))
+        };
+        answered.await.map_err(|error: reqwest::Error| format!("{method} {url}: {error}"))
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The status and the body of the answer, by a connection of its own.
 ///
 /// # Errors
 /// Nobody answers.
 pub async fn http(method: &str, url: &str) -> Result<(u16, String), String> {
-    ask(method, url).await.map_err(|error| format!("{method} {url}: {error}"))
-}
-
-async fn ask(method: &str, url: &str) -> Result<(u16, String), reqwest::Error> {
-    let client = reqwest::Client::builder().no_proxy().build()?;
-    let method = method.parse().expect("a method of HTTP");
-    let response = client.request(method, url).send().await?;
-    Ok((response.status().as_u16(), response.text().await?))
+    Http::new().ask(method, url).await
 }

@@ -14,7 +14,7 @@ mod repeat;
 
 pub use client::Client;
 pub use daemon::{Daemon, Start, restarts};
-pub use http::http;
+pub use http::{Http, http};
 pub use load::Load;
 pub use process::Process;
 

@@ -19,26 +19,13 @@ async fn drains_after(signal: Signal) {
         .into_iter()
         .map(|mut client| tokio::spawn(async move { client.encrypt_v2(b"in flight").await }))
         .collect();
-    daemon_has_in_flight(&daemon, 50).await;
+    daemon.has_in_flight(50).await;
     daemon.signal(signal);
     for call in calls {
         call.await.unwrap().unwrap();
     }
     assert_eq!(daemon.exit().await.code(), Some(0));
     assert!(!daemon.socket.exists());
-}
-
-async fn daemon_has_in_flight(daemon: &crate::harness::Daemon, wanted: u64) {
-    let in_flight = |metrics: &str| {
-        let line = metrics.lines().find_map(|line| line.strip_prefix("azure_kms_requests_in_flight "));
-        line.unwrap().parse::<u64>().unwrap()
-    };
-    let reached = async {
-        while in_flight(&daemon.metrics().await) < wanted {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(kms_testkit::PATIENCE, reached).await.unwrap();
 }
 
 #[tokio::test]
@@ -59,7 +46,7 @@ async fn a_second_signal_exits_at_once() {
     vault.emulator.set_faults(Faults { vault: stuck, ..Faults::default() });
     let mut client = daemon.client();
     let call = tokio::spawn(async move { client.encrypt_v2(b"stuck").await });
-    daemon_has_in_flight(&daemon, 1).await;
+    daemon.has_in_flight(1).await;
     daemon.terminate();
     daemon.logs("Draining").await;
     daemon.terminate();

@@ -1,72 +1,51 @@
-//! Actors that fail, under load: the caller sees latency, not an error.
+//! The restart limit. What single faults cost is the matrix in `tests/faults/supervision.rs`.
 
-use crate::harness::{Load, Vault};
+use crate::harness::{Daemon, Start, Vault};
 
-async fn survives(actor: &str, fault: &str, reason: &str) {
-    let vault = Vault::start().await;
-    let mut daemon = vault.daemon().healthy().await;
-    let load = Load::start(&daemon, 8);
-    for generation in 2..=3 {
-        daemon.inject(actor, fault).await;
-        daemon.logs(&format!("\"Actor started\" actor=\"{actor}\" generation={generation}")).await;
-        daemon.client().round_trips().await.unwrap();
-    }
-    let (served, failures) = load.stop().await;
-    assert!(served > 0 && failures.is_empty(), "{served} served, {failures:?}");
-    let failed = format!("\"Actor failed\" actor=\"{actor}\" generation=1 reason=\"{reason}\"");
-    assert!(daemon.log().contains(&failed), "{}", daemon.log());
-    let counted = format!(r#"azure_kms_actor_restarts_total{{actor="{actor}",reason="{reason}"}} 2"#);
-    assert!(daemon.metrics().await.contains(&counted));
-    daemon.client().until_status(true).await;
-}
-
-#[tokio::test]
-async fn a_panic_of_the_key_vault_actor_under_load_fails_no_call() {
-    survives("key-vault", "panic", "panic").await;
-}
-
-#[tokio::test]
-async fn a_stop_of_the_key_vault_actor_under_load_fails_no_call() {
-    survives("key-vault", "stop", "stopped").await;
-}
-
-#[tokio::test]
-async fn a_stall_of_the_key_vault_actor_s_thread_under_load_fails_no_call() {
-    survives("key-vault", "stall", "hung").await;
-}
-
-#[tokio::test]
-async fn a_panic_of_the_token_actor_under_load_fails_no_call() {
-    survives("token", "panic", "panic").await;
-}
-
-#[tokio::test]
-async fn a_panic_of_the_health_actor_under_load_fails_no_call() {
-    survives("health", "panic", "panic").await;
-}
-
-#[tokio::test]
-async fn a_stalled_actor_is_replaced_on_another_thread() {
-    let vault = Vault::start().await;
-    let mut daemon = vault.daemon().healthy().await;
-    for actor in ["key-vault", "token", "health"] {
-        daemon.inject(actor, "stall").await;
-        daemon.logs(&format!("\"Actor failed\" actor=\"{actor}\" generation=1 reason=\"hung\"")).await;
-        daemon.logs(&format!("\"Actor started\" actor=\"{actor}\" generation=2")).await;
-    }
-    daemon.client().round_trips().await.unwrap();
-    daemon.client().until_status(true).await;
-}
-
-#[tokio::test]
-async fn past_five_restarts_in_a_minute_the_process_drains_and_exits_1() {
-    let vault = Vault::start().await;
-    let mut daemon = vault.daemon().healthy().await;
-    for generation in 1..=6 {
+/// Makes the health actor panic as soon as each of these generations runs.
+async fn crash(daemon: &mut Daemon, generations: std::ops::RangeInclusive<u32>) {
+    for generation in generations {
         daemon.logs(&format!("\"Actor started\" actor=\"health\" generation={generation}")).await;
         daemon.inject("health", "panic").await;
     }
+}
+
+#[tokio::test]
+async fn past_the_restart_limit_the_process_drains_and_exits_1() {
+    let vault = Vault::start().await;
+    let mut daemon = vault.daemon().arg("--actor-restart-limit=5").healthy().await;
+    crash(&mut daemon, 1..=6).await;
     assert_eq!(daemon.exit().await.code(), Some(1));
-    assert!(daemon.log().contains("giving up"), "{}", daemon.log());
+    let passed = r#""Restart limit passed, giving up" actor="health" limit="more than 5 restarts in 60s""#;
+    assert!(daemon.log().contains(passed), "{}", daemon.log());
     assert!(!daemon.socket.exists());
+}
+
+#[tokio::test]
+async fn past_the_restart_limit_the_process_goes_on_if_told_to() {
+    let vault = Vault::start().await;
+    let flags = [
+        "--actor-restart-limit=2",
+        "--actor-restart-backoff=10ms",
+        "--actor-restart-backoff-max=50ms",
+        "--actor-restart-limit-action=retry",
+    ];
+    let mut daemon = flags.into_iter().fold(vault.daemon(), Start::arg).healthy().await;
+    crash(&mut daemon, 1..=8).await;
+    daemon.logs("\"Actor started\" actor=\"health\" generation=9").await;
+    daemon.client().round_trips().await.unwrap();
+    daemon.client().until_status(true).await;
+    assert_eq!(daemon.log().matches("Restart limit passed, going on slowly").count(), 1, "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn an_actor_that_is_being_restarted_takes_no_fault() {
+    let vault = Vault::start().await;
+    let flags = ["--actor-restart-backoff=1h", "--actor-restart-backoff-max=1h"];
+    let mut daemon = flags.into_iter().fold(vault.daemon(), Start::arg).healthy().await;
+    daemon.inject("reload", "stop").await;
+    daemon.logs("\"Actor failed\" actor=\"reload\"").await;
+    let refused = daemon.try_inject("reload", "stop").await.unwrap_err();
+    assert!(refused.contains("503") && refused.contains("being restarted"), "{refused}");
+    assert_eq!(daemon.get("/livez").await.0, 500);
 }

@@ -8,3 +8,4 @@ mod harness;
 mod calls;
 mod restart;
 mod status;
+mod supervision;

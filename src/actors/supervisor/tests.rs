@@ -1,10 +1,20 @@
 //! Each way to fail against each reaction. Children run on the test's own thread, whose clock can be paused.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::Addr;
 
+use super::super::child::Factory;
+use super::super::control::Lifeline;
 use super::*;
+
+const PERIOD: Duration = Duration::from_secs(60);
+
+fn limit(limit: u32, at_limit: LimitAction) -> SupervisionConfig {
+    let limit = NonZeroU32::new(limit).unwrap();
+    SupervisionConfig { limit, at_limit, ..SupervisionConfig::default() }
+}
 
 /// A child that does what it is told, and can be made deaf to the watchdog without blocking its thread.
 struct Worker {
@@ -49,6 +59,10 @@ struct Tree {
 
 /// One supervised worker. `fails` tells which generations fail to start; `deaf` which do not answer pings.
 fn tree(fails: fn(u64) -> bool, deaf: fn(u64) -> bool) -> Tree {
+    tree_with(limit(5, LimitAction::Exit), fails, deaf)
+}
+
+fn tree_with(config: SupervisionConfig, fails: fn(u64) -> bool, deaf: fn(u64) -> bool) -> Tree {
     let (published, workers) = watch::channel(None);
     let starts = AtomicU64::new(0);
     let start: Factory = Box::new(move |_, lifeline| {
@@ -63,7 +77,7 @@ fn tree(fails: fn(u64) -> bool, deaf: fn(u64) -> bool) -> Tree {
     });
     let metrics = Arc::new(Metrics::new());
     let spec = ChildSpec { name: ActorName::Token, start };
-    let (supervisor, supervision) = Supervisor::new(vec![spec], metrics.clone());
+    let (supervisor, supervision) = Supervisor::new(vec![spec], config, metrics.clone());
     Tree { supervisor: supervisor.start(), supervision, workers, metrics }
 }
 
@@ -155,7 +169,8 @@ async fn an_actor_whose_thread_was_blocked_ends_when_it_comes_back() {
         Ok(worker.recipient())
     });
     let spec = ChildSpec { name: ActorName::Token, start };
-    let (supervisor, _supervision) = Supervisor::new(vec![spec], Arc::new(Metrics::new()));
+    let (supervisor, _supervision) =
+        Supervisor::new(vec![spec], limit(5, LimitAction::Exit), Arc::new(Metrics::new()));
     let _supervisor = supervisor.start();
     workers.wait_for(|workers| workers.len() == 1).await.unwrap();
     let blocked = workers.borrow()[0].clone();
@@ -188,6 +203,30 @@ async fn past_the_restart_limit_the_supervisor_gives_up() {
     let mut tree = tree(|_| true, |_| false);
     tree.supervision.wait_for(|all| all.gave_up).await.unwrap();
     assert_eq!(tree.supervision.borrow().actors[0].generation, 6);
+}
+
+#[actix::test]
+async fn after_giving_up_actors_are_restarted_until_the_shutdown() {
+    tokio::time::pause();
+    let mut tree = tree(|generation| generation <= 6, |_| false);
+    tree.supervision.wait_for(|all| all.gave_up).await.unwrap();
+    tree.generation(7).await;
+}
+
+#[actix::test]
+async fn to_retry_is_never_to_give_up() {
+    tokio::time::pause();
+    let config = limit(5, LimitAction::Retry);
+    let mut tree = tree_with(config, |generation| generation <= 100, |_| false);
+    tree.generation(101).await;
+    assert!(!tree.supervision.borrow().gave_up);
+}
+
+#[actix::test]
+async fn an_actor_that_hangs_at_each_start_passes_the_limit() {
+    tokio::time::pause();
+    let mut tree = tree_with(limit(30, LimitAction::Exit), |_| false, |_| true);
+    tree.supervision.wait_for(|all| all.gave_up).await.unwrap();
 }
 
 #[actix::test]

@@ -130,6 +130,13 @@ impl Lifeline {
     }
 }
 
+impl Lifeline {
+    /// The generation of the actor that holds it.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
 impl Drop for Lifeline {
     fn drop(&mut self) {
         // an actor that panics is dropped while its thread unwinds

@@ -37,9 +37,9 @@ impl<A: Actor> ActorSlot<A> {
         Self(Slot::empty())
     }
 
-    /// Publishes the next generation.
-    pub(crate) fn publish(&self, addr: Addr<A>) {
-        self.0.publish(addr);
+    /// Publishes that generation, unless a later one was.
+    pub(crate) fn publish(&self, generation: u64, addr: Addr<A>) {
+        self.0.publish(generation, addr);
     }
 
     /// A handle on whatever this slot will hold.
@@ -148,7 +148,7 @@ mod tests {
         let handle = slot.handle();
         let asking = actix_rt::spawn(async move { handle.ask(Say(1), soon()).await });
         tokio::task::yield_now().await;
-        slot.publish(echo(Mood::Fine));
+        slot.publish(1, echo(Mood::Fine));
         assert_eq!(asking.await.unwrap(), Ok(1));
     }
 
@@ -156,23 +156,23 @@ mod tests {
     async fn a_request_that_meets_a_dead_actor_is_answered_by_the_next_one() {
         let slot = ActorSlot::empty();
         let first = echo(Mood::Fine);
-        slot.publish(first.clone());
+        slot.publish(1, first.clone());
         first.send(Die).await.unwrap();
         let handle = slot.handle();
         let asking = actix_rt::spawn(async move { handle.ask(Say(2), soon()).await });
         tokio::task::yield_now().await;
-        slot.publish(echo(Mood::Fine));
+        slot.publish(2, echo(Mood::Fine));
         assert_eq!(asking.await.unwrap(), Ok(2));
     }
 
     #[actix::test]
     async fn a_request_stuck_in_a_hung_actor_moves_to_its_replacement() {
         let slot = ActorSlot::empty();
-        slot.publish(echo(Mood::Deaf));
+        slot.publish(1, echo(Mood::Deaf));
         let handle = slot.handle();
         let asking = actix_rt::spawn(async move { handle.ask(Say(3), soon()).await });
         tokio::task::yield_now().await;
-        slot.publish(echo(Mood::Fine));
+        slot.publish(2, echo(Mood::Fine));
         assert_eq!(asking.await.unwrap(), Ok(3));
     }
 
@@ -180,7 +180,7 @@ mod tests {
     async fn a_request_that_always_panics_ends_with_an_internal_error() {
         tokio::time::pause();
         let slot = ActorSlot::empty();
-        slot.publish(echo(Mood::Dropping));
+        slot.publish(1, echo(Mood::Dropping));
         assert_eq!(slot.handle().ask(Say(4), soon()).await.unwrap_err().code, Code::Internal);
     }
 
@@ -191,7 +191,7 @@ mod tests {
         let late =
             |result: Result<u32, KmsError>| assert_eq!(result.unwrap_err().code, Code::DeadlineExceeded);
         late(slot.handle().ask(Say(5), soon()).await);
-        slot.publish(echo(Mood::Deaf));
+        slot.publish(1, echo(Mood::Deaf));
         late(slot.handle().ask(Say(5), soon()).await);
     }
 
@@ -199,7 +199,7 @@ mod tests {
     async fn a_job_ends_when_its_asker_goes() {
         let slot = ActorSlot::empty();
         let running = Arc::new(());
-        slot.publish(Echo(Mood::Deaf, running.clone()).start());
+        slot.publish(1, Echo(Mood::Deaf, running.clone()).start());
         let handle = slot.handle();
         let asking = actix_rt::spawn(async move { handle.ask(Say(6), soon()).await });
         while Arc::strong_count(&running) < 3 {
@@ -209,5 +209,13 @@ mod tests {
         while Arc::strong_count(&running) > 2 {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[actix::test]
+    async fn a_generation_that_comes_late_does_not_take_the_place_of_its_replacement() {
+        let slot = ActorSlot::empty();
+        slot.publish(2, echo(Mood::Fine));
+        slot.publish(1, echo(Mood::Deaf));
+        assert_eq!(slot.handle().ask(Say(7), soon()).await, Ok(7));
     }
 }

@@ -83,9 +83,15 @@ impl<G> Slot<G> {
         Self(watch::Sender::new(Published { number: 0, current: None }))
     }
 
-    /// Puts the next generation in the place of the one before.
-    pub(crate) fn publish(&self, next: G) {
-        self.0.send_modify(|slot| *slot = Published { number: slot.number + 1, current: Some(next) });
+    /// Puts that generation in the place of those before it. One that was given up may still come late, and is none.
+    pub(crate) fn publish(&self, number: u64, next: G) {
+        self.0.send_if_modified(|slot| {
+            let newer = number > slot.number;
+            if newer {
+                *slot = Published { number, current: Some(next) };
+            }
+            newer
+        });
     }
 
     /// Who asks whatever this slot will hold.

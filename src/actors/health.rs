@@ -91,37 +91,36 @@ impl HealthActor {
         Self { parts, turn: Api::V1, rounds_to_turn: 0, doubted: false, next: None, _lifeline: lifeline }
     }
 
-    /// What in question or due is to be looked at in this round.
+    /// What is to be looked at in this round: what is due, or else what is in question.
     fn choose(&mut self) -> RoundTrip {
         let due = self.rounds_to_turn == 0;
         self.rounds_to_turn = self.rounds_to_turn.saturating_sub(1);
-        let apis = [self.turn, self.turn.other()];
-        let in_question = {
-            let report = self.parts.published.borrow();
-            apis.into_iter().find(|api| *report.round_trip(*api) != Check::Healthy)
-        };
+        let report = self.parts.published.borrow().clone();
+        let in_question =
+            [self.turn, self.turn.other()].into_iter().find(|api| *report.round_trip(*api) != Check::Healthy);
         let api = match in_question {
-            Some(api) => api,
-            None if due || self.doubted => self.turn,
-            None => return RoundTrip::NotDue,
+            Some(api) if !due => api,
+            None if !due && !self.doubted => return RoundTrip::NotDue,
+            _ => self.turn,
         };
-        self.turn = api.other();
-        self.rounds_to_turn = ROUNDS_PER_ROUND_TRIP - 1;
-        let shown = |then| self.parts.evidence.shows_health_since(api, then);
-        let is_shown = !self.doubted && Instant::now().checked_sub(self.recent()).is_some_and(shown);
-        self.doubted = false;
-        match is_shown {
+        if due {
+            (self.turn, self.rounds_to_turn) = (api.other(), ROUNDS_PER_ROUND_TRIP - 1);
+        }
+        let doubted = std::mem::take(&mut self.doubted);
+        match !doubted && self.is_shown(api, report.round_trip(api)) {
             true => RoundTrip::Shown(api),
             false => RoundTrip::Make(api),
         }
     }
 
-    /// How old evidence may be: what is in question needs some from after the last round.
-    fn recent(&self) -> Duration {
-        match self.parts.published.borrow().problem() {
-            None => self.parts.interval * ROUNDS_PER_ROUND_TRIP,
-            Some(_) => self.pause(),
-        }
+    /// Whether real traffic has shown that the API works: of late, or since the last round when that is in question.
+    fn is_shown(&self, api: Api, check: &Check) -> bool {
+        let recent = match check {
+            Check::Healthy => self.parts.interval * ROUNDS_PER_ROUND_TRIP,
+            _ => self.soon(),
+        };
+        let since = Instant::now().checked_sub(recent);
+        since.is_some_and(|since| self.parts.evidence.shows_health_since(api, since))
     }
 
     /// Version, then a round trip, then Status: Status waits for the first report, so it comes last. Each round has a

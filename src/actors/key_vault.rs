@@ -74,9 +74,9 @@ pub(crate) struct KeyVaultActor {
     parts: KeyVaultParts,
     engine: Engine,
     supply: watch::Receiver<Supply>,
-    warming_up: Option<SpawnHandle>,
+    warming_up: Vec<SpawnHandle>,
     takes_traffic: bool,
-    _lifeline: Lifeline,
+    lifeline: Lifeline,
 }
 
 impl KeyVaultActor {
@@ -91,38 +91,42 @@ impl KeyVaultActor {
             parts,
             engine,
             supply,
-            warming_up: None,
+            warming_up: Vec::new(),
             takes_traffic: false,
-            _lifeline: lifeline,
+            lifeline,
         })
     }
 
-    fn warm_up(&mut self, ctx: &mut Context<Self>) {
-        if let Some(earlier) = self.warming_up.take() {
+    /// Warms an engine up, and goes on with it: when it is warm, or when Key Vault lets nobody warm it.
+    fn warm_up(&mut self, engine: Engine, ctx: &mut Context<Self>) {
+        for earlier in self.warming_up.drain(..) {
             ctx.cancel_future(earlier);
         }
-        let warm_up = warm_up(self.engine.clone(), self.parts.current.clone());
-        let warm = warm_up.into_actor(self).map(|(), actor, ctx| actor.take_traffic(ctx));
-        self.warming_up = Some(ctx.spawn(warm));
+        let (warm, late) = (engine.clone(), engine.clone());
+        let warmed = warm_up(engine, self.parts.current.clone()).into_actor(self);
+        let warmed = warmed.map(move |(), actor, ctx| actor.go_on_with(warm, ctx));
+        let waited = sleep(TAKES_TRAFFIC_AFTER).into_actor(self);
+        let waited = waited.map(move |(), actor, ctx| actor.go_on_with(late, ctx));
+        self.warming_up = vec![ctx.spawn(warmed), ctx.spawn(waited)];
     }
 
-    /// Connections are warm, or Key Vault lets nobody warm them.
-    fn take_traffic(&mut self, ctx: &mut Context<Self>) {
+    /// Jobs that run end on the engine before.
+    fn go_on_with(&mut self, engine: Engine, ctx: &mut Context<Self>) {
+        self.engine = engine;
         if !std::mem::replace(&mut self.takes_traffic, true) {
-            self.parts.slot.publish(ctx.address());
+            self.parts.slot.publish(self.lifeline.generation(), ctx.address());
         }
     }
 
-    /// Goes on with another engine. Jobs that run end on the old one.
+    /// Makes another engine, for the new access.
     fn adopt(&mut self, ctx: &mut Context<Self>) {
         let access = self.supply.borrow_and_update().access.clone();
         match (self.parts.engine)(&access) {
-            Ok(engine) => self.engine = engine,
+            Ok(engine) => self.warm_up(engine, ctx),
             Err(problem) => {
-                return tracing::error!(target: LIFECYCLE, err = problem, "The new access cannot be used");
+                tracing::error!(target: LIFECYCLE, err = problem, "The new access cannot be used");
             }
         }
-        self.warm_up(ctx);
     }
 }
 
@@ -131,8 +135,7 @@ impl Actor for KeyVaultActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         on_change(self.supply.clone(), Self::adopt, ctx);
-        self.warm_up(ctx);
-        ctx.run_later(TAKES_TRAFFIC_AFTER, Self::take_traffic);
+        self.warm_up(self.engine.clone(), ctx);
     }
 }
 

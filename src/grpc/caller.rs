@@ -1,5 +1,7 @@
 //! Who asks: through which API, for how long, and whether it is one of our own probes.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
@@ -7,11 +9,16 @@ use super::deadline;
 use crate::actors::{Api, PROBE_HEADER};
 use crate::vault::Priority;
 
+/// Who waits for less than this may not see an answer though all is well.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The caller of one request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
     /// The API it speaks.
     pub api: Api,
+    /// When it asked.
+    arrived: Instant,
     /// When to have answered.
     pub deadline: Instant,
     /// Whether it is the `HealthActor`.
@@ -21,7 +28,13 @@ pub(crate) struct Caller {
 impl Caller {
     /// The caller that sent these headers now.
     pub(crate) fn of(api: Api, metadata: &MetadataMap) -> Self {
-        Self { api, deadline: deadline::of(metadata), probes: metadata.contains_key(PROBE_HEADER) }
+        let (arrived, deadline) = (Instant::now(), deadline::of(metadata));
+        Self { api, arrived, deadline, probes: metadata.contains_key(PROBE_HEADER) }
+    }
+
+    /// Whether it waits for as long as an answer of Key Vault may take.
+    pub(crate) fn is_patient(&self) -> bool {
+        self.deadline - self.arrived >= PATIENCE
     }
 
     /// How urgent its request is, which would be `usually` that.

@@ -34,6 +34,11 @@ impl Code {
         !matches!(self, Self::InvalidArgument | Self::ResourceExhausted)
     }
 
+    /// Whether the same may succeed later, without a change by anybody.
+    pub(crate) fn may_pass(self) -> bool {
+        matches!(self, Self::Unavailable | Self::DeadlineExceeded | Self::ResourceExhausted)
+    }
+
     /// The code in the spelling of gRPC, for labels and logs.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

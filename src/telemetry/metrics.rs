@@ -133,7 +133,7 @@ impl Metrics {
         registry.register("azure_kms_key_vault_call_duration_seconds", seconds, self.call_seconds.clone());
         let throttled = "Answers 429 of Key Vault";
         registry.register("azure_kms_key_vault_throttled", throttled, self.throttled.clone());
-        let probes = "Attempts on Key Vault that the plugin's own health probes made";
+        let probes = "Attempts on Key Vault that the plugin made for itself: health probes and warm-ups";
         registry.register("azure_kms_key_vault_probe_calls", probes, self.probe_calls.clone());
         let hedges = "Second attempts on fresh connections, made because the first was slow";
         registry.register("azure_kms_key_vault_hedges", hedges, self.hedges.clone());

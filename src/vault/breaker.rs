@@ -13,11 +13,14 @@ use crate::telemetry::LIFECYCLE;
 
 /// It opens after so many failures without a success in between, …
 const OPENS_AFTER: u32 = 5;
-/// … the first of them so long ago: about as long as kube-apiserver waits for one call, so that whoever is refused
-/// by an open breaker would have waited in vain.
+/// … the first of them so long ago: about as long as kube-apiserver waits for one call.
 const OPENS_AFTER_TIME: Duration = Duration::from_millis(2500);
 /// No answer within less than this says more about the caller's deadline than about Key Vault.
-const SILENCE: Duration = Duration::from_secs(1);
+pub(super) const SILENCE: Duration = Duration::from_secs(1);
+/// Failures so far apart have nothing to do with each other.
+const STREAK: Duration = Duration::from_secs(60);
+/// A probe that takes longer is not waited for by others: another may be made.
+const PROBE_LASTS: Duration = Duration::from_secs(2);
 /// The first pause before a probe, and the longest before jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -30,6 +33,7 @@ pub(crate) struct Breaker(Mutex<State>);
 struct State {
     failures: u32,
     since: Option<Instant>,
+    latest: Option<Instant>,
     last: Option<VaultError>,
     open: Option<Open>,
 }
@@ -37,7 +41,14 @@ struct State {
 struct Open {
     pauses: ExponentialBackoff,
     probe_at: Instant,
-    probing: bool,
+    /// When the probe on its way was sent.
+    probing: Option<Instant>,
+}
+
+impl Open {
+    fn is_probed(&self) -> bool {
+        self.probing.is_some_and(|sent| sent.elapsed() < PROBE_LASTS)
+    }
 }
 
 /// Why no call may be made: what Key Vault did last, and for how long it has not answered as it should.
@@ -72,8 +83,9 @@ impl Breaker {
     pub(crate) fn permit(&self) -> Result<Permit<'_>, Down> {
         let mut state = self.state();
         state.allows()?;
-        let probes = state.open.as_mut().map(|open| open.probing = true).is_some();
-        Ok(Permit { breaker: self, sent: Instant::now(), probes })
+        let sent = Instant::now();
+        let probes = state.open.as_mut().map(|open| open.probing = Some(sent)).is_some();
+        Ok(Permit { breaker: self, sent, probes })
     }
 
     /// Whether it is open.
@@ -89,7 +101,7 @@ impl Breaker {
 impl State {
     fn allows(&self) -> Result<(), Down> {
         match &self.open {
-            Some(open) if open.probing || Instant::now() < open.probe_at => Err(self.down()),
+            Some(open) if open.is_probed() || Instant::now() < open.probe_at => Err(self.down()),
             _ => Ok(()),
         }
     }
@@ -104,18 +116,22 @@ impl State {
 
     fn failed(&mut self, error: &VaultError, probed: bool) {
         let now = Instant::now();
+        if self.open.is_none() && self.latest.is_some_and(|latest| now - latest > STREAK) {
+            (self.failures, self.since) = (0, None);
+        }
+        self.latest = Some(now);
         self.failures += 1;
         self.last = Some(error.clone());
         let since = *self.since.get_or_insert(now);
         match &mut self.open {
             Some(open) if probed => {
                 let pause = open.pauses.next().unwrap_or(LONGEST_PAUSE);
-                (open.probe_at, open.probing) = (now + pause, false);
+                (open.probe_at, open.probing) = (now + pause, None);
             }
             None if self.failures >= OPENS_AFTER && now - since >= OPENS_AFTER_TIME => {
                 let mut pauses = backoff::jittered(FIRST_PAUSE, LONGEST_PAUSE);
                 let probe_at = now + pauses.next().unwrap_or(FIRST_PAUSE);
-                self.open = Some(Open { pauses, probe_at, probing: false });
+                self.open = Some(Open { pauses, probe_at, probing: None });
                 let cause = error.cause.as_deref().unwrap_or_default();
                 tracing::error!(target: LIFECYCLE, err = %error, cause, "Key Vault is down: calls fail at once");
             }
@@ -125,11 +141,6 @@ impl State {
 }
 
 impl Permit<'_> {
-    /// When the call began.
-    pub(crate) fn sent(&self) -> Instant {
-        self.sent
-    }
-
     /// Key Vault answered, be it with a refusal: it is there.
     pub(crate) fn answered(self) {
         let before = std::mem::take(&mut *self.breaker.state());
@@ -157,8 +168,9 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.probes
             && let Some(open) = &mut self.breaker.state().open
+            && open.probing == Some(self.sent)
         {
-            open.probing = false;
+            open.probing = None;
         }
     }
 }
@@ -211,6 +223,27 @@ mod tests {
         assert!(probe.is_ok() && breaker.permit().is_err());
         drop(probe); // its caller has gone: another may probe
         assert!(breaker.permit().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_never_ends_keeps_nobody_from_another() {
+        let breaker = opened().await;
+        advance(2 * FIRST_PAUSE).await;
+        let stuck = breaker.permit();
+        advance(PROBE_LASTS).await;
+        let second = breaker.permit();
+        assert!(stuck.is_ok() && second.is_ok());
+        drop(stuck); // and its late end does not count for the second
+        assert!(breaker.permit().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_long_before_do_not_count() {
+        let breaker = Breaker::default();
+        fails(&breaker, Failure::ServerError, OPENS_AFTER - 1).await;
+        advance(2 * STREAK).await;
+        fails(&breaker, Failure::ServerError, 1).await;
+        assert!(!breaker.is_open());
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,13 +9,18 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 
-/// Who joins an operation gives up so much of its own time at most.
+/// Who joins an operation has a deadline that differs from its own by so much at most.
 const SLACK: Duration = Duration::from_secs(1);
 
 type Operation<T> = Shared<BoxFuture<'static, T>>;
 
 /// The operations that run, by what makes them identical.
-pub(crate) struct Coalesced<K, T: Clone>(Arc<Mutex<HashMap<K, Running<T>>>>);
+pub(crate) struct Coalesced<K, T: Clone>(Arc<Mutex<List<K, T>>>);
+
+struct List<K, T: Clone> {
+    started: u64,
+    running: HashMap<K, Running<T>>,
+}
 
 struct Running<T: Clone> {
     number: u64,
@@ -23,9 +28,15 @@ struct Running<T: Clone> {
     operation: WeakShared<BoxFuture<'static, T>>,
 }
 
+impl<T: Clone> Running<T> {
+    fn is_near(&self, deadline: Instant) -> bool {
+        self.deadline <= deadline + SLACK && deadline <= self.deadline + SLACK
+    }
+}
+
 /// Takes the operation from the list when it has ended, or when nobody waits for it any more.
 struct Entry<K: Eq + Hash, T: Clone> {
-    list: Arc<Mutex<HashMap<K, Running<T>>>>,
+    list: Arc<Mutex<List<K, T>>>,
     key: K,
     number: u64,
 }
@@ -37,7 +48,7 @@ where
 {
     /// Nothing runs yet.
     pub(crate) fn new() -> Self {
-        Self(Arc::default())
+        Self(Arc::new(Mutex::new(List { started: 0, running: HashMap::new() })))
     }
 
     /// The outcome of the operation with that key: of one that runs, if its own deadline is near enough, or else of
@@ -54,13 +65,14 @@ where
         F: Future<Output = T> + Send + 'static,
     {
         let mut list = lock(&self.0);
-        let running = list.get(&key);
-        if let Some(running) = running.filter(|running| running.deadline + SLACK >= deadline)
+        let running = list.running.get(&key).filter(|running| running.is_near(deadline));
+        if let Some(running) = running
             && let Some(operation) = running.operation.upgrade()
         {
             return operation;
         }
-        let number = running.map_or(0, |running| running.number + 1);
+        list.started += 1;
+        let number = list.started;
         let entry = Entry { list: self.0.clone(), key: key.clone(), number };
         let work = start();
         let operation = async move {
@@ -69,7 +81,7 @@ where
         };
         let operation = operation.boxed().shared();
         if let Some(weak) = operation.downgrade() {
-            list.insert(key, Running { number, deadline, operation: weak });
+            list.running.insert(key, Running { number, deadline, operation: weak });
         }
         operation
     }
@@ -78,13 +90,13 @@ where
 impl<K: Eq + Hash, T: Clone> Drop for Entry<K, T> {
     fn drop(&mut self) {
         let mut list = lock(&self.list);
-        if list.get(&self.key).is_some_and(|running| running.number == self.number) {
-            list.remove(&self.key);
+        if list.running.get(&self.key).is_some_and(|running| running.number == self.number) {
+            list.running.remove(&self.key);
         }
     }
 }
 
-fn lock<K, T: Clone>(list: &Mutex<HashMap<K, Running<T>>>) -> MutexGuard<'_, HashMap<K, Running<T>>> {
+fn lock<K, T: Clone>(list: &Mutex<List<K, T>>) -> MutexGuard<'_, List<K, T>> {
     list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -120,7 +132,7 @@ mod tests {
         }
 
         fn is_empty(&self) -> bool {
-            lock(&self.coalesced.0).is_empty()
+            lock(&self.coalesced.0).running.is_empty()
         }
     }
 
@@ -128,7 +140,7 @@ mod tests {
     async fn identical_operations_are_one_and_others_are_not() {
         let bench = bench();
         let mut same =
-            [Box::pin(bench.run("a", 3)), Box::pin(bench.run("a", 3)), Box::pin(bench.run("a", 1))];
+            [Box::pin(bench.run("a", 3)), Box::pin(bench.run("a", 3)), Box::pin(bench.run("a", 2))];
         let mut other = Box::pin(bench.run("b", 3));
         for waiting in &mut same {
             assert!(poll!(waiting).is_pending());
@@ -168,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_tied_to_an_operation_that_ends_long_before_its_own_deadline() {
+    async fn nobody_is_tied_to_an_operation_with_quite_another_deadline() {
         let bench = bench();
         let mut short = Box::pin(bench.run("a", 1));
         let mut long = Box::pin(bench.run("a", 3));

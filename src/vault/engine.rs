@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::breaker::Down;
+use super::breaker::{Down, Permit, SILENCE};
 use super::coalesce::Coalesced;
 use super::history::History;
 use super::lanes::{Lane, Lanes};
-use super::{Connect, Encrypted, Failure, Limiter, Priority, Token, TokenReader, Traffic, Vault, VaultError};
+use super::{Connect, Encrypted, Failure, Limiter, Priority, TokenReader, Traffic, Vault, VaultError};
 use crate::kms::{Algorithm, Code, Form, KeyId, KeyVersion, KmsError, Plaintext, Sealed};
 use crate::telemetry::{KeyOperation, Metrics};
 
@@ -108,7 +108,16 @@ impl Engine {
             let (parts, job) = (self.0.clone(), job.clone());
             async move { parts.decrypt(&job).await }
         };
-        let decrypted = self.0.decrypts.run(same, job.deadline, start).await?;
+        let shared = self.0.decrypts.run(same, job.deadline, start);
+        let in_time = timeout_at(job.deadline, shared).await;
+        let decrypted =
+            match in_time.unwrap_or_else(|_| Err(KmsError::deadline("the same Decrypt of another caller"))) {
+                // the one that was shared had less time
+                Err(error) if error.code.may_pass() && self.0.has_time(job.deadline) => {
+                    self.0.decrypt(job).await?
+                }
+                decrypted => decrypted?,
+            };
         job.form.open(decrypted)
     }
 
@@ -149,41 +158,50 @@ impl Parts {
     {
         let mut history = History::new(order.deadline);
         loop {
-            let token = self.ready(order).await.map_err(|error| history.explain(error))?;
-            let permit = self.traffic.breaker.permit().map_err(|down| history.explain(down.into()))?;
-            let sent = permit.sent();
-            let error = match self.hedged(order, &attempt).await {
-                Ok(value) => {
-                    permit.answered();
-                    self.traffic.tap.succeeded(sent);
-                    self.metrics.breaker_open(false);
-                    return Ok(value);
-                }
-                Err(error) => error,
+            let wait = match self.permit(order).await {
+                Ok(permit) => match self.attempt(order, permit, &attempt).await {
+                    Ok(value) => return Ok(value),
+                    Err(error) => history.wait_after(error, self.traffic.latencies.typical())?,
+                },
+                Err(Refused::Down(down)) => history.wait_for_return(down)?,
+                Err(Refused::Other(error)) => return Err(history.explain(error)),
             };
-            permit.failed(&error);
-            self.metrics.breaker_open(self.traffic.breaker.is_open());
-            log_failure(order, &error);
-            match error.failure {
-                Failure::Throttled => self.traffic.tap.throttled(sent, error.retry_after),
-                Failure::Unauthorized => self.tokens.reject(&token),
-                _ => {}
-            }
-            sleep(history.wait_after(error, self.traffic.latencies.typical())?).await;
+            sleep(wait).await;
         }
     }
-}
 
-impl Parts {
-    /// Everything that must be there before an attempt, and the token it will use.
-    async fn ready(&self, order: Order) -> Result<Token, KmsError> {
+    /// Waits for everything that must be there before an attempt.
+    async fn permit(&self, order: Order) -> Result<Permit<'_>, Refused> {
         self.traffic.breaker.check()?;
-        self.limiter.admit(order.priority, order.deadline).await?;
-        let token = self.tokens.usable(order.deadline).await?;
-        match Instant::now() + self.traffic.latencies.typical() < order.deadline {
-            true => Ok(token),
-            false => Err(KmsError::deadline("its turn: too little is left for a call to Key Vault")),
+        let begins_by = order.deadline - self.traffic.latencies.typical();
+        self.limiter.admit(order.priority, begins_by).await?;
+        self.tokens.usable(order.deadline).await?;
+        Ok(self.traffic.breaker.permit()?)
+    }
+
+    fn has_time(&self, deadline: Instant) -> bool {
+        Instant::now() + self.traffic.latencies.typical() < deadline
+    }
+
+    async fn attempt<T, F>(
+        &self,
+        order: Order,
+        permit: Permit<'_>,
+        attempt: &impl Fn(Arc<dyn Vault>) -> F,
+    ) -> Result<T, VaultError>
+    where
+        F: Future<Output = Result<T, VaultError>>,
+    {
+        let outcome = self.hedged(order, attempt).await;
+        match &outcome {
+            Ok(_) => permit.answered(),
+            Err(error) => {
+                permit.failed(error);
+                log_failure(order, error);
+            }
         }
+        self.metrics.breaker_open(self.traffic.breaker.is_open());
+        outcome
     }
 
     /// One attempt, and a second one on fresh connections when the first is slower than nearly all of late.
@@ -195,29 +213,31 @@ impl Parts {
     where
         F: Future<Output = Result<T, VaultError>>,
     {
-        let (sent, slow) = (Instant::now(), self.lanes.current());
-        let mut first = pin!(self.observed(order, slow.call(attempt)));
+        let slow = self.lanes.current().await;
+        let mut first = pin!(self.observed(order, &slow, attempt));
         let fast = tokio::select! {
             biased;
             outcome = &mut first => return outcome,
             fast = self.second_lane(&slow) => fast,
         };
-        let mut second = pin!(self.observed(order, fast.call(attempt)));
+        let sent = Instant::now();
+        let mut second = pin!(self.observed(order, &fast, attempt));
         tokio::select! {
             biased;
             outcome = &mut first => match outcome {
-                Ok(value) => Ok(value),
-                Err(_) => second.await,
+                Err(error) => second.await.map_err(|other| more_telling(error, other)),
+                answered => answered,
             },
-            outcome = &mut second => match outcome {
-                Ok(value) => {
+            outcome = &mut second => {
+                if outcome.as_ref().map_or_else(|error| error.status.is_some(), |_| true) {
                     self.lanes.answered_first(&fast, &slow, sent);
-                    self.metrics.hedge_won();
-                    Ok(value)
                 }
-                Err(error) if slow.is_retired() => Err(error),
-                Err(_) => first.await,
-            },
+                match outcome {
+                    Err(error) if slow.is_retired() => Err(error),
+                    Err(error) => first.await.map_err(|other| more_telling(error, other)),
+                    answered => answered.inspect(|_| self.metrics.hedge_won()),
+                }
+            }
         }
     }
 
@@ -225,35 +245,72 @@ impl Parts {
     async fn second_lane(&self, slow: &Arc<Lane>) -> Arc<Lane> {
         self.traffic.hedges.earn();
         tokio::select! {
-            () = slow.retired() => return self.lanes.current(),
+            () = slow.retired() => return self.lanes.current().await,
             () = sleep(self.traffic.latencies.tail()) => {}
         }
-        if self.traffic.hedges.spend()
-            && self.limiter.pass().is_ok()
-            && let Some(fast) = self.lanes.other_than(slow)
-        {
-            self.metrics.hedged();
-            return fast;
+        if self.traffic.hedges.spend() {
+            while let Err(wait) = self.limiter.pass() {
+                sleep(wait).await;
+            }
+            if let Some(fast) = self.lanes.other_than(slow).await {
+                self.metrics.hedged();
+                return fast;
+            }
         }
         slow.retired().await;
-        self.lanes.current()
+        self.lanes.current().await
     }
 
-    /// Counts an attempt however it ends, and ends it at the deadline.
-    async fn observed<T>(
+    /// An attempt on that lane: ends at the deadline, and is learned from and counted however it ends.
+    async fn observed<T, F>(
         &self,
         order: Order,
-        call: impl Future<Output = Result<T, VaultError>>,
-    ) -> Result<T, VaultError> {
+        lane: &Lane,
+        attempt: &impl Fn(Arc<dyn Vault>) -> F,
+    ) -> Result<T, VaultError>
+    where
+        F: Future<Output = Result<T, VaultError>>,
+    {
+        let (sent, token) = (Instant::now(), self.tokens.latest());
         let counted = self.metrics.key_vault_call(order.operation, order.priority == Priority::Probe);
         let timed_out = |_| Err(VaultError::without_answer(Failure::TimedOut));
-        let outcome = timeout_at(order.deadline, call).await.unwrap_or_else(timed_out);
+        let outcome = timeout_at(order.deadline, lane.call(attempt)).await.unwrap_or_else(timed_out);
         let took = counted.ended(outcome.as_ref().err().map(|error| error.failure.as_str()));
-        if outcome.is_ok() {
-            self.traffic.latencies.record(took);
+        match outcome.as_ref().map_err(|error| (error.failure, error.retry_after)) {
+            Ok(_) => {
+                self.traffic.latencies.record(took);
+                self.traffic.tap.succeeded(sent);
+            }
+            Err((Failure::Throttled, retry_after)) => self.traffic.tap.throttled(sent, retry_after),
+            Err((Failure::Unauthorized, _)) => token.iter().for_each(|token| self.tokens.reject(token)),
+            Err((Failure::TimedOut, _)) if took >= SILENCE => Lanes::no_answer(lane, sent),
+            Err(_) => {}
         }
         outcome
     }
+}
+
+/// Why no attempt may be made.
+enum Refused {
+    Down(Down),
+    Other(KmsError),
+}
+
+impl From<Down> for Refused {
+    fn from(down: Down) -> Self {
+        Self::Down(down)
+    }
+}
+
+impl From<KmsError> for Refused {
+    fn from(error: KmsError) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Of the failures of two attempts the one that Key Vault answered.
+fn more_telling(first: VaultError, second: VaultError) -> VaultError {
+    if second.failure == Failure::TimedOut { first } else { second }
 }
 
 impl From<Down> for KmsError {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use backon::ExponentialBackoff;
 use tokio::time::Instant;
 
+use super::breaker::Down;
 use super::{Failure, VaultError};
 use crate::backoff;
 use crate::kms::KmsError;
@@ -13,6 +14,9 @@ use crate::kms::KmsError;
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 /// The longest wait between two retries that Key Vault did not ask for.
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
+
+/// The time between two looks at an open breaker.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The attempts of one call.
 pub(super) struct History {
@@ -35,15 +39,31 @@ impl History {
     /// # Errors
     /// There may be none before the deadline; says why.
     pub(super) fn wait_after(&mut self, error: VaultError, typical: Duration) -> Result<Duration, KmsError> {
-        let delay = self.delay_after(&error);
+        let (delay, told) = (self.delay_after(&error), KmsError::from(error.clone()));
         self.attempts += 1;
-        // silence at the end says less than what was answered before it
-        if error.failure != Failure::TimedOut || self.last.is_none() {
+        let says_more = match error.failure {
+            Failure::NoToken => false, // why there is none, the next attempt will know
+            Failure::TimedOut => self.last.is_none(), // silence says less than what was answered before it
+            _ => true,
+        };
+        if says_more {
             self.last = Some(error);
         }
         match delay {
             Some(delay) if Instant::now() + delay + typical < self.deadline => Ok(delay),
-            _ => Err(self.explain(KmsError::deadline("Key Vault"))),
+            _ => Err(self.explain(told)),
+        }
+    }
+
+    /// How long to wait before looking again whether Key Vault is back. Only who has tried before waits: who comes
+    /// while it is down is told at once.
+    ///
+    /// # Errors
+    /// It is not to be waited for; says why.
+    pub(super) fn wait_for_return(&mut self, down: Down) -> Result<Duration, KmsError> {
+        match self.attempts > 0 && Instant::now() + LOOK_AGAIN < self.deadline {
+            true => Ok(LOOK_AGAIN),
+            false => Err(self.explain(down.into())),
         }
     }
 

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -58,7 +59,7 @@ impl Lane {
 pub(crate) struct Lanes {
     connect: Arc<Connect>,
     current: Mutex<Arc<Lane>>,
-    spare: Mutex<Option<Arc<Lane>>>,
+    spare: tokio::sync::Mutex<Option<Arc<Lane>>>,
 }
 
 impl Lanes {
@@ -68,49 +69,67 @@ impl Lanes {
     /// There is no client; says why.
     pub(crate) fn new(connect: Arc<Connect>) -> Result<Self, String> {
         let current = Mutex::new(Lane::new(connect()?));
-        Ok(Self { connect, current, spare: Mutex::new(None) })
+        Ok(Self { connect, current, spare: tokio::sync::Mutex::default() })
     }
 
     /// The lane for the next call.
-    pub(crate) fn current(&self) -> Arc<Lane> {
-        lock(&self.current).clone()
+    pub(crate) async fn current(&self) -> Arc<Lane> {
+        let lane = lock(&self.current).clone();
+        match lane.is_retired() {
+            true => self.other_than(&lane).await.inspect(|fresh| self.replace(&lane, fresh)).unwrap_or(lane),
+            false => lane,
+        }
     }
 
     /// A lane with other connections than `slow` has. `None` when there can be none, which is logged.
-    pub(crate) fn other_than(&self, slow: &Arc<Lane>) -> Option<Arc<Lane>> {
-        let current = self.current();
+    pub(crate) async fn other_than(&self, slow: &Arc<Lane>) -> Option<Arc<Lane>> {
+        let current = lock(&self.current).clone();
         match Arc::ptr_eq(&current, slow) {
-            true => self.spare(),
+            true => self.spare(slow).await,
             false => Some(current),
         }
     }
 
-    fn spare(&self) -> Option<Arc<Lane>> {
-        let mut spare = lock(&self.spare);
-        let fresh = spare.as_ref().filter(|lane| lock(&lane.alive).elapsed() <= FRESH);
-        if fresh.is_none() {
-            *spare = match (self.connect)() {
-                Ok(vault) => Some(Lane::new(vault)),
-                Err(problem) => {
+    /// One for all who need it now. A client reads trust roots when it is made, so not here.
+    async fn spare(&self, slow: &Arc<Lane>) -> Option<Arc<Lane>> {
+        let mut spare = self.spare.lock().await;
+        let is_fresh = |lane: &Arc<Lane>| !Arc::ptr_eq(lane, slow) && lock(&lane.alive).elapsed() <= FRESH;
+        if !spare.as_ref().is_some_and(is_fresh) {
+            let connect = self.connect.clone();
+            *spare = match spawn_blocking(move || connect()).await {
+                Ok(Ok(vault)) => Some(Lane::new(vault)),
+                Ok(Err(problem)) => {
                     tracing::warn!(err = problem, "No second connection to Key Vault");
                     None
                 }
+                Err(_) => None, // it panicked, which is logged
             };
         }
         spare.clone()
     }
 
-    /// `faster` answered a call that `slow` was sent at `sent`. If nobody got an answer there since, `slow` hangs:
-    /// from now on calls go to `faster`, and those that wait on `slow` are told.
+    /// Key Vault answered on `faster` to a call that was made there at `sent`. If no call ended on `slow` meanwhile,
+    /// that one hangs: from now on calls go to `faster`, and those that wait on `slow` are told.
     pub(crate) fn answered_first(&self, faster: &Arc<Lane>, slow: &Arc<Lane>, sent: Instant) {
-        let mut current = lock(&self.current);
-        if !Arc::ptr_eq(&current, slow) || !slow.silent_since(sent) {
-            return;
+        if slow.silent_since(sent) {
+            self.replace(slow, faster);
         }
-        tracing::warn!("The connection to Key Vault hangs; another one takes its place");
-        *current = faster.clone();
-        *lock(&self.spare) = None;
-        slow.retired.cancel();
+    }
+
+    /// A call on that lane had no answer since `sent`. If no other had one either, nobody is to wait there any more.
+    pub(crate) fn no_answer(lane: &Lane, sent: Instant) {
+        if lane.silent_since(sent) {
+            lane.retired.cancel();
+        }
+    }
+
+    fn replace(&self, old: &Arc<Lane>, new: &Arc<Lane>) {
+        let mut current = lock(&self.current);
+        if Arc::ptr_eq(&current, old) {
+            tracing::warn!("The connection to Key Vault hangs; another one takes its place");
+            *current = new.clone();
+        }
+        old.retired.cancel();
     }
 }
 
@@ -121,7 +140,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// How many second attempts may be made: one for so many calls, saved up to a few.
 pub(crate) struct HedgeBudget(Mutex<u32>);
 
-/// A call adds one, a second attempt takes so many: 10 % more calls at most.
+/// A call adds one, a second attempt takes so many.
 const PRICE: u32 = 10;
 /// So many second attempts at once.
 const SAVED: u32 = 10;

@@ -68,19 +68,26 @@ impl Limiter {
         Ok(())
     }
 
-    /// Whether a call may be made now.
+    /// Makes a call now, if it may be made.
     ///
     /// # Errors
     /// How long to wait before asking again.
     pub(crate) fn pass(&self) -> Result<(), Duration> {
-        self.traffic.tap.pass()?;
-        self.traffic.rate.next_cell()
+        if let Some(wait) = self.traffic.tap.wait() {
+            return Err(wait);
+        }
+        self.traffic.rate.next_cell()?;
+        self.traffic.tap.pass();
+        Ok(())
     }
 
     fn refused(&self) -> KmsError {
         let message = match self.traffic.tap.closed_for() {
             Some(wait) => {
                 format!("throttled by Key Vault: no call for another {:.1} s", wait.as_secs_f64())
+            }
+            None if self.traffic.tap.holds_back() => {
+                "throttled by Key Vault a moment ago: calls pass one by one again".to_owned()
             }
             None => {
                 let limit = self.traffic.rate.qps;

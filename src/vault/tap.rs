@@ -9,6 +9,8 @@ use tokio::time::Instant;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest of these pauses. Key Vault counts in windows of 10 s.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// Whatever Key Vault asks for, a call a minute looks whether it still does: one odd header is no outage of hours.
+const LONGEST_CLOSED: Duration = Duration::from_secs(60);
 /// The time between two calls when the tap has just opened.
 const FIRST_GAP: Duration = Duration::from_millis(100);
 /// Each success shortens the gap to so many percent of it: wide open after about 45.
@@ -52,22 +54,24 @@ impl Tap {
         until.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
     }
 
-    /// Takes a place in the stream of calls.
-    ///
-    /// # Errors
-    /// How long to wait before asking again.
-    pub(crate) fn pass(&self) -> Result<(), Duration> {
+    /// How long a call has to wait now; `None` when it may pass.
+    pub(crate) fn wait(&self) -> Option<Duration> {
         if let Some(wait) = self.closed_for() {
-            return Err(wait);
+            return Some(wait);
         }
-        let (now, mut state) = (Instant::now(), self.state());
-        match state.next {
-            Some(next) if next > now => Err(next - now),
-            _ => {
-                state.next = (!state.gap.is_zero()).then(|| now + state.gap);
-                Ok(())
-            }
-        }
+        let wait = self.state().next?.checked_duration_since(Instant::now());
+        wait.filter(|wait| !wait.is_zero())
+    }
+
+    /// A call passes: while the tap opens, the next one has to wait.
+    pub(crate) fn pass(&self) {
+        let mut state = self.state();
+        state.next = (!state.gap.is_zero()).then(|| Instant::now() + state.gap);
+    }
+
+    /// Whether it is closed, or has not opened all the way.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.closed_for().is_some() || !self.state().gap.is_zero()
     }
 
     /// Key Vault answered 429 to a call that was sent then. It may ask to wait.
@@ -78,7 +82,7 @@ impl Tap {
             None if !is_news => return,
             asked => asked.unwrap_or(state.pause),
         };
-        state.closed_until = state.closed_until.max(Some(now + pause));
+        state.closed_until = state.closed_until.max(Some(now + pause.min(LONGEST_CLOSED)));
         if is_news {
             tracing::warn!(pause_ms = pause.as_millis(), "Throttled by Key Vault: no call meanwhile");
             state.closed_at = Some(now);
@@ -111,13 +115,14 @@ mod tests {
     async fn passes_within(tap: &Tap, time: Duration) -> usize {
         let (end, mut passed) = (Instant::now() + time, 0);
         while Instant::now() < end {
-            match tap.pass() {
-                Ok(()) => {
+            match tap.wait() {
+                None => {
+                    tap.pass();
                     passed += 1;
                     tap.succeeded(Instant::now());
                     sleep(Duration::from_millis(1)).await;
                 }
-                Err(wait) => sleep(wait.min(end - Instant::now())).await,
+                Some(wait) => sleep(wait.min(end - Instant::now())).await,
             }
         }
         passed
@@ -126,12 +131,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_429_closes_for_everybody_for_as_long_as_asked() {
         let tap = Tap::default();
-        assert_eq!(tap.pass(), Ok(()));
+        assert_eq!(tap.wait(), None);
         tap.throttled(Instant::now(), Some(Duration::from_secs(7)));
         advance(Duration::from_secs(3)).await;
-        assert_eq!(tap.pass(), Err(Duration::from_secs(4)));
+        assert_eq!(tap.wait(), Some(Duration::from_secs(4)));
         advance(Duration::from_secs(4)).await;
-        assert_eq!(tap.pass(), Ok(()));
+        assert_eq!(tap.wait(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_hour_that_it_asks_for_is_checked_every_minute() {
+        let tap = Tap::default();
+        tap.throttled(Instant::now(), Some(Duration::from_secs(3600)));
+        assert_eq!(tap.closed_for(), Some(LONGEST_CLOSED));
     }
 
     #[tokio::test(start_paused = true)]
@@ -167,8 +179,9 @@ mod tests {
         }
         tap.succeeded(sent);
         advance(FIRST_PAUSE).await;
-        assert_eq!(tap.pass(), Ok(()));
-        assert_eq!(tap.pass(), Err(FIRST_GAP));
+        assert_eq!(tap.wait(), None);
+        tap.pass();
+        assert_eq!(tap.wait(), Some(FIRST_GAP));
         tap.throttled(Instant::now(), None);
         assert_eq!(tap.closed_for(), Some(FIRST_PAUSE * 2));
     }

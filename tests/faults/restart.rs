@@ -61,7 +61,11 @@ async fn restarts_with_an_inherited_socket_under_load_fail_no_call_and_lose_none
     assert!(failures.is_empty(), "{served} served, {failures:?}");
     let probed = RESTARTS + 1; // each process looks at its own health once
     let made = vault.emulator.stats();
-    assert_eq!((made.calls("encrypt"), made.calls("decrypt")), (2 * served + probed, 2 * served + probed));
+    let wanted = 2 * served + probed;
+    for calls in [made.calls("encrypt"), made.calls("decrypt")] {
+        // a slow call may have had a second attempt
+        assert!((wanted..=wanted + served / 20).contains(&calls), "{calls} calls, {wanted} wanted");
+    }
 }
 
 #[tokio::test]

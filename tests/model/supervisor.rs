@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::mpsc::{self, Receiver, Sender};
 use shuttle::thread::{self, JoinHandle};
 
@@ -98,7 +99,15 @@ impl Supervisor {
         let (address, thread) = Address::start(number, self.world.clone(), self.events.clone());
         self.generations.push(address.clone());
         self.threads.push(thread);
-        self.slot.publish(address);
+        self.slot.publish(number, address);
+        self.late_words(number);
+    }
+
+    /// A generation that was given up may publish itself when its replacement is there already.
+    fn late_words(&self, number: u64) {
+        if let Some(given_up) = self.generations.iter().nth_back(1).filter(|_| thread_rng().gen_bool(0.5)) {
+            self.slot.publish(number - 1, given_up.clone());
+        }
     }
 
     fn watch(&mut self) {

@@ -14,9 +14,9 @@ pub(crate) mod watch {
             Self(watch::Sender::new(first))
         }
 
-        pub(crate) fn send_modify(&self, modify: impl FnOnce(&mut T)) {
+        pub(crate) fn send_if_modified(&self, modify: impl FnOnce(&mut T) -> bool) {
             yield_now();
-            self.0.send_modify(modify);
+            self.0.send_if_modified(modify);
             yield_now();
         }
 

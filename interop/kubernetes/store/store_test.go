@@ -113,6 +113,11 @@ type ledger struct {
 	place    int
 }
 
+// within tells whether that many calls were made, but for second attempts of slow ones: a tenth at most.
+func within(made, wanted int) bool {
+	return made >= wanted && made <= wanted+wanted/10
+}
+
 // step takes one step, which has to cost that many calls.
 func (l *ledger) step(t *testing.T, name string, encrypt, decrypt int, act func()) {
 	t.Helper()
@@ -121,7 +126,7 @@ func (l *ledger) step(t *testing.T, name string, encrypt, decrypt int, act func(
 	act()
 	took := harness.Since(start)
 	calls := l.emulator.Stats(t).Calls
-	if calls["encrypt"] != encrypt || calls["decrypt"] != decrypt {
+	if !within(calls["encrypt"], encrypt) || !within(calls["decrypt"], decrypt) {
 		t.Errorf("%s: calls %v, not %d encrypt and %d decrypt", name, calls, encrypt, decrypt)
 	}
 	l.place++

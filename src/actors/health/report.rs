@@ -134,10 +134,10 @@ impl HealthReport {
         }
     }
 
-    /// The outage of Key Vault, if there is one: a permanent one before others.
+    /// The outage of Key Vault, if there is one: a permanent one before others, and then the one that began first.
     pub(crate) fn outage(&self) -> Option<Outage> {
         let outages = [&self.v1, &self.v2].into_iter().filter_map(Check::outage);
-        outages.max_by_key(Outage::is_permanent)
+        outages.min_by_key(|outage| (!outage.is_permanent(), outage.since))
     }
 
     /// Why the plugin is not healthy; `None` when it is.

@@ -345,6 +345,15 @@ async fn a_hung_connection_costs_the_tail_and_is_replaced_for_everybody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_connection_that_hangs_after_the_first_is_replaced_too() {
+    let bench = bench_of(Scripted { silent_connections: 2, ..scripted() });
+    let start = Instant::now();
+    bench.seal().await.unwrap_err(); // the first two are silent
+    bench.seal().await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_vault_is_asked_twice_for_a_tenth_of_the_calls_only() {
     let bench = bench_of(Scripted { latency: Duration::from_millis(1200), ..scripted() });
     for _ in 0..200 {
@@ -399,26 +408,134 @@ async fn a_caller_that_has_gone_costs_no_call() {
     assert_eq!(bench.calls(), 1);
 }
 
+/// How many of 50 calls at once fail without any delay, for that reason.
+async fn fail_fast(bench: &Bench, reason: &str) -> usize {
+    let calls = (0..50).map(|_| async {
+        let start = Instant::now();
+        let error = bench.seal().await.unwrap_err();
+        start.elapsed().is_zero() && error.code == Code::Unavailable && error.message.starts_with(reason)
+    });
+    join_all(calls).await.into_iter().filter(|fast| *fast).count()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_vault_that_is_down_fails_fast_with_the_reason_and_the_first_success_ends_it() {
     let bench = bench(std::iter::repeat_n(VaultError::without_answer(Failure::Unreachable), 10_000));
     bench.seal().await.unwrap_err();
     bench.seal().await.unwrap_err();
-    let (start, calls) = (Instant::now(), bench.calls());
-    let failed = join_all((0..50).map(|_| bench.seal())).await;
-    assert_eq!((start.elapsed(), bench.calls()), (Duration::ZERO, calls));
-    let error = failed[0].as_ref().unwrap_err();
-    assert_eq!(error.code, Code::Unavailable);
-    assert!(error.message.starts_with("Key Vault cannot be reached, for "), "{}", error.message);
     assert!(bench.metrics.render().contains("azure_kms_key_vault_breaker_open 1"));
-
+    // one of them may look for its return, and then waits for that
+    let fast = fail_fast(&bench, "Key Vault cannot be reached, for ").await;
+    assert!(fast >= 49, "{fast}");
+    let calls = bench.calls();
     sleep(Duration::from_secs(2)).await;
-    let probed = join_all((0..50).map(|_| bench.seal())).await;
-    assert!(probed.iter().all(Result::is_err));
-    assert_eq!(bench.calls(), calls + 1); // one of them looked for its return
+    assert_eq!(bench.calls(), calls);
+    assert_eq!(fail_fast(&bench, "Key Vault cannot be reached, for ").await, 49);
     bench.vault.failures.lock().unwrap().clear();
     sleep(Duration::from_secs(2)).await;
     bench.seal().await.unwrap();
     assert!(join_all((0..50).map(|_| bench.seal())).await.iter().all(Result::is_ok));
     assert!(bench.metrics.render().contains("azure_kms_key_vault_breaker_open 0"));
+}
+
+/// Answers like the vault until `silent_from`, and nobody from then on.
+struct GoesSilent {
+    connection: Connection,
+    silent_from: Instant,
+}
+
+#[async_trait]
+impl Vault for GoesSilent {
+    async fn encrypt(
+        &self,
+        key: &KeyVersion,
+        algorithm: Algorithm,
+        plain: &Plaintext,
+    ) -> Result<Encrypted, VaultError> {
+        let encrypted = self.connection.encrypt(key, algorithm, plain).await;
+        if Instant::now() >= self.silent_from {
+            std::future::pending::<()>().await;
+        }
+        encrypted
+    }
+
+    async fn decrypt(&self, _: &KeyVersion, _: Algorithm, _: &[u8]) -> Result<Plaintext, VaultError> {
+        std::future::pending().await
+    }
+
+    async fn modulus(&self, _: &KeyVersion) -> Result<usize, VaultError> {
+        std::future::pending().await
+    }
+}
+
+/// A bench whose first connection goes silent after half a second.
+fn bench_that_hangs(vault: Scripted) -> Bench {
+    let mut bench = bench_of(vault);
+    let (vault, silent_from) = (bench.vault.clone(), bench.start + Duration::from_millis(500));
+    let connections = AtomicUsize::new(0);
+    let connect = move || {
+        let connection = Connection { vault: vault.clone(), is_silent: false };
+        Ok(match connections.fetch_add(1, Ordering::SeqCst) {
+            0 => Arc::new(GoesSilent { connection, silent_from }) as Arc<dyn Vault>,
+            _ => Arc::new(connection),
+        })
+    };
+    let thousand = NonZeroU32::new(1000).unwrap();
+    let reader = TokenReader::new(bench.tokens.subscribe(), bench.rejected.clone());
+    let traffic = Arc::new(Traffic::new(thousand, thousand));
+    bench.engine = Engine::new(Arc::new(connect), reader, traffic, bench.metrics.clone()).unwrap();
+    bench
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_began_at_different_times_all_leave_a_connection_that_hangs() {
+    let bench = bench_that_hangs(Scripted { latency: Duration::from_millis(40), ..scripted() });
+    let staggered = (0..64).map(|turn| {
+        let bench = &bench;
+        async move {
+            sleep(Duration::from_millis(470 + turn)).await;
+            bench.seal().await
+        }
+    });
+    let sealed = join_all(staggered).await;
+    assert!(sealed.iter().all(Result::is_ok), "{sealed:?}");
+    assert!(bench.start.elapsed() < Duration::from_millis(2000), "{:?}", bench.start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_attempt_that_fails_is_tried_again_and_not_hidden_by_the_silence_of_the_first() {
+    let bench = bench_that_hangs(scripted());
+    sleep(Duration::from_millis(600)).await;
+    bench.vault.failures.lock().unwrap().push_back(failing(503, Failure::ServerError));
+    let start = Instant::now();
+    assert!(bench.seal().await.is_ok());
+    assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_by_a_second_attempt_is_told_though_the_first_connection_hangs() {
+    let bench = bench_that_hangs(scripted());
+    sleep(Duration::from_millis(600)).await;
+    bench
+        .vault
+        .failures
+        .lock()
+        .unwrap()
+        .extend([failing(403, Failure::Forbidden), failing(403, Failure::Forbidden)]);
+    assert_eq!(bench.seal().await.unwrap_err().code, Code::PermissionDenied);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_tried_before_waits_for_the_vault_s_return_while_others_fail_fast() {
+    let bench = bench(std::iter::repeat_n(VaultError::without_answer(Failure::Unreachable), 10_000));
+    bench.seal().await.unwrap_err();
+    while !bench.metrics.render().contains("breaker_open 1") {
+        bench.seal().await.unwrap_err();
+    }
+    sleep(Duration::from_secs(2)).await;
+    let mut patient = Box::pin(bench.seal()); // it probes, and fails
+    assert!(futures_util::poll!(&mut patient).is_pending());
+    assert!(bench.seal().await.is_err());
+    bench.vault.failures.lock().unwrap().clear();
+    assert!(patient.await.is_ok());
 }

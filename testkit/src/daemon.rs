@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::time::timeout;
@@ -193,7 +194,7 @@ impl Daemon {
         };
         let reached = async {
             while in_flight(&self.metrics().await) < wanted {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(20)).await; // between polls: the calls need the processor too
             }
         };
         timeout(PATIENCE, reached).await.expect("there are not so many operations in flight");

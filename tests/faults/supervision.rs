@@ -1,7 +1,10 @@
 //! The matrix of supervision: every fault of every actor, while the daemon is idle, under load, starts and drains.
 
+use std::time::Duration;
+
 use akv_emulator::{FaultSet, Faults};
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use crate::harness::{Daemon, Load, Start, Vault};
 
@@ -105,16 +108,18 @@ async fn during_start(fault: &Fault, actor: &str) {
 async fn during_drain(fault: &Fault, actor: &str) {
     let vault = Vault::start().await;
     let mut daemon = patient(vault.daemon()).arg("--health-interval=1h").healthy().await;
-    daemon.client().status().await.unwrap();
-    let slow = FaultSet { latency_ms: 2_000, ..FaultSet::default() };
+    let slow = FaultSet { latency_ms: 1_500, ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: slow, ..Faults::default() });
+    let mut client = daemon.client();
+    client.status().await.unwrap(); // the connection is made
+    let before = vault.emulator.stats().http2_requests;
     let calls: Vec<_> = (0..8)
         .map(|_| {
-            let mut client = daemon.client();
+            let mut client = client.clone();
             tokio::spawn(async move { client.encrypt_v2(b"in flight").await })
         })
         .collect();
-    daemon.has_in_flight(8).await;
+    arrived(&vault, before + 8).await;
     let connected = daemon.connected().await; // the port is closed at the beginning of the drain
     daemon.terminate();
     daemon.logs("\"Draining\"").await;
@@ -127,12 +132,24 @@ async fn during_drain(fault: &Fault, actor: &str) {
     assert!(!daemon.socket.exists());
 }
 
+/// Waits until Key Vault was asked so often.
+async fn arrived(vault: &Vault, requests: u64) {
+    let asked = async {
+        while vault.emulator.stats().http2_requests < requests {
+            tokio::time::sleep(Duration::from_millis(10)).await; // between polls
+        }
+    };
+    timeout(kms_testkit::PATIENCE, asked).await.expect("Key Vault is not asked");
+}
+
 async fn each_during_start(fault: Fault) {
     join_all(ACTORS.map(|actor| during_start(&fault, actor))).await;
 }
 
 async fn each_during_drain(fault: Fault) {
-    join_all(ACTORS.map(|actor| during_drain(&fault, actor))).await;
+    for actor in ACTORS {
+        during_drain(&fault, actor).await;
+    }
 }
 
 #[tokio::test]

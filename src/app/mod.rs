@@ -112,7 +112,7 @@ impl Listeners {
 
 /// What runs, and must stop.
 struct Running {
-    grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    grpc: JoinHandle<()>,
     socket: Option<SocketFile>,
     supervisor: Addr<Supervisor>,
     supervision: watch::Receiver<Supervision>,

@@ -4,13 +4,18 @@
 //! Version and Status answer from memory.
 
 mod admission;
+mod answers;
 mod authority;
 mod backend;
+mod connection;
 mod deadline;
-mod message_limit;
+mod episode;
+mod open_calls;
+mod receive;
 mod server;
 mod socket;
 mod status;
+mod turn;
 mod v1;
 mod v2;
 
@@ -18,6 +23,7 @@ mod v2;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing {
     pub(crate) use super::authority::fuzzing::connection;
+    pub(crate) use super::server::fuzzing::server;
 }
 
 pub(crate) use admission::Admission;

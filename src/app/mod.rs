@@ -113,7 +113,7 @@ impl Listeners {
 
 /// What runs, and must stop.
 struct Running {
-    grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    grpc: JoinHandle<()>,
     http: [JoinHandle<()>; 2],
     socket: Option<SocketFile>,
     supervisor: Addr<Supervisor>,

@@ -4,16 +4,21 @@
 //! Version and Status answer from memory.
 
 mod admission;
+mod answers;
 mod authority;
 mod backend;
 mod caller;
+mod connection;
 mod deadline;
+mod episode;
 mod inherited;
-mod message_limit;
+mod open_calls;
+mod receive;
 mod server;
 mod socket;
 mod status;
 mod status_policy;
+mod turn;
 mod v1;
 mod v2;
 
@@ -21,6 +26,7 @@ mod v2;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing {
     pub(crate) use super::authority::fuzzing::connection;
+    pub(crate) use super::server::fuzzing::server;
 }
 
 pub(crate) use admission::Admission;

@@ -1,55 +1,200 @@
-//! Serves both services on the socket until told to drain.
+//! Serves both services on the socket until told to drain. hyper's server, not tonic's: this one tells which calls
+//! came on which connection, so that no client can pile them up.
 
-use std::convert::Infallible;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, StreamExt};
+use hyper::body::Incoming;
+use hyper::server::conn::http2::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
-use tonic::transport::Server;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+use tonic::codegen::http::Request;
+use tonic::service::Routes;
+use tower::{Layer, ServiceExt};
 
 use super::Backend;
+use super::answers::{Answers, AnswersLayer, MESSAGE_LIMIT};
 use super::authority::AuthorityStream;
-use super::message_limit::{MESSAGE_LIMIT, MessageLimitLayer};
+use super::connection::{Connection, ConnectionState};
+use super::episode::Episode;
+use super::receive::{Receive, ReceiveLayer};
 use super::v1::V1;
 use super::v2::V2;
 use crate::backoff::after_failed_accept;
 use crate::proto::v1beta1::key_management_service_server::KeyManagementServiceServer as V1Server;
 use crate::proto::v2::key_management_service_server::KeyManagementServiceServer as V2Server;
 
+/// Connections at a time; more are closed. kube-apiserver has one or two, and the health check one.
+const MOST_CONNECTIONS: usize = 2048;
 /// Streams a connection may have open; above what admission lets wait, so that admission decides.
-const MAX_STREAMS: u32 = 4096;
+const MAX_STREAMS: u32 = 1280;
+/// The longest header list: a KMS client sends less than 1 KiB.
+const HEADER_LIMIT: u32 = 8 * 1024;
+/// What a client may send ahead on a stream: HTTP/2's own start, which fits a request of kube-apiserver.
+const STREAM_WINDOW: u32 = 64 * 1024 - 1;
+/// And on a connection. h2 takes one small message at once for every 512 bytes of it: less would cut off a client that
+/// makes as many calls at once as it may.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// A client that has said nothing for so long is asked whether it is still there,
+const PING_AFTER: Duration = Duration::from_secs(60);
+/// and has so long to answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Serves until `drain` ends, then finishes what is in flight: no new connection, GOAWAY on the others.
-///
-/// # Errors
-/// The transport failed.
-pub(crate) async fn serve(
-    listener: UnixListener,
-    backend: Arc<Backend>,
-    drain: impl Future<Output = ()>,
-) -> Result<(), tonic::transport::Error> {
-    let v1 = V1Server::new(V1::new(backend.clone())).max_decoding_message_size(MESSAGE_LIMIT);
-    let v2 = V2Server::new(V2::new(backend)).max_decoding_message_size(MESSAGE_LIMIT);
-    Server::builder()
-        .max_concurrent_streams(MAX_STREAMS)
-        .layer(MessageLimitLayer)
-        .add_service(v1)
-        .add_service(v2)
-        .serve_with_incoming_shutdown(connections(listener), drain)
-        .await
+pub(crate) async fn serve(listener: UnixListener, backend: Arc<Backend>, drain: impl Future<Output = ()>) {
+    serve_all(accepted(listener), backend, drain).await;
 }
 
-/// Every connection there is to accept. tonic would ask again at once after an error, for ever.
-fn connections(
-    listener: UnixListener,
-) -> impl Stream<Item = Result<AuthorityStream<UnixStream>, Infallible>> {
+/// The same for connections from anywhere.
+async fn serve_all<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    connections: impl Stream<Item = S>,
+    backend: Arc<Backend>,
+    drain: impl Future<Output = ()>,
+) {
+    let (draining, watched) = watch::channel(false);
+    let (calls, running, door) = (calls(backend), TaskTracker::new(), Door::default());
+    let connections = connections.for_each(|stream| {
+        if let Some(place) = door.place() {
+            let connection = Connection::new(stream, place, watched.clone());
+            running.spawn(serve_one(connection, calls.clone(), watched.clone()));
+        }
+        std::future::ready(())
+    });
+    tokio::select! {
+        () = drain => {}
+        () = connections => {}
+    }
+    draining.send_replace(true);
+    running.close();
+    running.wait().await;
+}
+
+/// Both services, and what stands before them.
+fn calls(backend: Arc<Backend>) -> Receive<Answers<Routes>> {
+    let v1 = V1Server::new(V1::new(backend.clone())).max_decoding_message_size(MESSAGE_LIMIT);
+    let v2 = V2Server::new(V2::new(backend)).max_decoding_message_size(MESSAGE_LIMIT);
+    ReceiveLayer::default().layer(AnswersLayer.layer(Routes::new(v1).add_service(v2).prepare()))
+}
+
+/// Serves one connection until it ends; says GOAWAY when the daemon drains.
+async fn serve_one<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    connection: Connection<S>,
+    calls: Receive<Answers<Routes>>,
+    mut draining: watch::Receiver<bool>,
+) {
+    let state = connection.state();
+    let info = state.clone();
+    let calls = calls.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(info.clone());
+        request.map(Body::new)
+    });
+    let io = TokioIo::new(AuthorityStream::new(connection));
+    let mut serving = pin!(http2(state).serve_connection(io, TowerToHyperService::new(calls)));
+    tokio::select! {
+        _ = &mut serving => return, // an error is the client's
+        _ = draining.wait_for(|draining| *draining) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    let _ = serving.await;
+}
+
+fn http2(state: ConnectionState) -> Builder<ConnectionState> {
+    let mut http2 = Builder::new(state);
+    http2
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(HEADER_LIMIT)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(PING_TIMEOUT);
+    http2
+}
+
+/// Every connection there is to accept.
+fn accepted(listener: UnixListener) -> impl Stream<Item = UnixStream> {
     stream::unfold(listener, |listener| async move {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return Some((Ok(AuthorityStream::new(stream)), listener)),
+                Ok((stream, _)) => return Some((stream, listener)),
                 Err(error) => after_failed_accept(&error).await,
             }
         }
     })
 }
+
+/// Lets in as many connections as there are places. To let the others wait would only hide that there are too many.
+struct Door {
+    places: Arc<Semaphore>,
+    full: Episode,
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(MOST_CONNECTIONS)), full: Episode::default() }
+    }
+}
+
+impl Door {
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = self.places.clone().try_acquire_owned().ok();
+        if place.is_none() && self.full.begins() {
+            tracing::warn!("{MOST_CONNECTIONS} connections are open: more are closed");
+        }
+        if self.places.available_permits() > MOST_CONNECTIONS / 2 {
+            self.full.ends();
+        }
+        place
+    }
+}
+
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing {
+    use futures_util::stream::{self, StreamExt};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
+    use tokio::sync::oneshot;
+
+    use super::{Arc, Backend, serve_all};
+
+    /// More than any input, so that the server never waits for its client.
+    const CAPACITY: usize = 1024 * 1024;
+
+    /// One connection to the whole server: the bytes in pieces, and then the end. Ends when the server closes it.
+    pub(crate) async fn server(bytes: &[u8], piece: usize, backend: Arc<Backend>) {
+        let (client, server) = duplex(CAPACITY);
+        let (closed, drain) = oneshot::channel();
+        let connections = stream::iter([server]).chain(stream::pending());
+        let client = async {
+            attack(client, bytes, piece).await;
+            let _ = closed.send(());
+        };
+        let served = serve_all(connections, backend, async { drop(drain.await) });
+        tokio::join!(client, served);
+    }
+
+    async fn attack(client: DuplexStream, bytes: &[u8], piece: usize) {
+        let (mut read, mut write) = split(client);
+        let write = async {
+            for piece in bytes.chunks(piece) {
+                if write.write_all(piece).await.is_err() {
+                    return; // the server has had enough
+                }
+                tokio::task::yield_now().await;
+            }
+            let _ = write.shutdown().await;
+        };
+        let mut answers = Vec::new();
+        let (_, _) = tokio::join!(read.read_to_end(&mut answers), write);
+    }
+}
+
+#[cfg(all(test, feature = "benchmark"))]
+mod tests;

@@ -69,10 +69,22 @@ impl Process {
     /// # Errors
     /// It has ended.
     pub fn resident_kib(&self) -> Result<u64, String> {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The most resident memory that it ever had, in KiB (`VmHWM`).
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn peak_kib(&self) -> Result<u64, String> {
+        self.memory_kib("VmHWM:")
+    }
+
+    fn memory_kib(&self, field: &str) -> Result<u64, String> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.map_err(|error| format!("{}: {error}", self.name))?;
-        let field = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        field.trim().trim_end_matches(" kB").parse().map_err(|_| format!("{}: no VmRSS", self.name))
+        let value = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
+        value.trim().trim_end_matches(" kB").parse().map_err(|_| format!("{}: no {field}", self.name))
     }
 
     /// Sends a signal.

@@ -6,6 +6,7 @@
 mod harness;
 
 mod calls;
+mod hostile;
 mod restart;
 mod status;
 mod supervision;

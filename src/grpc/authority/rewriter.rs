@@ -8,9 +8,9 @@ use super::frame::{HEADER_LENGTH, Header, Kind, LONGEST_PAYLOAD, write_block};
 /// Length of the client's connection preface (RFC 9113 §3.4).
 const PREFACE_LENGTH: usize = 24;
 /// The longest header block that is collected, over all its frames.
-const LONGEST_BLOCK: usize = 64 * 1024;
+const LONGEST_BLOCK: usize = 16 * 1024;
 /// The most frames that one header block may take.
-const MOST_FRAMES: usize = 64;
+const MOST_FRAMES: usize = 16;
 
 /// Whether the header blocks are still being looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

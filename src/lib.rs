@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `app` | the only wiring: build, wait for a signal, drain |
 //! | `cli`, `config` | flags and files, validated once |
+//! | `commands` | the commands beside the daemon |
 //! | `actors` | the actors and their supervision |
 //! | `vault` | key operations behind one trait, and the call engine around them |
 //! | `azure` | the Azure SDK |
@@ -30,6 +31,7 @@ mod backoff;
 #[cfg(feature = "benchmark")]
 pub mod benchmark;
 mod cli;
+mod commands;
 mod config;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

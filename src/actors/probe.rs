@@ -78,6 +78,16 @@ impl Probe {
         }
     }
 
+    /// The `healthz` of v2 Status: `ok`, or what is wrong.
+    ///
+    /// # Errors
+    /// Status fails, and says why; or nobody answers.
+    pub(crate) async fn health(&mut self) -> Result<String, KmsError> {
+        let request = self.request(v2::StatusRequest {});
+        let answer = self.v2.status(request).await.map_err(|status| problem("v2 Status", &status))?;
+        Ok(answer.into_inner().healthz)
+    }
+
     async fn round_trip_v1(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, KmsError> {
         let version = || "v1beta1".to_owned();
         let request = v1beta1::EncryptRequest { version: version(), plain: plaintext.to_vec() };

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::actors::{Shutdown, Supervision, Supervisor};
 use crate::cli::{self, Command};
+use crate::commands;
 use crate::config::{self, Access, Config, LogConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket, Inherited, SocketFile};
 use crate::http::{self, Checks};
@@ -44,12 +45,26 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             print(true, &cli::version_json());
             ExitCode::SUCCESS
         }
+        Ok(Command::Healthcheck(flags)) => told(commands::healthcheck(&flags)),
         Ok(Command::Run(flags)) => {
             let inherited = Inherited::take();
             telemetry::init(LogConfig::of(&flags));
             process::log_panics();
             let config = config::load(&flags, Arc::new(|name: &str| std::env::var(name).ok()));
             exit_code(config.map_err(|problems| problems.0).and_then(|ready| start(ready, inherited)))
+        }
+    }
+}
+
+fn told(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
+        Ok(()) => {
+            print(true, "ok");
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            print(false, &problem);
+            ExitCode::FAILURE
         }
     }
 }

@@ -4,14 +4,13 @@
 
 use std::ffi::OsString;
 
-/// The arguments as `--name=value` each.
+/// The arguments of that command as `--name=value` each.
 ///
 /// # Errors
 /// Every argument that Go's `flag` package would refuse, in a sentence each.
 pub(super) fn normalise(
     args: impl Iterator<Item = OsString>,
-    is_known: impl Fn(&str) -> bool,
-    booleans: &[&str],
+    known: &clap::Command,
 ) -> Result<Vec<String>, Vec<String>> {
     let (mut normal, mut problems) = (Vec::new(), Vec::new());
     let mut args = args.map(|arg| arg.into_string());
@@ -21,7 +20,7 @@ pub(super) fn normalise(
             break;
         }
         let next = || args.next();
-        match one(arg, next, &is_known, booleans) {
+        match one(arg, next, known) {
             Ok(flag) => normal.push(flag),
             Err(problem) => problems.push(problem),
         }
@@ -34,8 +33,7 @@ type Argument = Result<String, OsString>;
 fn one(
     arg: Argument,
     next: impl FnOnce() -> Option<Argument>,
-    is_known: impl Fn(&str) -> bool,
-    booleans: &[&str],
+    known: &clap::Command,
 ) -> Result<String, String> {
     let arg = arg.map_err(|raw| format!("the argument {raw:?} is not UTF-8"))?;
     let Some(rest) = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')).filter(|rest| !rest.is_empty())
@@ -47,10 +45,10 @@ fn one(
         None => (rest, None),
     };
     let name = if name == "h" { "help" } else { name };
-    if !is_known(name) {
+    let Some(flag) = known.get_arguments().find(|flag| flag.get_long() == Some(name)) else {
         return Err(format!("--{name}: there is no such flag"));
-    }
-    let value = if booleans.contains(&name) {
+    };
+    let value = if is_boolean(flag) {
         boolean(value.as_deref().unwrap_or("true"))
             .ok_or(format!("--{name}: the value must be true or false"))?
     } else {
@@ -60,6 +58,11 @@ fn one(
         }
     };
     Ok(format!("--{name}={value}"))
+}
+
+/// A flag that may stand without a value: its help calls the value BOOL.
+fn is_boolean(flag: &clap::Arg) -> bool {
+    flag.get_value_names().is_some_and(|names| names.iter().any(|name| name.as_str() == "BOOL"))
 }
 
 fn no_flag(arg: &str) -> String {

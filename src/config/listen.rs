@@ -17,7 +17,7 @@ pub(crate) enum ListenAddr {
 
 impl ListenAddr {
     /// Reads `unix:///path` or `unix:///@name`; the scheme in any case.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let expected = || "must be unix:///PATH or unix:///@NAME".to_owned();
         let (scheme, rest) = text.split_once("://").ok_or_else(expected)?;
         if !scheme.eq_ignore_ascii_case("unix") {

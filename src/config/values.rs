@@ -45,7 +45,7 @@ pub(super) fn any_duration(text: &str) -> Result<Duration, String> {
     duration::parse(text).map_err(|problem| format!("{text:?} {problem}"))
 }
 
-pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
     match any_duration(text)? {
         Duration::ZERO => Err("must be longer than 0".into()),
         duration => Ok(duration),

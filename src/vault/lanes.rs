@@ -14,19 +14,22 @@ use super::{Vault, VaultError};
 /// Makes a client with connections of its own.
 pub(crate) type Connect = dyn Fn() -> Result<Arc<dyn Vault>, String> + Send + Sync;
 
-/// A spare lane that has been idle for longer is not fresh any more: its connection may hang as well.
-const FRESH: Duration = Duration::from_secs(5);
+/// A spare lane that was made earlier than this is not fresh any more: what made a connection hang may have come
+/// after both.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// A client, and when it was last known to be alive.
 pub(crate) struct Lane {
     vault: Arc<dyn Vault>,
+    made: Instant,
     alive: Mutex<Instant>,
     retired: CancellationToken,
 }
 
 impl Lane {
     fn new(vault: Arc<dyn Vault>) -> Arc<Self> {
-        Arc::new(Self { vault, alive: Mutex::new(Instant::now()), retired: CancellationToken::new() })
+        let made = Instant::now();
+        Arc::new(Self { vault, made, alive: Mutex::new(made), retired: CancellationToken::new() })
     }
 
     /// Makes one call here, and takes note of its end: what hangs has none.
@@ -93,7 +96,7 @@ impl Lanes {
     /// One for all who need it now. A client reads trust roots when it is made, so not here.
     async fn spare(&self, slow: &Arc<Lane>) -> Option<Arc<Lane>> {
         let mut spare = self.spare.lock().await;
-        let is_fresh = |lane: &Arc<Lane>| !Arc::ptr_eq(lane, slow) && lock(&lane.alive).elapsed() <= FRESH;
+        let is_fresh = |lane: &Arc<Lane>| !Arc::ptr_eq(lane, slow) && lane.made.elapsed() <= FRESH;
         if !spare.as_ref().is_some_and(is_fresh) {
             let connect = self.connect.clone();
             *spare = match spawn_blocking(move || connect()).await {

@@ -12,9 +12,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// Whatever Key Vault asks for, a call a minute looks whether it still does: one odd header is no outage of hours.
 const LONGEST_CLOSED: Duration = Duration::from_secs(60);
 /// The time between two calls when the tap has just opened.
-const FIRST_GAP: Duration = Duration::from_millis(100);
-/// Each success shortens the gap to so many percent of it: wide open after about 45.
-const SHRINKS_TO: u32 = 90;
+const FIRST_GAP: Duration = Duration::from_millis(50);
+/// Each success shortens the gap to so many percent of it: wide open after 18.
+const SHRINKS_TO: u32 = 80;
 /// A gap shorter than this is none.
 const NO_GAP: Duration = Duration::from_millis(1);
 
@@ -150,10 +150,12 @@ mod tests {
     async fn it_opens_little_by_little_and_then_is_wide_open() {
         let tap = Tap::default();
         tap.throttled(Instant::now(), Some(Duration::ZERO));
-        let first = passes_within(&tap, Duration::from_millis(500)).await;
-        let second = passes_within(&tap, Duration::from_millis(500)).await;
-        let later = passes_within(&tap, Duration::from_millis(500)).await;
-        assert!(first <= 7 && second > first && later > 300, "{first}, {second}, {later}");
+        let window = Duration::from_millis(100);
+        let first = passes_within(&tap, window).await;
+        let second = passes_within(&tap, window).await;
+        sleep(2 * window).await;
+        let later = passes_within(&tap, window).await;
+        assert!(first <= 4 && second > first && later > 50, "{first}, {second}, {later}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -50,3 +50,30 @@ async fn json_logs_are_one_object_a_line_with_uid_and_operation() {
         (&"encrypt".into(), &4.into(), &"v2".into())
     );
 }
+
+#[tokio::test]
+async fn healthcheck_exits_0_for_a_healthy_daemon_and_1_with_the_reason_otherwise() {
+    let vault = Vault::start().await;
+    let daemon = vault.daemon().healthy().await;
+    let socket = format!("--socket=unix://{}", daemon.socket.display());
+    let asked = || {
+        let socket = socket.clone();
+        tokio::task::spawn_blocking(move || run(&["healthcheck", &socket]))
+    };
+    assert_eq!(asked().await.unwrap(), (0, "ok\n".into(), String::new()));
+    let down = akv_emulator::FaultSet { reset_rate: 1.0, ..Default::default() };
+    vault.emulator.set_faults(akv_emulator::Faults { vault: down, ..Default::default() });
+    daemon.client().until_status(false).await;
+    let (code, _, stderr) = asked().await.unwrap();
+    assert!(code == 1 && stderr.contains("Key Vault cannot be reached"), "{stderr}");
+}
+
+#[test]
+fn healthcheck_names_a_flag_that_is_wrong_and_says_when_nobody_answers() {
+    let (code, _, stderr) = run(&["healthcheck", "--socket=/no/url", "--timeout=1s"]);
+    assert!(code == 1 && stderr.contains("--socket"), "{stderr}");
+    let (code, _, stderr) = run(&["healthcheck", "--socket=unix:///absent/kms.socket", "--timeout=1s"]);
+    assert!(code == 1 && stderr.contains("Version"), "{stderr}");
+    let (code, stdout, _) = run(&["healthcheck", "--help"]);
+    assert!(code == 0 && stdout.contains("--socket"), "{stdout}");
+}

@@ -1,0 +1,35 @@
+//! `healthcheck`: asks a running daemon what kube-apiserver asks it, and nothing of Key Vault.
+
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+use crate::actors::{Probe, SocketClient};
+use crate::cli::Healthcheck;
+use crate::config::{ListenAddr, positive_duration};
+
+/// Whether the daemon is healthy.
+///
+/// # Errors
+/// Why it is not, or which flag is wrong.
+pub(crate) fn healthcheck(flags: &Healthcheck) -> Result<(), String> {
+    let socket = ListenAddr::parse(&flags.socket).map_err(|problem| format!("--socket: {problem}"))?;
+    let limit = positive_duration(&flags.timeout).map_err(|problem| format!("--timeout: {problem}"))?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("no threads: {error}"))?;
+    runtime.block_on(ask(&socket, limit))
+}
+
+async fn ask(socket: &ListenAddr, limit: Duration) -> Result<(), String> {
+    let mut client = Probe::new(socket, limit);
+    let asked = async {
+        client.version().await?;
+        client.health().await
+    };
+    let answer = timeout(limit, asked).await.map_err(|_| format!("no answer within {limit:?}"))?;
+    match answer.map_err(|error| error.message.into_owned())?.as_str() {
+        "ok" => Ok(()),
+        reason => Err(reason.to_owned()),
+    }
+}

@@ -1,0 +1,5 @@
+//! The commands beside the daemon itself. Each is one function from its flags to an exit code; none starts an actor.
+
+mod healthcheck;
+
+pub(crate) use healthcheck::healthcheck;

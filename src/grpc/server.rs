@@ -22,7 +22,7 @@ use tower::{Layer, ServiceExt};
 
 use super::Backend;
 use super::answers::{Answers, AnswersLayer, MESSAGE_LIMIT};
-use super::authority::AuthorityStream;
+use super::authority::{AuthorityStream, LargeBlocks};
 use super::connection::{Connection, ConnectionState};
 use super::episode::Episode;
 use super::receive::{Receive, ReceiveLayer};
@@ -33,11 +33,11 @@ use crate::proto::v1beta1::key_management_service_server::KeyManagementServiceSe
 use crate::proto::v2::key_management_service_server::KeyManagementServiceServer as V2Server;
 
 /// Connections at a time; more are closed. kube-apiserver has one or two, and the health check one.
-const MOST_CONNECTIONS: usize = 2048;
+const MOST_CONNECTIONS: usize = 1280;
 /// Streams a connection may have open; above what admission lets wait, so that admission decides.
 const MAX_STREAMS: u32 = 1280;
-/// The longest header list: a KMS client sends less than 1 KiB.
-const HEADER_LIMIT: u32 = 8 * 1024;
+/// The longest header list.
+const HEADER_LIMIT: u32 = 16 * 1024;
 /// What a client may send ahead on a stream: HTTP/2's own start, which fits a request of kube-apiserver.
 const STREAM_WINDOW: u32 = 64 * 1024 - 1;
 /// And on a connection. h2 takes one small message at once for every 512 bytes of it: less would cut off a client that
@@ -61,10 +61,11 @@ async fn serve_all<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
 ) {
     let (draining, watched) = watch::channel(false);
     let (calls, running, door) = (calls(backend), TaskTracker::new(), Door::default());
+    let large = LargeBlocks::default();
     let connections = connections.for_each(|stream| {
         if let Some(place) = door.place() {
             let connection = Connection::new(stream, place, watched.clone());
-            running.spawn(serve_one(connection, calls.clone(), watched.clone()));
+            running.spawn(serve_one(connection, large.clone(), calls.clone(), watched.clone()));
         }
         std::future::ready(())
     });
@@ -87,6 +88,7 @@ fn calls(backend: Arc<Backend>) -> Receive<Answers<Routes>> {
 /// Serves one connection until it ends; says GOAWAY when the daemon drains.
 async fn serve_one<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     connection: Connection<S>,
+    large: LargeBlocks,
     calls: Receive<Answers<Routes>>,
     mut draining: watch::Receiver<bool>,
 ) {
@@ -96,7 +98,7 @@ async fn serve_one<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         request.extensions_mut().insert(info.clone());
         request.map(Body::new)
     });
-    let io = TokioIo::new(AuthorityStream::new(connection));
+    let io = TokioIo::new(AuthorityStream::new(connection, large));
     let mut serving = pin!(http2(state).serve_connection(io, TowerToHyperService::new(calls)));
     tokio::select! {
         _ = &mut serving => return, // an error is the client's

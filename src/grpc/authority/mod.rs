@@ -12,6 +12,7 @@
 
 mod block;
 mod frame;
+mod large;
 mod rewriter;
 
 use std::io;
@@ -20,6 +21,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+pub(crate) use large::LargeBlocks;
 use rewriter::Rewriter;
 
 /// Bytes asked of the connection at a time while it is being rewritten.
@@ -34,8 +36,8 @@ pub(crate) struct AuthorityStream<S> {
 
 impl<S> AuthorityStream<S> {
     /// Wraps a connection that was just accepted.
-    pub(crate) fn new(inner: S) -> Self {
-        Self { inner, rewriter: Some(Box::default()) }
+    pub(crate) fn new(inner: S, large: LargeBlocks) -> Self {
+        Self { inner, rewriter: Some(Box::new(Rewriter::new(large))) }
     }
 }
 
@@ -94,7 +96,7 @@ pub(crate) mod fuzzing {
 
     /// Gives the bytes in pieces, and takes back what is handed on.
     pub(crate) fn connection(bytes: &[u8], piece: usize) {
-        let mut rewriter = Rewriter::default();
+        let mut rewriter = Rewriter::new(super::LargeBlocks::default());
         let mut out = [0; 1024];
         for piece in bytes.chunks(piece) {
             rewriter.push(piece);

@@ -4,13 +4,14 @@ use tokio::io::ReadBuf;
 
 use super::block::BlockReader;
 use super::frame::{HEADER_LENGTH, Header, Kind, LONGEST_PAYLOAD, write_block};
+use super::large::{LargeBlock, LargeBlocks};
 
 /// Length of the client's connection preface (RFC 9113 §3.4).
 const PREFACE_LENGTH: usize = 24;
 /// The longest header block that is collected, over all its frames.
-const LONGEST_BLOCK: usize = 16 * 1024;
+const LONGEST_BLOCK: usize = 64 * 1024;
 /// The most frames that one header block may take.
-const MOST_FRAMES: usize = 16;
+const MOST_FRAMES: usize = 64;
 
 /// Whether the header blocks are still being looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +46,14 @@ pub(super) struct Rewriter {
     /// Bytes to hand on before the next frame's header: the preface, or the payload of another frame.
     hand_on: usize,
     collected: Option<Collected>,
+    large: LargeBlocks,
+    /// The place of the collected block among the large ones.
+    place: LargeBlock,
 }
 
-impl Default for Rewriter {
-    fn default() -> Self {
+impl Rewriter {
+    /// The state of a new connection.
+    pub(super) fn new(large: LargeBlocks) -> Self {
         Self {
             verdict: Verdict::Open,
             reader: BlockReader::default(),
@@ -57,11 +62,11 @@ impl Default for Rewriter {
             taken: 0,
             hand_on: PREFACE_LENGTH,
             collected: None,
+            large,
+            place: LargeBlock::default(),
         }
     }
-}
 
-impl Rewriter {
     /// Moves finished bytes into `buf`; false when there are none.
     pub(super) fn take(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let ready = &self.output[self.taken..];
@@ -117,6 +122,10 @@ impl Rewriter {
         if header.length > LONGEST_PAYLOAD {
             return self.give_up();
         }
+        let before = self.collected.as_ref().map_or(0, |collected| collected.block.len());
+        if !self.large.admit(&mut self.place, before + header.length) {
+            return self.give_up();
+        }
         let end = HEADER_LENGTH + header.length;
         if self.input.len() < end {
             return false;
@@ -127,6 +136,7 @@ impl Rewriter {
         }
         if header.ends_block() {
             self.end_block();
+            self.place = LargeBlock::default();
         }
         true
     }
@@ -174,6 +184,7 @@ impl Rewriter {
     /// reference to an older entry is an error there and never another header.
     fn give_up(&mut self) -> bool {
         let collected = self.collected.take().unwrap_or_default();
+        self.place = LargeBlock::default();
         self.hand_on_from(collected);
         self.output.append(&mut self.input);
         false

@@ -46,7 +46,7 @@ fn through(input: &[u8], pieces: &[usize]) -> Vec<u8> {
                 tokio::task::yield_now().await;
             }
         };
-        let mut stream = AuthorityStream::new(server);
+        let mut stream = AuthorityStream::new(server, LargeBlocks::default());
         let mut out = Vec::new();
         let read = async { stream.read_to_end(&mut out).await.unwrap() };
         tokio::join!(write, read);

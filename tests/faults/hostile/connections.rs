@@ -8,7 +8,7 @@ use super::{Target, open_many_files, wire};
 use crate::harness::Client;
 
 /// What the daemon keeps at most.
-const MOST_CONNECTIONS: usize = 2_048;
+const MOST_CONNECTIONS: usize = 1_280;
 
 #[tokio::test]
 async fn a_thousand_connections_with_a_call_each_are_served() {

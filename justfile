@@ -3,7 +3,7 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 # All of it, in the order in which it fails soonest
-ci: fmt lint test doc interop quickstart
+ci: fmt deny lint test doc interop quickstart
 
 # Is everything formatted?
 fmt:
@@ -13,6 +13,14 @@ fmt:
 lint:
     cargo clippy --workspace --bins -- -D warnings
     cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+# Licences, duplicates and sources of what is linked. Needs cargo-deny
+deny:
+    cargo deny --locked check bans licenses sources
+
+# Known vulnerabilities, and yanked versions. Needs cargo-deny, and GitHub for RustSec's database
+advisories:
+    cargo deny --locked check advisories
 
 # All Rust tests, as in the README
 test:
@@ -48,6 +56,10 @@ interop-kubernetes:
 # Runs the interop suites, long outages included, and writes their tables into docs/
 interop-docs: build
     interop/docs
+
+# The bill of materials of the daemon, as CycloneDX. Needs jq
+sbom target="x86_64-unknown-linux-gnu":
+    packaging/sbom {{target}} > target/sbom-{{target}}.json
 
 # What docs/benchmarks.md reports
 bench:

@@ -46,6 +46,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Healthcheck(flags)) => told(commands::healthcheck(&flags)),
+        Ok(Command::Manifests(flags)) => told(commands::manifests(&flags)),
         Ok(Command::Run(flags)) => {
             let inherited = Inherited::take();
             telemetry::init(LogConfig::of(&flags));
@@ -56,10 +57,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn told(outcome: Result<(), String>) -> ExitCode {
+fn told(outcome: Result<String, String>) -> ExitCode {
     match outcome {
-        Ok(()) => {
-            print(true, "ok");
+        Ok(text) => {
+            print(true, &text);
             ExitCode::SUCCESS
         }
         Err(problem) => {

@@ -2,8 +2,10 @@
 
 use clap::Parser;
 
+use super::Flags;
+
 /// Every command's word.
-pub(super) const NAMES: [&str; 1] = ["healthcheck"];
+pub(super) const NAMES: [&str; 2] = ["healthcheck", "manifests"];
 
 /// Asks a running daemon through its socket: for exec probes, which need no port.
 #[derive(Clone, Debug, Parser)]
@@ -24,4 +26,40 @@ pub(crate) struct Healthcheck {
     /// Print this help, and end
     #[arg(long, default_value = "false", value_name = "BOOL", hide_default_value = true)]
     pub help: String,
+}
+
+/// Prints what goes to a node: the static pod and kube-apiserver's encryption configuration.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "azure-kms-provider manifests",
+    about = "Prints the static pod and the encryption configuration for the daemon's flags",
+    after_help = "The daemon's flags go into the pod. Without the names of vault, key and version, ${...} stand for them.",
+    disable_help_flag = true,
+    disable_version_flag = true,
+    args_override_self = true
+)]
+pub(crate) struct Manifests {
+    /// API that kube-apiserver speaks: v2, or v1
+    #[arg(long, help_heading = "Manifests", default_value = "v2", value_name = "API")]
+    pub kms: String,
+    /// The pod's image
+    #[arg(long, help_heading = "Manifests", default_value = concat!("azure-kms-provider:v", env!("CARGO_PKG_VERSION")), value_name = "NAME")]
+    pub image: String,
+    /// What to print: pod, encryption (the configuration), or all (both, with --- between them)
+    #[arg(long, help_heading = "Manifests", default_value = "all", value_name = "NAME")]
+    pub only: String,
+    /// The daemon's flags, with their defaults.
+    #[command(flatten)]
+    pub daemon: Flags,
+    /// The same as they were given: `--name=value` each.
+    #[arg(skip)]
+    pub given: Vec<String>,
+}
+
+impl Manifests {
+    /// Those of the arguments that are for the daemon.
+    pub(super) fn for_the_daemon(arguments: Vec<String>) -> Vec<String> {
+        let ours = ["--kms=", "--image=", "--only=", "--version="];
+        arguments.into_iter().filter(|flag| !ours.iter().any(|name| flag.starts_with(name))).collect()
+    }
 }

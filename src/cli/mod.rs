@@ -10,8 +10,8 @@ use std::ffi::{OsStr, OsString};
 
 use clap::Parser;
 
-pub(crate) use commands::Healthcheck;
 use commands::NAMES;
+pub(crate) use commands::{Healthcheck, Manifests};
 pub(crate) use flags::Flags;
 
 /// What the command line asks for.
@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Version,
     /// Ask a running daemon whether it is healthy.
     Healthcheck(Healthcheck),
+    /// Print what goes to a node.
+    Manifests(Box<Manifests>),
 }
 
 /// The process ends here, with this text.
@@ -44,25 +46,31 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
     let mut args = args.peekable();
     let word = args.next_if(|arg| arg.to_str().is_some_and(|arg| NAMES.contains(&arg)));
     match word.as_deref().and_then(OsStr::to_str) {
-        Some("healthcheck") => Ok(Command::Healthcheck(read(args)?)),
-        _ => match read::<Flags>(args)? {
+        Some("healthcheck") => Ok(Command::Healthcheck(read(args)?.0)),
+        Some("manifests") => {
+            let (flags, given) = read::<Manifests>(args)?;
+            let given = Manifests::for_the_daemon(given);
+            Ok(Command::Manifests(Box::new(Manifests { given, ..flags })))
+        }
+        _ => match read::<Flags>(args)?.0 {
             flags if flags.version == "true" => Ok(Command::Version),
             flags => Ok(Command::Run(Box::new(flags))),
         },
     }
 }
 
-/// The flags of one command, each of which has a `--help`.
-fn read<T: Parser>(args: impl Iterator<Item = OsString>) -> Result<T, CliExit> {
+/// The flags of one command, each of which has a `--help`: read, and as `--name=value` each.
+fn read<T: Parser>(args: impl Iterator<Item = OsString>) -> Result<(T, Vec<String>), CliExit> {
     let known = T::command();
     let normal = go_syntax::normalise(args, &known).map_err(refused)?;
     if normal.iter().any(|flag| flag == "--help=true") {
         return Err(CliExit { message: known.clone().render_help().to_string(), code: 0, to_stdout: true });
     }
     let program = std::iter::once(known.get_name().to_owned());
-    let matches = known.clone().try_get_matches_from(program.chain(normal));
+    let matches = known.clone().try_get_matches_from(program.chain(normal.iter().cloned()));
     let flags = matches.and_then(|matches| T::from_arg_matches(&matches));
-    flags.map_err(|error| refused(vec![error.kind().to_string()]))
+    let flags = flags.map_err(|error| refused(vec![error.kind().to_string()]))?;
+    Ok((flags, normal))
 }
 
 fn refused(problems: Vec<String>) -> CliExit {

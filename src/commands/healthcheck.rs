@@ -9,11 +9,11 @@ use crate::actors::{Probe, SocketClient};
 use crate::cli::Healthcheck;
 use crate::config::{ListenAddr, positive_duration};
 
-/// Whether the daemon is healthy.
+/// Says `ok` if the daemon is healthy.
 ///
 /// # Errors
 /// Why it is not, or which flag is wrong.
-pub(crate) fn healthcheck(flags: &Healthcheck) -> Result<(), String> {
+pub(crate) fn healthcheck(flags: &Healthcheck) -> Result<String, String> {
     let socket = ListenAddr::parse(&flags.socket).map_err(|problem| format!("--socket: {problem}"))?;
     let limit = positive_duration(&flags.timeout).map_err(|problem| format!("--timeout: {problem}"))?;
     let runtime = Builder::new_current_thread().enable_all().build();
@@ -21,15 +21,13 @@ pub(crate) fn healthcheck(flags: &Healthcheck) -> Result<(), String> {
     runtime.block_on(ask(&socket, limit))
 }
 
-async fn ask(socket: &ListenAddr, limit: Duration) -> Result<(), String> {
+async fn ask(socket: &ListenAddr, limit: Duration) -> Result<String, String> {
     let mut client = Probe::new(socket, limit);
     let asked = async {
         client.version().await?;
         client.health().await
     };
     let answer = timeout(limit, asked).await.map_err(|_| format!("no answer within {limit:?}"))?;
-    match answer.map_err(|error| error.message.into_owned())?.as_str() {
-        "ok" => Ok(()),
-        reason => Err(reason.to_owned()),
-    }
+    let health = answer.map_err(|error| error.message.into_owned())?;
+    if health == "ok" { Ok(health) } else { Err(health) }
 }

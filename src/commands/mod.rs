@@ -1,5 +1,8 @@
-//! The commands beside the daemon itself. Each is one function from its flags to an exit code; none starts an actor.
+//! The commands beside the daemon itself. Each is one function from its flags to what it prints, or why it
+//! cannot; none starts an actor.
 
 mod healthcheck;
+mod manifests;
 
 pub(crate) use healthcheck::healthcheck;
+pub(crate) use manifests::manifests;

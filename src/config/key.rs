@@ -76,11 +76,11 @@ impl KeyConfig {
 }
 
 /// White space and the double quotes around a value go, as in the Go plugin: manifests often hold both.
-pub(super) fn trim(value: &str) -> &str {
+pub(crate) fn trim(value: &str) -> &str {
     value.trim().trim_matches('"').trim()
 }
 
-pub(super) fn check_vault_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_vault_name(name: &str) -> Result<(), String> {
     let characters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     match (name, characters && (3..=24).contains(&name.len())) {
         ("", _) => Err("is required".into()),
@@ -89,7 +89,7 @@ pub(super) fn check_vault_name(name: &str) -> Result<(), String> {
     }
 }
 
-pub(super) fn check_key_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_key_name(name: &str) -> Result<(), String> {
     let characters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     match (name, characters && name.len() <= 127) {
         ("", _) => Err("is required".into()),
@@ -98,7 +98,7 @@ pub(super) fn check_key_name(name: &str) -> Result<(), String> {
     }
 }
 
-pub(super) fn check_key_version(version: &str) -> Result<(), String> {
+pub(crate) fn check_key_version(version: &str) -> Result<(), String> {
     let hexadecimal = version.len() == 32 && version.bytes().all(|byte| byte.is_ascii_hexdigit());
     match (version, hexadecimal) {
         ("", _) => Err("is required".into()),

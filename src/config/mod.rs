@@ -30,18 +30,18 @@ pub(crate) use certificate::ClientCertificate;
 pub(crate) use cloud::Cloud;
 pub(crate) use credential::{CredentialConfig, ManagedIdentity, Proof, ServicePrincipal};
 pub(crate) use files::read as read_file;
-pub(crate) use key::{KeyConfig, Operations};
+pub(crate) use key::{KeyConfig, Operations, check_key_name, check_key_version, check_vault_name, trim};
 pub(crate) use listen::ListenAddr;
 pub(crate) use network::NetworkConfig;
 pub(crate) use problems::Problems;
 pub(crate) use secret::Secret;
 pub(crate) use supervision::{LimitAction, SupervisionConfig};
-pub(crate) use values::positive_duration;
+pub(crate) use values::{port, positive_duration};
 
 use crate::cli::Flags;
 use key::KeyNames;
 use values::{
-    any_duration, everywhere, healthz_path, metrics_addr, metrics_backend, on_outage, port, positive_number,
+    any_duration, everywhere, healthz_path, metrics_addr, metrics_backend, on_outage, positive_number,
     verbosity,
 };
 
@@ -194,11 +194,11 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
 
 fn key_names(flags: &Flags, problems: &mut Problems) -> Option<KeyNames> {
     let [vault, key, version] =
-        [&flags.keyvault_name, &flags.key_name, &flags.key_version].map(|flag| key::trim(flag).to_owned());
+        [&flags.keyvault_name, &flags.key_name, &flags.key_version].map(|flag| trim(flag).to_owned());
     let checks = [
-        problems.flag("keyvault-name", key::check_vault_name(&vault)),
-        problems.flag("key-name", key::check_key_name(&key)),
-        problems.flag("key-version", key::check_key_version(&version)),
+        problems.flag("keyvault-name", check_vault_name(&vault)),
+        problems.flag("key-name", check_key_name(&key)),
+        problems.flag("key-version", check_key_version(&version)),
     ];
     checks.iter().all(Option::is_some).then_some(KeyNames { vault, key, version })
 }

@@ -8,7 +8,7 @@ pub(crate) struct Problems(pub Vec<String>);
 
 impl Problems {
     /// Takes the value, or notes the problem as that of `--{flag}`.
-    pub(super) fn flag<T>(&mut self, flag: &str, value: Result<T, String>) -> Option<T> {
+    pub(crate) fn flag<T>(&mut self, flag: &str, value: Result<T, String>) -> Option<T> {
         self.note(value.map_err(|problem| format!("--{flag}: {problem}")))
     }
 

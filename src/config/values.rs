@@ -18,7 +18,7 @@ pub(super) fn everywhere(port: NonZeroU16) -> SocketAddr {
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port.get())
 }
 
-pub(super) fn port(text: &str) -> Result<NonZeroU16, String> {
+pub(crate) fn port(text: &str) -> Result<NonZeroU16, String> {
     text.parse().map_err(|_| format!("{text:?} must be a port from 1 to 65535"))
 }
 

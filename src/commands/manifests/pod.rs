@@ -1,0 +1,90 @@
+//! The static pod: its template, line by line, with other values before the comments.
+
+use std::path::PathBuf;
+
+/// What a line says while there are names to fill in.
+const TO_FILL_IN: &str = ", with the three ${…} replaced";
+
+/// What differs from the template.
+pub(super) struct Pod<'a> {
+    pub(super) image: &'a str,
+    /// `--healthz-port`.
+    pub(super) port: &'a str,
+    /// The daemon's flags as given, `--name=value` each.
+    pub(super) given: &'a [String],
+    /// The folder of azure.json.
+    pub(super) configuration: PathBuf,
+    /// The socket's folder.
+    pub(super) socket: Option<PathBuf>,
+}
+
+impl Pod<'_> {
+    /// The pod of that template.
+    pub(super) fn fill(&self, template: &str) -> String {
+        let others = self.others(template);
+        let mut text = String::new();
+        for line in template.lines() {
+            if line.trim() == "- -v=1" {
+                others.iter().for_each(|flag| text.push_str(&format!("        - {flag}\n")));
+            }
+            text.push_str(&self.line(line));
+            text.push('\n');
+        }
+        let filled = !text.contains("=${");
+        if filled { text.replace(TO_FILL_IN, "") } else { text }
+    }
+
+    /// The line with this pod's value. Its comment stays where it is, if there is room.
+    fn line(&self, line: &str) -> String {
+        let (code, comment) =
+            line.split_once(" #").map_or((line, None), |(code, comment)| (code, Some(comment)));
+        let text = code.trim();
+        let Some(new) = self.replacement(text) else { return line.to_owned() };
+        let new = code.trim_end().replacen(text, &new, 1);
+        comment.map_or(new.clone(), |comment| format!("{new:<width$} #{comment}", width = code.len()))
+    }
+
+    fn replacement(&self, text: &str) -> Option<String> {
+        let (key, value) = text.split_once(": ").unwrap_or((text, ""));
+        let folder = |folder: &PathBuf| Some(format!("{key}: {}", scalar(&folder.display().to_string())));
+        match (key, value) {
+            ("image", _) => Some(format!("image: {}", self.image)),
+            ("- containerPort" | "port", _) => Some(format!("{key}: {}", self.port)),
+            ("mountPath" | "path", "/etc/kubernetes") => folder(&self.configuration),
+            ("mountPath" | "path", "/opt") => self.socket.as_ref().and_then(folder),
+            _ => self.flag(name(text.strip_prefix("- ")?)?),
+        }
+    }
+
+    /// That flag as it was given last, which is the one that counts.
+    fn flag(&self, wanted: &str) -> Option<String> {
+        let flag = self.given.iter().rev().find(|flag| name(flag) == Some(wanted))?;
+        Some(format!("- {}", argument(flag)))
+    }
+
+    /// The flags that the template does not have.
+    fn others(&self, template: &str) -> Vec<String> {
+        let known: Vec<_> =
+            template.lines().filter_map(|line| line.trim().strip_prefix("- ")).filter_map(name).collect();
+        let others = self.given.iter().filter(|flag| name(flag).is_some_and(|name| !known.contains(&name)));
+        others.map(|flag| argument(flag)).collect()
+    }
+}
+
+/// The name in `--name=value`.
+fn name(flag: &str) -> Option<&str> {
+    flag.strip_prefix('-')?.split('=').next().map(|name| name.trim_start_matches('-'))
+}
+
+/// The flag as an argument of a container, where kubelet takes `$(NAME)` for a variable.
+fn argument(flag: &str) -> String {
+    let flag = if flag.starts_with("--v=") { &flag[1..] } else { flag };
+    scalar(&flag.replace("$(", "$$("))
+}
+
+/// The text in YAML: in quotes if anything in it might mean something there.
+pub(super) fn scalar(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,${}*".contains(c);
+    let plain = text.chars().all(plain) && !text.ends_with(':');
+    if plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+}

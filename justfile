@@ -57,9 +57,17 @@ interop-kubernetes:
 interop-docs: build
     interop/docs
 
-# The bill of materials of the daemon, as CycloneDX. Needs jq
+# The binary as it is shipped: static, in target/TARGET/dist/
+static target="x86_64-unknown-linux-gnu":
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile dist --target {{target}} --bin azure-kms-provider
+
+# The bill of materials of that binary, as CycloneDX. Needs jq
 sbom target="x86_64-unknown-linux-gnu":
     packaging/sbom {{target}} > target/sbom-{{target}}.json
+
+# That binary in an empty root file system, without capabilities. Needs root, iproute2 and capsh
+empty-root: static build
+    packaging/prove-empty-root target/x86_64-unknown-linux-gnu/dist/azure-kms-provider target/debug/akv-emulator target/debug/kms-round-trip
 
 # What docs/benchmarks.md reports
 bench:

@@ -24,12 +24,16 @@ fn the_documented_flags_are_those_of_the_program() {
 }
 
 /// The pages whose links are checked, from the root of the repository.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 14] = [
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "README.md",
+    "SECURITY.md",
     "docs/architecture.md",
     "docs/benchmarks.md",
     "docs/compatibility.md",
     "docs/configuration.md",
+    "docs/install.md",
     "docs/operations.md",
     "docs/reliability.md",
     "docs/security.md",

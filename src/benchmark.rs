@@ -1,5 +1,5 @@
-//! The gRPC server in front of a vault in this process that answers at once. For `benches/` only, with the build
-//! feature `benchmark`.
+//! The gRPC server in front of a vault in this process that answers at once. For `benches/` and `fuzz/` only, with the
+//! build feature `benchmark`.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -63,7 +63,7 @@ pub fn serve(socket: &Path, through: Through) {
     listening.recv().expect("the server starts");
 }
 
-fn backend(through: Through) -> (Arc<Backend>, Option<actix::Addr<Supervisor>>) {
+pub(crate) fn backend(through: Through) -> (Arc<Backend>, Option<actix::Addr<Supervisor>>) {
     let metrics = Arc::new(Metrics::new());
     let key = KeyVersion::new(URL, "k8s", "0123456789abcdef0123456789abcdef");
     let ring = Arc::new(KeyRing::single(key));

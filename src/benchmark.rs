@@ -1,5 +1,5 @@
-//! The gRPC server in front of a vault in this process that answers at once. For `benches/` only, with the build
-//! feature `benchmark`.
+//! The gRPC server in front of a vault in this process that answers at once. For `benches/` and `fuzz/` only, with the
+//! build feature `benchmark`.
 
 use std::num::NonZeroU32;
 use std::path::Path;

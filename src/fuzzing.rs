@@ -2,7 +2,14 @@
 //!
 //! Each function may refuse its input, but neither panic nor break what it promises.
 
+use std::sync::{Arc, LazyLock};
+
+use tokio::runtime::Builder;
+
+use crate::benchmark::{Through, backend};
+use crate::cli::fuzzing as cli;
 use crate::config::fuzzing as config;
+use crate::grpc::Backend;
 use crate::grpc::fuzzing as grpc;
 use crate::kms::Form;
 
@@ -49,4 +56,23 @@ pub fn ciphertext(content: &[u8]) {
 /// The bytes of a connection, in pieces of that size.
 pub fn connection(bytes: &[u8], piece: usize) {
     grpc::connection(bytes, piece.max(1));
+}
+
+/// The bytes of a connection to the whole server, in pieces of that size. The vault behind it answers at once.
+///
+/// # Panics
+/// The server ends with its client.
+#[allow(clippy::expect_used)]
+pub fn grpc_connection(bytes: &[u8], piece: usize) {
+    static BACKEND: LazyLock<Arc<Backend>> = LazyLock::new(|| backend(Through::Handlers).0);
+    let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(grpc::server(bytes, piece.max(1), BACKEND.clone()));
+}
+
+/// The arguments of the command line, one a line.
+///
+/// # Panics
+/// What is accepted has a form that is not accepted, or that is not its own form.
+pub fn flags(arguments: &[u8]) {
+    cli::flags(arguments);
 }

@@ -34,13 +34,14 @@ async fn a_thousand_connections_with_a_call_each_are_served() {
 #[tokio::test]
 async fn connections_beyond_the_limit_are_closed_and_the_log_says_so_once() {
     open_many_files();
-    let target = Target::start().await;
+    let mut target = Target::start().await;
     let mut held = target.connect_many(MOST_CONNECTIONS).await;
     let mut beyond = target.connect().await;
     beyond.until_closed().await;
     target.connect().await.until_closed().await;
     target.bystander.more_round_trips(3).await; // its connection was there before
     let warning = "are open: more are closed";
+    target.daemon.logs(warning).await;
     assert_eq!(target.daemon.log().matches(warning).count(), 1);
     held.clear();
     served_again(&target).await;

@@ -92,23 +92,23 @@ pub(crate) fn version_json() -> String {
 
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing {
-    use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
+
+    use clap::CommandFactory;
 
     use super::*;
 
     /// Arguments, one a line. The normal form of what is accepted is accepted too, and its own normal form.
     pub(crate) fn flags(arguments: &[u8]) {
         let known = Flags::command();
-        let is_known = |name: &str| known.get_arguments().any(|argument| argument.get_long() == Some(name));
         let lines = || arguments.split(|byte| *byte == b'\n').map(|line| OsStr::from_bytes(line).to_owned());
-        let Ok(normal) = go_syntax::normalise(lines(), is_known, &BOOLEANS) else {
-            assert!(parse(lines()).is_err_and(|exit| exit.code == 1));
+        let Ok(normal) = go_syntax::normalise(lines(), &known) else {
+            assert!(read::<Flags>(lines()).is_err_and(|exit| exit.code == 1));
             return;
         };
-        let again = go_syntax::normalise(normal.iter().map(OsString::from), is_known, &BOOLEANS);
+        let again = go_syntax::normalise(normal.iter().map(OsString::from), &known);
         assert_eq!(again.as_ref(), Ok(&normal));
-        assert!(parse(lines()).err().is_none_or(|help| help.code == 0));
+        assert!(read::<Flags>(lines()).err().is_none_or(|help| help.code == 0));
     }
 }
 

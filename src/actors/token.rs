@@ -200,7 +200,10 @@ impl TokenActor {
         self.parts.metrics.token_expires(None);
         self.parts.published.send_modify(|state| state.token = None);
         let predecessor_too = std::mem::replace(&mut self.last_rejected, token.serial) + 1 == token.serial;
-        if token.obtained.elapsed() < YOUNG && predecessor_too && token.serial > 1 {
+        // one that worked for a moment was revoked: the next one may work again
+        let worked =
+            self.parts.rejected.was_accepted(token.serial) && token.obtained.elapsed() >= SHORTEST_PAUSE;
+        if token.obtained.elapsed() < YOUNG && predecessor_too && token.serial > 1 && !worked {
             self.distrusted = true; // one after the other: ask Entra ID less often
             self.try_again_later("Key Vault does not accept new tokens either", not_accepted(), ctx);
         } else {

@@ -280,6 +280,7 @@ impl Parts {
             Ok(_) => {
                 self.traffic.latencies.record(took);
                 self.traffic.tap.succeeded(sent);
+                token.iter().for_each(|token| self.tokens.accept(token));
             }
             Err((Failure::Throttled, retry_after)) => self.traffic.tap.throttled(sent, retry_after),
             Err((Failure::Unauthorized, _)) => token.iter().for_each(|token| self.tokens.reject(token)),

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use tokio::sync::watch;
@@ -101,19 +102,32 @@ impl Trouble {
     }
 }
 
-/// The serial number of the newest token that Key Vault answered 401 to.
+/// The serial number of the newest token that Key Vault answered 401 to, and of the newest that it accepted.
 #[derive(Clone)]
-pub(crate) struct RejectedTokens(Arc<watch::Sender<u64>>);
+pub(crate) struct RejectedTokens {
+    rejected: Arc<watch::Sender<u64>>,
+    accepted: Arc<AtomicU64>,
+}
 
 impl RejectedTokens {
     /// No token was rejected yet.
     pub(crate) fn none() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
+        Self { rejected: Arc::new(watch::Sender::new(0)), accepted: Arc::default() }
+    }
+
+    /// Reports that Key Vault accepted the token of that number.
+    pub(crate) fn accept(&self, serial: u64) {
+        self.accepted.fetch_max(serial, Ordering::Relaxed);
+    }
+
+    /// Whether Key Vault ever accepted the token of that number, or a later one.
+    pub(crate) fn was_accepted(&self, serial: u64) -> bool {
+        self.accepted.load(Ordering::Relaxed) >= serial
     }
 
     /// Reports that Key Vault rejected the token of that number.
     pub(crate) fn reject(&self, serial: u64) {
-        self.0.send_if_modified(|newest| {
+        self.rejected.send_if_modified(|newest| {
             let newer = serial > *newest;
             *newest = serial.max(*newest);
             newer
@@ -122,12 +136,12 @@ impl RejectedTokens {
 
     /// The newest rejected number, 0 when there is none.
     pub(crate) fn newest(&self) -> u64 {
-        *self.0.borrow()
+        *self.rejected.borrow()
     }
 
     /// Told of every change.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.0.subscribe()
+        self.rejected.subscribe()
     }
 }
 
@@ -177,6 +191,11 @@ impl TokenReader {
                 Ok(Ok(())) => {}
             }
         }
+    }
+
+    /// Reports that Key Vault accepted that token.
+    pub(crate) fn accept(&self, token: &Token) {
+        self.rejected.accept(token.serial);
     }
 
     /// Reports that Key Vault answered 401 to that token.

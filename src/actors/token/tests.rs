@@ -155,6 +155,20 @@ async fn a_new_token_that_is_rejected_although_its_predecessor_was_good_is_repla
 }
 
 #[actix::test]
+async fn tokens_that_work_and_are_revoked_one_after_the_other_are_replaced_at_once() {
+    let mut bench = bench([]);
+    let _actor = bench.start();
+    bench.serial(1).await;
+    for serial in 1..=6 {
+        bench.parts.rejected.accept(serial);
+        tokio::time::sleep(2 * SHORTEST_PAUSE).await; // paused: the clock jumps
+        let revoked = Instant::now();
+        bench.parts.rejected.reject(serial);
+        assert_eq!(bench.serial(serial + 1).await, revoked);
+    }
+}
+
+#[actix::test]
 async fn after_a_token_that_lasted_the_pauses_are_short_again() {
     let mut bench = bench([]);
     let actor = bench.start();

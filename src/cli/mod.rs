@@ -8,10 +8,10 @@ mod go_syntax;
 
 use std::ffi::{OsStr, OsString};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-pub(crate) use commands::Healthcheck;
-use commands::NAMES;
+pub(crate) use commands::{Healthcheck, Preflight};
+use commands::{NAMES, preflight_help};
 pub(crate) use flags::Flags;
 
 /// What the command line asks for.
@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Version,
     /// Ask a running daemon whether it is healthy.
     Healthcheck(Healthcheck),
+    /// Check everything that the daemon needs.
+    Preflight(Box<Preflight>),
 }
 
 /// The process ends here, with this text.
@@ -36,6 +38,13 @@ pub(crate) struct CliExit {
     pub to_stdout: bool,
 }
 
+impl CliExit {
+    /// The same with the exit code of a command whose 1 means something else.
+    fn could_not_run(self) -> Self {
+        Self { code: self.code * 2, ..self }
+    }
+}
+
 /// Reads the arguments that follow the program's name.
 ///
 /// # Errors
@@ -45,6 +54,11 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
     let word = args.next_if(|arg| arg.to_str().is_some_and(|arg| NAMES.contains(&arg)));
     match word.as_deref().and_then(OsStr::to_str) {
         Some("healthcheck") => Ok(Command::Healthcheck(read(args)?)),
+        Some("preflight") => {
+            let flags =
+                read_as(args, &preflight_help(Preflight::command())).map_err(CliExit::could_not_run)?;
+            Ok(Command::Preflight(Box::new(flags)))
+        }
         _ => match read::<Flags>(args)? {
             flags if flags.version == "true" => Ok(Command::Version),
             flags => Ok(Command::Run(Box::new(flags))),
@@ -54,8 +68,12 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
 
 /// The flags of one command, each of which has a `--help`.
 fn read<T: Parser>(args: impl Iterator<Item = OsString>) -> Result<T, CliExit> {
-    let known = T::command();
-    let normal = go_syntax::normalise(args, &known).map_err(refused)?;
+    read_as(args, &T::command())
+}
+
+/// The same with another help.
+fn read_as<T: Parser>(args: impl Iterator<Item = OsString>, known: &clap::Command) -> Result<T, CliExit> {
+    let normal = go_syntax::normalise(args, known).map_err(refused)?;
     if normal.iter().any(|flag| flag == "--help=true") {
         return Err(CliExit { message: known.clone().render_help().to_string(), code: 0, to_stdout: true });
     }

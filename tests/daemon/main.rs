@@ -8,7 +8,6 @@ mod authority;
 mod credentials;
 mod docs;
 mod drain;
-mod encryption_config;
 mod flags;
 mod health;
 mod identity;

@@ -1,6 +1,6 @@
 //! The commands that mend what is wrong with a vault, a key or the rights on it.
 
-use crate::config::{Access, Config, CredentialConfig, KeyConfig, ManagedIdentity, Operations};
+use crate::config::{Access, CredentialConfig, KeyConfig, ManagedIdentity, Operations};
 use crate::vault::{Failure, VaultError};
 
 /// Knows the names that the commands need.
@@ -11,8 +11,8 @@ pub(super) struct Advice<'a> {
 }
 
 impl<'a> Advice<'a> {
-    pub(super) fn new(config: &'a Config, access: &'a Access, managed_hsm: bool) -> Self {
-        Self { key: &config.key, access, managed_hsm }
+    pub(super) fn new(key: &'a KeyConfig, access: &'a Access, managed_hsm: bool) -> Self {
+        Self { key, access, managed_hsm }
     }
 
     /// `az keyvault key {verb}` for the key version, and what follows.
@@ -54,6 +54,12 @@ impl<'a> Advice<'a> {
             "az keyvault key create {} --name NAME --kty {kind} --size 3072, and --key-name",
             self.vault()
         )
+    }
+
+    /// The command that keeps anybody from purging.
+    pub(super) fn protect(&self) -> String {
+        let verb = if self.managed_hsm { "update-hsm" } else { "update" };
+        self.of_vault(verb, "--enable-purge-protection true")
     }
 
     /// What mends that answer of Key Vault.
@@ -125,5 +131,60 @@ fn object_id(identity: &ManagedIdentity) -> &str {
     match identity {
         ManagedIdentity::ObjectId(id) => id,
         _ => "OBJECT_ID_OF_THE_IDENTITY",
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    const PRINCIPAL: &str = r#"{"tenantId":"t","aadClientId":"app-1","aadClientSecret":"s3cr3t"}"#;
+    const IDENTITY: &str = r#"{"useManagedIdentityExtension":true,"userAssignedIdentityID":"msi-1"}"#;
+
+    pub(in super::super) fn key(operations: Operations) -> KeyConfig {
+        KeyConfig {
+            vault_name: "kv-1".into(),
+            dns_suffix: "vault.azure.net".into(),
+            resource: "https://vault.azure.net".into(),
+            name: "k8s".into(),
+            version: "0".repeat(32),
+            operations,
+        }
+    }
+
+    fn mend(azure_json: &str, operations: Operations, managed_hsm: bool, code: &str) -> String {
+        let (key, access) = (key(operations), Access::of_azure_json(azure_json));
+        let code = Some(code.to_owned());
+        let error = VaultError { code, ..VaultError::without_answer(Failure::Forbidden) };
+        Advice::new(&key, &access, managed_hsm).for_error(&error)
+    }
+
+    #[test]
+    fn an_access_policy_is_set_for_what_is_called_and_for_who_calls() {
+        assert_eq!(
+            mend(PRINCIPAL, Operations::Encrypt, false, "AccessDenied"),
+            "az keyvault set-policy --name kv-1 --spn app-1 --key-permissions encrypt decrypt"
+        );
+        assert_eq!(
+            mend(IDENTITY, Operations::Wrap, false, "AccessDenied"),
+            "az keyvault set-policy --name kv-1 --object-id OBJECT_ID_OF_THE_IDENTITY --key-permissions wrapKey \
+             unwrapKey"
+        );
+    }
+
+    #[test]
+    fn a_role_is_the_smallest_for_what_is_called_and_local_in_a_managed_hsm() {
+        let vault = mend(PRINCIPAL, Operations::Wrap, false, "ForbiddenByRbac");
+        assert!(vault.contains("\"Key Vault Crypto Service Encryption User\" --assignee app-1"), "{vault}");
+        let hsm = mend(PRINCIPAL, Operations::Encrypt, true, "ForbiddenByRbac");
+        assert!(hsm.starts_with("az keyvault role assignment create --hsm-name kv-1"), "{hsm}");
+    }
+
+    #[test]
+    fn both_forms_of_a_closed_network_are_one() {
+        for code in ["ForbiddenByFirewall", "ForbiddenByConnection"] {
+            let mend = mend(PRINCIPAL, Operations::Encrypt, false, code);
+            assert!(mend.starts_with("az keyvault network-rule add --name kv-1"), "{mend}");
+        }
     }
 }

@@ -86,20 +86,20 @@ fn of_problem(flags: &Flags, problem: &str) -> Check {
     Check::failed(AZURE_JSON, problem, mend)
 }
 
-/// Whether others than the owner may read a secret.
+/// Whether others than the owner and its group may read or change a secret.
 fn permissions(config: &Config, access: &Access) -> Check {
     let files = config.access_source.private_files(access);
     match files.iter().find_map(|path| open_to_others(path).map(|mode| (path.display(), mode))) {
-        None => Check::passed(PERMISSIONS, "no secret is readable to others"),
+        None => Check::passed(PERMISSIONS, "no secret is open to everybody"),
         Some((path, mode)) => Check::warned(
             PERMISSIONS,
-            format!("others than the owner may read {path} (mode {mode:04o})"),
-            format!("chmod go-rwx {path}"),
+            format!("everybody may read or write {path} (mode {mode:04o})"),
+            format!("chmod o-rwx {path}"),
         ),
     }
 }
 
 fn open_to_others(path: &Path) -> Option<u32> {
     let mode = std::fs::metadata(path).ok()?.mode() & 0o7777;
-    (mode & 0o004 != 0).then_some(mode) // a group is how a daemon that is not root reads it
+    (mode & 0o006 != 0).then_some(mode) // a group is how a daemon that is not root reads it
 }

@@ -141,7 +141,7 @@ fn recovery(advice: &Advice<'_>, key: &KeyDescription) -> Check {
         return Check::skipped(RECOVERY, "since the vault does not tell its recovery level");
     };
     let days = key.recoverable_days.map(|days| format!(" for {days} days")).unwrap_or_default();
-    let protect = advice.of_vault("update", "--enable-purge-protection true");
+    let protect = advice.protect();
     match (level.contains("Recoverable"), level.contains("Purgeable")) {
         (true, false) => {
             Check::passed(RECOVERY, format!("a deleted key can be recovered{days}, and not be purged"))
@@ -152,5 +152,51 @@ fn recovery(advice: &Advice<'_>, key: &KeyDescription) -> Check {
             protect,
         ),
         (false, _) => Check::warned(RECOVERY, format!("a deleted key is gone for good ({level})"), protect),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::advice::tests::key as config;
+    use super::super::report::Outcome;
+    use super::*;
+    use crate::config::{Access, Operations};
+
+    fn outcome(name: &str, key: KeyDescription) -> Outcome {
+        let (config, access) = (config(Operations::Encrypt), Access::of_this_machine());
+        let made = checks(&Advice::new(&config, &access, false), &Ok(key));
+        made.into_iter().find(|check| check.name == name).unwrap().outcome
+    }
+
+    fn of_kind(kind: &str, bits: Option<usize>) -> Outcome {
+        let modulus = bits.map(|bits| bits / 8);
+        outcome(TYPE, KeyDescription { kind: kind.into(), modulus, ..KeyDescription::default() })
+    }
+
+    fn of_level(level: &str) -> Outcome {
+        outcome(RECOVERY, KeyDescription { recovery_level: Some(level.into()), ..KeyDescription::default() })
+    }
+
+    #[test]
+    fn only_rsa_keys_of_the_sizes_of_key_vault_will_do() {
+        for (kind, bits) in [("RSA", 2048), ("RSA", 3072), ("RSA-HSM", 4096)] {
+            assert!(matches!(of_kind(kind, Some(bits)), Outcome::Passed(_)), "{kind} {bits}");
+        }
+        for (kind, bits) in [("RSA", Some(1024)), ("EC", None), ("oct-HSM", None), ("RSA", None)] {
+            let Outcome::Failed(finding) = of_kind(kind, bits) else { panic!("{kind}") };
+            assert!(finding.cause.contains(kind) && finding.mend.contains("--kty RSA"));
+        }
+    }
+
+    #[test]
+    fn a_key_that_can_be_purged_or_is_gone_at_once_is_a_warning() {
+        for safe in ["Recoverable", "Recoverable+ProtectedSubscription", "CustomizedRecoverable"] {
+            assert!(matches!(of_level(safe), Outcome::Passed(_)), "{safe}");
+        }
+        for (level, says) in [("Recoverable+Purgeable", "purges"), ("Purgeable", "for good")] {
+            let Outcome::Warned(finding) = of_level(level) else { panic!("{level}") };
+            assert!(finding.cause.contains(says) && finding.mend.contains("--enable-purge-protection true"));
+        }
+        assert!(matches!(outcome(RECOVERY, KeyDescription::default()), Outcome::Skipped(_)));
     }
 }

@@ -145,7 +145,7 @@ async fn azure(config: &Config, access: &Access, managed_hsm: bool) -> Vec<Check
 }
 
 async fn with_key(config: &Config, access: &Access, token: Token, managed_hsm: bool) -> Vec<Check> {
-    let advice = Advice::new(config, access, managed_hsm);
+    let advice = Advice::new(&config.key, access, managed_hsm);
     let vault = match round_trip::vault(config, access, token) {
         Ok(vault) => vault,
         Err(cause) => {

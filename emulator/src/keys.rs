@@ -29,6 +29,8 @@ pub struct KeyPatch {
     pub nbf: Option<u64>,
     /// Expires, in Unix seconds.
     pub exp: Option<u64>,
+    /// What it may be used for (`key_ops`).
+    pub operations: Option<Vec<String>>,
 }
 
 /// Everything that can change about a version. `Some(None)` takes a time away.
@@ -42,8 +44,8 @@ pub(crate) struct Change {
 }
 
 impl From<KeyPatch> for Change {
-    fn from(KeyPatch { enabled, nbf, exp }: KeyPatch) -> Self {
-        Self { enabled, nbf: nbf.map(Some), exp: exp.map(Some), ..Self::default() }
+    fn from(KeyPatch { enabled, nbf, exp, operations }: KeyPatch) -> Self {
+        Self { enabled, nbf: nbf.map(Some), exp: exp.map(Some), operations, ..Self::default() }
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::actors::{Shutdown, Supervision, Supervisor};
-use crate::cli::{self, Command};
+use crate::cli::{self, CliExit, Command};
 use crate::commands;
 use crate::config::{self, Access, Config, LogConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket, Inherited, SocketFile};
@@ -37,16 +37,14 @@ const IO_THREADS: usize = 2;
 /// Runs the program with these arguments (without its name): 0 after a drain, 1 after any failure.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     match cli::parse(args) {
-        Err(exit) => {
-            print(exit.to_stdout, &exit.message);
-            ExitCode::from(exit.code)
-        }
+        Err(exit) => ended(&exit),
         Ok(Command::Version) => {
             print(true, &cli::version_json());
             ExitCode::SUCCESS
         }
         Ok(Command::Healthcheck(flags)) => told(commands::healthcheck(&flags)),
         Ok(Command::Manifests(flags)) => told(commands::manifests(&flags)),
+        Ok(Command::Preflight(flags)) => ended(&commands::preflight(&flags)),
         Ok(Command::Run(flags)) => {
             let inherited = Inherited::take();
             telemetry::init(LogConfig::of(&flags));
@@ -55,6 +53,11 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             exit_code(config.map_err(|problems| problems.0).and_then(|ready| start(ready, inherited)))
         }
     }
+}
+
+fn ended(exit: &CliExit) -> ExitCode {
+    print(exit.to_stdout, &exit.message);
+    ExitCode::from(exit.code)
 }
 
 fn told(outcome: Result<String, String>) -> ExitCode {

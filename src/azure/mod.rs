@@ -8,10 +8,12 @@ mod hints;
 mod issuer;
 mod proxy_mode;
 mod published;
+mod reach;
 mod tokens;
 mod transport;
 mod vault;
 
+pub(crate) use reach::{presented, reach_entra, reach_imds, reach_vault};
 pub(crate) use tokens::{AzureTokens, TokenSource};
 pub(crate) use vault::AzureVault;
 

@@ -39,11 +39,24 @@ pub(super) fn client(
 }
 
 fn https_client(host: &str, network: &NetworkConfig) -> Result<Client, String> {
+    built(host, https_builder(host, network)?)
+}
+
+/// A client that takes any certificate and keeps it: to say whose a refused one is. Nothing secret goes through it.
+pub(super) fn unverifying_client(host: &str, network: &NetworkConfig) -> Result<Client, String> {
+    built(host, https_builder(host, network)?.tls_danger_accept_invalid_certs(true).tls_info(true))
+}
+
+fn https_builder(host: &str, network: &NetworkConfig) -> Result<ClientBuilder, String> {
     let name = host.split(':').next().unwrap_or(host); // an Azure Stack's may have a port
     let mut builder = base().tls_certs_merge(extra_roots(network)?);
     if let Some(redirected) = network.connect_to.iter().rev().find(|to| to.host.eq_ignore_ascii_case(name)) {
         builder = builder.resolve(name, redirected.addr).no_proxy(); // a proxy would resolve the name itself
     }
+    Ok(builder)
+}
+
+fn built(host: &str, builder: ClientBuilder) -> Result<Client, String> {
     builder.build().map_err(|error| {
         let reason = chain(&error);
         format!("no HTTPS client for {host}: {reason}; install CA certificates or set SSL_CERT_FILE")

@@ -1,5 +1,7 @@
 //! The vault, through the SDK's `KeyClient`. One call is one attempt: the SDK's retries are off.
 
+mod description;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 

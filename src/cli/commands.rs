@@ -5,7 +5,7 @@ use clap::Parser;
 use super::Flags;
 
 /// Every command's word.
-pub(super) const NAMES: [&str; 2] = ["healthcheck", "manifests"];
+pub(super) const NAMES: [&str; 3] = ["healthcheck", "manifests", "preflight"];
 
 /// Asks a running daemon through its socket: for exec probes, which need no port.
 #[derive(Clone, Debug, Parser)]
@@ -62,4 +62,40 @@ impl Manifests {
         let ours = ["--kms=", "--image=", "--only=", "--version="];
         arguments.into_iter().filter(|flag| !ours.iter().any(|name| flag.starts_with(name))).collect()
     }
+}
+
+/// Tries, one after another, everything that the daemon will need.
+#[derive(Clone, Debug, Parser)]
+#[command(args_override_self = true, disable_help_flag = true, disable_version_flag = true)]
+pub(crate) struct Preflight {
+    /// How to print the checks: text (one line each) or json
+    #[arg(long, help_heading = "Preflight", default_value = "text", value_name = "FORMAT")]
+    pub output: String,
+    /// kube-apiserver's EncryptionConfiguration, to be compared with the flags
+    #[arg(
+        long,
+        help_heading = "Preflight",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "FILE"
+    )]
+    pub encryption_config: String,
+    /// Expect a running daemon at listen-addr, wait so long until it is healthy, and encrypt and decrypt through it
+    #[arg(long, help_heading = "Preflight", default_value = "0s", value_name = "DURATION")]
+    pub wait: String,
+    /// The daemon's own.
+    #[command(flatten)]
+    pub daemon: Flags,
+}
+
+/// What its help says. Not attributes of the struct: those of the flattened flags would take their place.
+pub(super) fn preflight_help(command: clap::Command) -> clap::Command {
+    command
+        .name("azure-kms-provider preflight")
+        .about("Checks everything the daemon needs, with the daemon's own flags")
+        .after_help(
+            "One line a check: \u{2713} passed, ! passed with a warning, \u{2717} failed, \u{2013} skipped. What mends it \
+             follows the arrow.\n\
+             Exit code 0: none failed; 1: some failed; 2: the checks could not run.",
+        )
 }

@@ -10,7 +10,8 @@ use clap::Parser;
     after_help = "Flags take one dash or two, and their value after '=' or as the next argument. \
                   Durations are Go's: 500ms, 20s, 1m30s.\n\
                   Commands, each with its own --help: healthcheck asks a running daemon whether it is healthy; \
-                  manifests prints the static pod and the encryption configuration for the given flags.",
+                  manifests prints the static pod and the encryption configuration for the given flags; \
+                  preflight checks everything the daemon needs.",
     args_override_self = true,
     disable_help_flag = true,
     disable_version_flag = true

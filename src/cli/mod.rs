@@ -8,10 +8,10 @@ mod go_syntax;
 
 use std::ffi::{OsStr, OsString};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-use commands::NAMES;
-pub(crate) use commands::{Healthcheck, Manifests};
+pub(crate) use commands::{Healthcheck, Manifests, Preflight};
+use commands::{NAMES, preflight_help};
 pub(crate) use flags::Flags;
 
 /// What the command line asks for.
@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Healthcheck(Healthcheck),
     /// Print what goes to a node.
     Manifests(Box<Manifests>),
+    /// Check everything that the daemon needs.
+    Preflight(Box<Preflight>),
 }
 
 /// The process ends here, with this text.
@@ -36,6 +38,13 @@ pub(crate) struct CliExit {
     pub code: u8,
     /// Help goes to standard output, problems to standard error.
     pub to_stdout: bool,
+}
+
+impl CliExit {
+    /// The same with the exit code of a command whose 1 means something else.
+    fn could_not_run(self) -> Self {
+        Self { code: self.code * 2, ..self }
+    }
 }
 
 /// Reads the arguments that follow the program's name.
@@ -52,6 +61,10 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
             let given = Manifests::for_the_daemon(given);
             Ok(Command::Manifests(Box::new(Manifests { given, ..flags })))
         }
+        Some("preflight") => {
+            let read = read_as(args, &preflight_help(Preflight::command()));
+            Ok(Command::Preflight(Box::new(read.map_err(CliExit::could_not_run)?.0)))
+        }
         _ => match read::<Flags>(args)?.0 {
             flags if flags.version == "true" => Ok(Command::Version),
             flags => Ok(Command::Run(Box::new(flags))),
@@ -61,8 +74,15 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
 
 /// The flags of one command, each of which has a `--help`: read, and as `--name=value` each.
 fn read<T: Parser>(args: impl Iterator<Item = OsString>) -> Result<(T, Vec<String>), CliExit> {
-    let known = T::command();
-    let normal = go_syntax::normalise(args, &known).map_err(refused)?;
+    read_as(args, &T::command())
+}
+
+/// The same with another help.
+fn read_as<T: Parser>(
+    args: impl Iterator<Item = OsString>,
+    known: &clap::Command,
+) -> Result<(T, Vec<String>), CliExit> {
+    let normal = go_syntax::normalise(args, known).map_err(refused)?;
     if normal.iter().any(|flag| flag == "--help=true") {
         return Err(CliExit { message: known.clone().render_help().to_string(), code: 0, to_stdout: true });
     }

@@ -3,6 +3,8 @@
 
 mod healthcheck;
 mod manifests;
+mod preflight;
 
 pub(crate) use healthcheck::healthcheck;
 pub(crate) use manifests::manifests;
+pub(crate) use preflight::preflight;

@@ -127,6 +127,13 @@ impl AccessSource {
         files.extend(access.credential.file().map(PathBuf::from));
         files
     }
+
+    /// Those of them that hold a secret.
+    pub(crate) fn private_files(&self, access: &Access) -> Vec<PathBuf> {
+        let mut files = vec![self.config_file.clone()];
+        files.extend(access.credential.file().map(PathBuf::from));
+        files
+    }
 }
 
 fn hashes(files: &[PathBuf]) -> Contents {

@@ -41,7 +41,7 @@ pub(super) fn on_outage(text: &str) -> Result<OnOutage, String> {
     }
 }
 
-pub(super) fn any_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn any_duration(text: &str) -> Result<Duration, String> {
     duration::parse(text).map_err(|problem| format!("{text:?} {problem}"))
 }
 

@@ -5,6 +5,7 @@
 
 mod breaker;
 mod coalesce;
+mod description;
 mod engine;
 mod error;
 mod history;
@@ -18,6 +19,7 @@ mod traffic;
 
 use async_trait::async_trait;
 
+pub(crate) use description::KeyDescription;
 pub(crate) use engine::{Engine, Open, Seal};
 pub(crate) use error::{Failure, VaultError};
 pub(crate) use lanes::Connect;

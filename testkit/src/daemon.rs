@@ -13,7 +13,7 @@ use crate::inherit::Inherit;
 use crate::{Client, Http, PATIENCE, Process, http};
 
 /// A port below the range from which the system gives ports to clients.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);

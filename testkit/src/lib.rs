@@ -13,7 +13,7 @@ mod process;
 mod repeat;
 
 pub use client::Client;
-pub use daemon::{Daemon, Start, restarts};
+pub use daemon::{Daemon, Start, free_port, restarts};
 pub use http::{Http, http};
 pub use load::Load;
 pub use process::Process;

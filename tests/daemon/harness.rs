@@ -78,7 +78,12 @@ pub(crate) fn key_id(info: &akv_emulator::Info, host: &str) -> String {
 
 /// What a run of the program prints, and its exit code.
 pub(crate) fn run(args: &[&str]) -> (i32, String, String) {
-    let output = Command::new(DAEMON).args(args).output().unwrap();
+    run_with(args, &[])
+}
+
+/// The same with those variables in its environment.
+pub(crate) fn run_with(args: &[&str], env: &[(&str, &str)]) -> (i32, String, String) {
+    let output = Command::new(DAEMON).args(args).envs(env.iter().copied()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }

@@ -16,6 +16,7 @@ mod manifests;
 mod network;
 mod operations;
 mod outages;
+mod preflight;
 mod reload;
 mod secrets;
 mod socket;

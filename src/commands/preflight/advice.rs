@@ -1,0 +1,190 @@
+//! The commands that mend what is wrong with a vault, a key or the rights on it.
+
+use crate::config::{Access, CredentialConfig, KeyConfig, ManagedIdentity, Operations};
+use crate::vault::{Failure, VaultError};
+
+/// Knows the names that the commands need.
+pub(super) struct Advice<'a> {
+    key: &'a KeyConfig,
+    access: &'a Access,
+    managed_hsm: bool,
+}
+
+impl<'a> Advice<'a> {
+    pub(super) fn new(key: &'a KeyConfig, access: &'a Access, managed_hsm: bool) -> Self {
+        Self { key, access, managed_hsm }
+    }
+
+    /// `az keyvault key {verb}` for the key version, and what follows.
+    pub(super) fn key(&self, verb: &str, rest: &str) -> String {
+        let KeyConfig { name, version, .. } = self.key;
+        let version = if verb == "list-versions" { String::new() } else { format!(" --version {version}") };
+        format!("az keyvault key {verb} {} --name {name}{version} {rest}", self.vault()).trim_end().to_owned()
+    }
+
+    fn vault(&self) -> String {
+        let flag = if self.managed_hsm { "--hsm-name" } else { "--vault-name" };
+        format!("{flag} {}", self.key.vault_name)
+    }
+
+    /// The command that shows or changes the vault itself.
+    pub(super) fn of_vault(&self, verb: &str, rest: &str) -> String {
+        let flag = if self.managed_hsm { "--hsm-name" } else { "--name" };
+        format!("az keyvault {verb} {flag} {} {rest}", self.key.vault_name)
+    }
+
+    /// The operations of Key Vault that are called.
+    pub(super) fn operations(&self) -> [&'static str; 2] {
+        match self.key.operations {
+            Operations::Encrypt => ["encrypt", "decrypt"],
+            Operations::Wrap => ["wrapKey", "unwrapKey"],
+        }
+    }
+
+    /// The command that sets all operations: those that are there, and those that are missing.
+    pub(super) fn allow_operations(&self, there: &[String], missing: &[&str]) -> String {
+        let all: Vec<&str> = there.iter().map(String::as_str).chain(missing.iter().copied()).collect();
+        self.key("set-attributes", &format!("--ops {}", all.join(" ")))
+    }
+
+    /// The command that makes another key.
+    pub(super) fn new_key(&self) -> String {
+        let kind = if self.managed_hsm { "RSA-HSM" } else { "RSA" };
+        format!(
+            "az keyvault key create {} --name NAME --kty {kind} --size 3072, and --key-name",
+            self.vault()
+        )
+    }
+
+    /// The command that keeps anybody from purging.
+    pub(super) fn protect(&self) -> String {
+        let verb = if self.managed_hsm { "update-hsm" } else { "update" };
+        self.of_vault(verb, "--enable-purge-protection true")
+    }
+
+    /// What mends that answer of Key Vault.
+    pub(super) fn for_error(&self, error: &VaultError) -> String {
+        match (error.failure, error.code.as_deref().unwrap_or_default()) {
+            (_, "ForbiddenByFirewall" | "ForbiddenByConnection") => self.firewall(),
+            (_, "AccessDenied") => self.policy(),
+            (_, "KeyOperationForbidden") => self.allow_operations(&[], &self.operations()),
+            (Failure::Forbidden, _) => self.role(),
+            (Failure::Unauthorized | Failure::WrongResource, _) => format!(
+                "use a credential of the vault's tenant ({}), and check cloud in azure.json",
+                self.of_vault("show", "--query properties.tenantId")
+            ),
+            (Failure::NotFound, _) => format!(
+                "correct --key-name and --key-version ({}), or recover it: {}",
+                self.key("list-versions", ""),
+                format_args!("az keyvault key recover {} --name {}", self.vault(), self.key.name)
+            ),
+            (Failure::KeyUnusable, _) => self.key("show", "--query attributes"),
+            (Failure::WrongKey, _) => self.key("list-versions", "--query [].kid"),
+            (Failure::Throttled, _) => {
+                "try again; others use up the vault's limits: lower --keyvault-qps".into()
+            }
+            _ => "try again; if it stays, look at https://status.azure.com and at proxies between".into(),
+        }
+    }
+
+    fn firewall(&self) -> String {
+        format!(
+            "{} (or --ip-address ADDRESS of the node), or a private endpoint",
+            self.of_vault("network-rule add", "--subnet SUBNET_ID")
+        )
+    }
+
+    fn policy(&self) -> String {
+        let permissions = self.operations().join(" ");
+        let identity = match &self.access.credential {
+            CredentialConfig::ServicePrincipal(principal) => format!("--spn {}", principal.client_id),
+            CredentialConfig::ManagedIdentity(identity) => format!("--object-id {}", object_id(identity)),
+        };
+        self.of_vault("set-policy", &format!("{identity} --key-permissions {permissions}"))
+    }
+
+    fn role(&self) -> String {
+        let assignee = match &self.access.credential {
+            CredentialConfig::ServicePrincipal(principal) => principal.client_id.as_str(),
+            CredentialConfig::ManagedIdentity(identity) => object_id(identity),
+        };
+        if self.managed_hsm {
+            return format!(
+                "az keyvault role assignment create --hsm-name {} --role \"Managed HSM Crypto User\" --assignee \
+                 {assignee} --scope /keys/{}",
+                self.key.vault_name, self.key.name
+            );
+        }
+        let role = match self.key.operations {
+            Operations::Encrypt => "Key Vault Crypto User",
+            Operations::Wrap => "Key Vault Crypto Service Encryption User",
+        };
+        format!(
+            "az role assignment create --role \"{role}\" --assignee {assignee} --scope \"$({})/keys/{}\"",
+            self.of_vault("show", "--query id --output tsv"),
+            self.key.name
+        )
+    }
+}
+
+fn object_id(identity: &ManagedIdentity) -> &str {
+    match identity {
+        ManagedIdentity::ObjectId(id) => id,
+        _ => "OBJECT_ID_OF_THE_IDENTITY",
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    const PRINCIPAL: &str = r#"{"tenantId":"t","aadClientId":"app-1","aadClientSecret":"s3cr3t"}"#;
+    const IDENTITY: &str = r#"{"useManagedIdentityExtension":true,"userAssignedIdentityID":"msi-1"}"#;
+
+    pub(in super::super) fn key(operations: Operations) -> KeyConfig {
+        KeyConfig {
+            vault_name: "kv-1".into(),
+            dns_suffix: "vault.azure.net".into(),
+            resource: "https://vault.azure.net".into(),
+            name: "k8s".into(),
+            version: "0".repeat(32),
+            operations,
+        }
+    }
+
+    fn mend(azure_json: &str, operations: Operations, managed_hsm: bool, code: &str) -> String {
+        let (key, access) = (key(operations), Access::of_azure_json(azure_json));
+        let code = Some(code.to_owned());
+        let error = VaultError { code, ..VaultError::without_answer(Failure::Forbidden) };
+        Advice::new(&key, &access, managed_hsm).for_error(&error)
+    }
+
+    #[test]
+    fn an_access_policy_is_set_for_what_is_called_and_for_who_calls() {
+        assert_eq!(
+            mend(PRINCIPAL, Operations::Encrypt, false, "AccessDenied"),
+            "az keyvault set-policy --name kv-1 --spn app-1 --key-permissions encrypt decrypt"
+        );
+        assert_eq!(
+            mend(IDENTITY, Operations::Wrap, false, "AccessDenied"),
+            "az keyvault set-policy --name kv-1 --object-id OBJECT_ID_OF_THE_IDENTITY --key-permissions wrapKey \
+             unwrapKey"
+        );
+    }
+
+    #[test]
+    fn a_role_is_the_smallest_for_what_is_called_and_local_in_a_managed_hsm() {
+        let vault = mend(PRINCIPAL, Operations::Wrap, false, "ForbiddenByRbac");
+        assert!(vault.contains("\"Key Vault Crypto Service Encryption User\" --assignee app-1"), "{vault}");
+        let hsm = mend(PRINCIPAL, Operations::Encrypt, true, "ForbiddenByRbac");
+        assert!(hsm.starts_with("az keyvault role assignment create --hsm-name kv-1"), "{hsm}");
+    }
+
+    #[test]
+    fn both_forms_of_a_closed_network_are_one() {
+        for code in ["ForbiddenByFirewall", "ForbiddenByConnection"] {
+            let mend = mend(PRINCIPAL, Operations::Encrypt, false, code);
+            assert!(mend.starts_with("az keyvault network-rule add --name kv-1"), "{mend}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! kube-apiserver's EncryptionConfiguration as far as it concerns KMS plugins: strictly, as kube-apiserver reads it.
+//!
+//! The file may hold keys of other providers. Only names of fields are ever told of it, and the values of kms.
+
+use serde_json::{Map, Value};
+
+/// The lists of providers, one for each group of resources.
+pub(super) struct Document(pub(super) Vec<Vec<Provider>>);
+
+/// A provider in a list.
+pub(super) enum Provider {
+    /// A KMS plugin.
+    Kms(Kms),
+    /// No encryption at all.
+    Identity,
+    /// One that has its keys in the file: its name.
+    Local(String),
+}
+
+/// A `kms` provider, with what is absent left out.
+#[derive(Clone, Default)]
+pub(super) struct Kms {
+    pub(super) api_version: Option<String>,
+    pub(super) name: String,
+    pub(super) endpoint: String,
+    pub(super) timeout: Option<String>,
+    pub(super) cache_size: Option<i64>,
+}
+
+impl Document {
+    /// # Errors
+    /// Where it is not what kube-apiserver takes.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let value: Value = serde_saphyr::from_str(text).map_err(|error| {
+            let at = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+            format!("line {}, column {}: is not YAML, or a field stands there twice", at.0, at.1)
+        })?;
+        let top = fields("", &value, &["kind", "apiVersion", "resources"])?;
+        expect(top, "kind", "EncryptionConfiguration")?;
+        expect(top, "apiVersion", "apiserver.config.k8s.io/v1")?;
+        let resources = list("resources", top.get("resources"))?;
+        let lists =
+            resources.iter().enumerate().map(|(at, entry)| providers(&format!("resources[{at}]"), entry));
+        Ok(Self(lists.collect::<Result<_, _>>()?))
+    }
+
+    /// Every kms provider there is.
+    pub(super) fn all_kms(&self) -> impl Iterator<Item = &Kms> {
+        self.0.iter().flatten().filter_map(Provider::kms)
+    }
+}
+
+impl Provider {
+    pub(super) fn kms(&self) -> Option<&Kms> {
+        match self {
+            Self::Kms(kms) => Some(kms),
+            _ => None,
+        }
+    }
+}
+
+fn providers(at: &str, entry: &Value) -> Result<Vec<Provider>, String> {
+    let entry = fields(at, entry, &["resources", "providers"])?;
+    list(&format!("{at}.resources"), entry.get("resources"))?;
+    let at = format!("{at}.providers");
+    let providers = list(&at, entry.get("providers"))?;
+    providers.iter().enumerate().map(|(index, provider)| one(&format!("{at}[{index}]"), provider)).collect()
+}
+
+fn one(at: &str, provider: &Value) -> Result<Provider, String> {
+    let known = ["aesgcm", "aescbc", "secretbox", "identity", "kms"];
+    let provider = fields(at, provider, &known)?;
+    let mut named = provider.iter();
+    match (named.next(), named.next()) {
+        (Some((name, value)), None) if name == "kms" => kms(&format!("{at}.kms"), value).map(Provider::Kms),
+        (Some((name, _)), None) if name == "identity" => Ok(Provider::Identity),
+        (Some((name, _)), None) => Ok(Provider::Local(name.clone())),
+        _ => Err(format!("{at}: must be exactly one of {}", known.join(", "))),
+    }
+}
+
+fn kms(at: &str, value: &Value) -> Result<Kms, String> {
+    let found = fields(at, value, &["apiVersion", "name", "endpoint", "timeout", "cachesize"])?;
+    let text = |field: &str| match found.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(format!("{at}.{field}: must be a string")),
+    };
+    let cache_size = match found.get("cachesize") {
+        None | Some(Value::Null) => None,
+        Some(size) => Some(size.as_i64().ok_or(format!("{at}.cachesize: must be a whole number"))?),
+    };
+    Ok(Kms {
+        api_version: text("apiVersion")?,
+        name: text("name")?.unwrap_or_default(),
+        endpoint: text("endpoint")?.unwrap_or_default(),
+        timeout: text("timeout")?,
+        cache_size,
+    })
+}
+
+/// The fields of an object that has no others than those.
+fn fields<'a>(at: &str, value: &'a Value, known: &[&str]) -> Result<&'a Map<String, Value>, String> {
+    let at = if at.is_empty() { "the file" } else { at };
+    let found = value.as_object().ok_or(format!("{at}: must be an object with {}", known.join(", ")))?;
+    match found.keys().find(|name| !known.contains(&name.as_str())) {
+        Some(unknown) => Err(format!("{at}: there is no field {unknown:?}; there are {}", known.join(", "))),
+        None => Ok(found),
+    }
+}
+
+fn list<'a>(at: &str, value: Option<&'a Value>) -> Result<&'a Vec<Value>, String> {
+    let list = value.and_then(Value::as_array).filter(|list| !list.is_empty());
+    list.ok_or(format!("{at}: must be a list that is not empty"))
+}
+
+fn expect(found: &Map<String, Value>, field: &str, value: &str) -> Result<(), String> {
+    match found.get(field).and_then(Value::as_str) == Some(value) {
+        true => Ok(()),
+        false => Err(format!("{field} must be {value}")),
+    }
+}

@@ -1,0 +1,220 @@
+//! The way to a service: its name, a TCP connection, and an answer over TLS.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use super::report::Check;
+use crate::azure::{presented, reach_entra, reach_imds, reach_vault};
+use crate::config::{Access, Config, CredentialConfig, NetworkConfig};
+
+/// How long each step may take.
+const STEP: Duration = Duration::from_secs(5);
+/// The variables by which the HTTP client learns of a proxy.
+const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+/// The names of the three checks of a destination.
+pub(super) type Names = [&'static str; 3];
+pub(super) const ISSUER: Names = ["issuer-name", "issuer-tcp", "issuer-tls"];
+pub(super) const VAULT: Names = ["vault-name", "vault-tcp", "vault-tls"];
+
+/// What was found on the way, and whether the service answers.
+pub(super) struct Way {
+    pub(super) checks: Vec<Check>,
+    pub(super) answers: bool,
+    /// The `Date` of its answer.
+    pub(super) date: Option<String>,
+}
+
+/// The way to Entra ID or IMDS.
+pub(super) async fn to_issuer(access: &Access) -> Way {
+    let network = &access.network;
+    match &access.credential {
+        CredentialConfig::ServicePrincipal(principal) => {
+            let host = &principal.authority_host;
+            go(ISSUER, host, network, reach_entra(host, network)).await
+        }
+        CredentialConfig::ManagedIdentity(_) => to_imds(&network.imds_base).await,
+    }
+}
+
+/// The way to the vault.
+pub(super) async fn to_vault(config: &Config, access: &Access) -> Way {
+    let (host, network) = (config.key.vault_host(), &access.network);
+    go(VAULT, &host, network, reach_vault(&host, network)).await
+}
+
+/// IMDS is no service on the network: it has an address of its own and no TLS.
+async fn to_imds(base: &str) -> Way {
+    let [name, tcp, tls] = ISSUER;
+    let why = format!("IMDS is asked in plain HTTP at {base}");
+    let (checked, date) = match timeout(STEP, reach_imds(base)).await {
+        Ok(Ok(date)) => (Check::passed(tcp, format!("IMDS answers at {base}")), date),
+        Ok(Err(cause)) => (Check::failed(tcp, cause, imds_mend(base)), None),
+        Err(_) => (Check::failed(tcp, silent(), imds_mend(base)), None),
+    };
+    let answers = !checked.has_failed();
+    let checks = vec![Check::skipped(name, why.as_str()), checked, Check::skipped(tls, why)];
+    Way { checks, answers, date }
+}
+
+fn imds_mend(base: &str) -> String {
+    format!("run on an Azure machine that has an identity, and let the pod reach {base} (hostNetwork: true)")
+}
+
+fn silent() -> String {
+    format!("no answer within {} s", STEP.as_secs())
+}
+
+/// Who makes the connection, and where to.
+enum Route {
+    /// We, to the address of that name and port.
+    Direct(String, u16),
+    /// We, to that address (`--connect-to`).
+    Redirected(SocketAddr),
+    /// The proxy of that variable.
+    Proxied(&'static str),
+}
+
+impl Route {
+    fn to(host: &str, network: &NetworkConfig) -> Self {
+        if let Some(proxy) = &network.proxy {
+            return Self::Direct(
+                proxy.host_str().unwrap_or_default().into(),
+                proxy.port_or_known_default().unwrap_or(80),
+            );
+        }
+        let (name, port) = host.split_once(':').unwrap_or((host, "443"));
+        let redirected = network.connect_to.iter().rev().find(|to| to.host.eq_ignore_ascii_case(name));
+        let proxy = PROXY_VARIABLES
+            .into_iter()
+            .find(|variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty()));
+        match (redirected, proxy) {
+            (Some(to), _) => Self::Redirected(to.addr),
+            (None, Some(variable)) => Self::Proxied(variable),
+            (None, None) => Self::Direct(name.into(), port.parse().unwrap_or(443)),
+        }
+    }
+}
+
+async fn go(
+    names: Names,
+    host: &str,
+    network: &NetworkConfig,
+    answer: impl Future<Output = Result<Option<String>, String>>,
+) -> Way {
+    let [name, tcp, tls] = names;
+    let mut checks = Vec::new();
+    let addresses = match Route::to(host, network) {
+        Route::Proxied(variable) => {
+            let why = format!("the proxy of {variable} does that");
+            checks.extend([Check::skipped(name, why.as_str()), Check::skipped(tcp, why)]);
+            None
+        }
+        Route::Redirected(addr) => {
+            checks.push(Check::passed(name, format!("{host} is at {addr} (--connect-to)")));
+            Some(vec![addr])
+        }
+        Route::Direct(name_of, port) => match resolve(&name_of, port).await {
+            Ok(addresses) => {
+                let first = addresses.first().map(|addr| addr.ip().to_string()).unwrap_or_default();
+                checks.push(Check::passed(name, format!("{name_of} is {first}")));
+                Some(addresses)
+            }
+            Err(cause) => {
+                checks.push(Check::failed(name, format!("{name_of}: {cause}"), name_mend(names, &name_of)));
+                checks.extend([tcp, tls].map(|after| Check::skipped(after, format!("since {name} failed"))));
+                return Way { checks, answers: false, date: None };
+            }
+        },
+    };
+    if let Some(addresses) = addresses {
+        checks.push(match connect(&addresses).await {
+            Ok(addr) => Check::passed(tcp, format!("{addr} takes connections")),
+            Err(cause) => {
+                Check::failed(tcp, cause, format!("allow outgoing TCP to {host} in every firewall between"))
+            }
+        });
+        if checks.iter().any(Check::has_failed) {
+            checks.push(Check::skipped(tls, format!("since {tcp} failed")));
+            return Way { checks, answers: false, date: None };
+        }
+    }
+    let answered = timeout(STEP, answer).await.unwrap_or_else(|_| Err(silent()));
+    let (check, date) = match answered {
+        Ok(date) => (Check::passed(tls, found(network, host)), date),
+        Err(cause) => (refused(tls, host, network, &cause).await, None),
+    };
+    let answers = !check.has_failed();
+    checks.push(check);
+    Way { checks, answers, date }
+}
+
+fn found(network: &NetworkConfig, host: &str) -> String {
+    match &network.proxy {
+        Some(proxy) => format!("the proxy {proxy} answers for {host}, in plain HTTP"),
+        None => format!("the certificate of {host} is trusted"),
+    }
+}
+
+async fn resolve(name: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let found = timeout(STEP, lookup_host((name.trim_matches(['[', ']']), port))).await;
+    let found = found.map_err(|_| silent())?.map_err(|error| error.to_string())?;
+    let found: Vec<_> = found.collect();
+    if found.is_empty() { Err("the name has no address".into()) } else { Ok(found) }
+}
+
+fn name_mend(names: Names, host: &str) -> String {
+    let what = if names == VAULT {
+        "--keyvault-name, --managed-hsm and cloud in azure.json"
+    } else {
+        "cloud in azure.json"
+    };
+    format!(
+        "correct {what}, or the node's DNS (dnsPolicy: Default, private DNS zone, try: getent hosts {host}); \
+         --connect-to={host}=ADDR:443 goes around it"
+    )
+}
+
+async fn connect(addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
+    let mut causes = Vec::new();
+    for addr in addresses {
+        let connected = timeout(STEP, TcpStream::connect(addr)).await;
+        match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(_) => return Ok(*addr),
+            Err(error) => causes.push(format!("{addr}: {error}")),
+        }
+    }
+    Err(causes.join(", "))
+}
+
+async fn refused(tls: &'static str, host: &str, network: &NetworkConfig, cause: &str) -> Check {
+    let seen = match cause.contains("certificate") && network.proxy.is_none() {
+        true => timeout(STEP, presented(host, network)).await.ok().flatten(),
+        false => None,
+    };
+    let Some(seen) = seen else {
+        let mend = format!("let TLS to {host} through unbroken: look at firewalls and proxies between");
+        return Check::failed(tls, cause, mend);
+    };
+    let cause = format!("{cause}; the server presents {}, issued by {}", seen.subject, seen.issuer);
+    let mend = match () {
+        () if cause.contains("UnknownIssuer") => {
+            format!(
+                "--ca-file=FILE with the root certificate of \"{}\", or install the system's CA certificates",
+                seen.issuer
+            )
+        }
+        () if cause.contains("xpired") || cause.contains("NotValidYet") => {
+            "set this machine's clock: timedatectl set-ntp true".into()
+        }
+        () => format!(
+            "reach {host} itself: something between answers in its place (--connect-to, DNS, a proxy)"
+        ),
+    };
+    Check::failed(tls, cause, mend)
+}

@@ -1,0 +1,153 @@
+//! What is wrong on the way to the key: the network, the identity, the rights, the key itself.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use akv_emulator::{FaultSet, Faults, KeyPatch};
+use kms_testkit::free_port;
+use serde_json::json;
+
+use super::{args_without, checked, checked_in, checked_with};
+use crate::harness::Vault;
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn patch(vault: &Vault, patch: KeyPatch) {
+    let info = vault.emulator.info();
+    vault.emulator.update_key(&info.key_name, &info.key_versions[0], patch).unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_explained_by_its_number() {
+    let vault = Vault::start().await;
+    let info = vault.emulator.info();
+    let file =
+        json!({ "tenantId": info.tenant_id, "aadClientId": info.client_id, "aadClientSecret": "wr0ng" });
+    let wrong = checked(&vault, &[vault.azure_json(&file.to_string())]).await;
+    wrong.only("token", "AADSTS7000215", "aadClientSecret");
+    assert_eq!((wrong.result("vault-tls"), wrong.result("round-trip-v2")), ("passed", "skipped"));
+    assert!(!wrong.report.to_string().contains("wr0ng"));
+}
+
+#[tokio::test]
+async fn a_missing_root_is_named_by_who_issued_the_certificate() {
+    let vault = Vault::start().await;
+    let untrusted = checked_with(args_without(&vault, "--ca-file")).await;
+    assert_eq!((untrusted.code, untrusted.with_result("failed")), (1, vec!["issuer-tls", "vault-tls"]));
+    let check = untrusted.check("vault-tls");
+    assert!(check["cause"].as_str().unwrap().contains("issued by CN="), "{check:#}");
+    assert!(check["mend"].as_str().unwrap().contains("--ca-file"), "{check:#}");
+    assert_eq!((untrusted.result("vault-tcp"), untrusted.result("token")), ("passed", "skipped"));
+}
+
+#[tokio::test]
+async fn a_vault_whose_name_has_no_address_is_told_apart_from_one_that_takes_no_connection() {
+    let vault = Vault::start().await;
+    let info = vault.emulator.info().clone();
+    let connect = format!("--connect-to={}=", info.vault_host);
+    let args = [args_without(&vault, &connect), vec!["--keyvault-name=no-such-vault-here".into()]].concat();
+    let nameless = checked_with(args).await;
+    nameless.only("vault-name", "no-such-vault-here", "--keyvault-name");
+    assert_eq!((nameless.result("token"), nameless.result("vault-tcp")), ("passed", "skipped"));
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = taken.local_addr().unwrap();
+    drop(taken);
+    let closed = checked(&vault, &[format!("{connect}{nobody}")]).await;
+    closed.only("vault-tcp", "refused", "firewall");
+}
+
+#[tokio::test]
+async fn no_role_a_role_that_may_not_read_and_the_firewall_are_told_apart() {
+    let vault = Vault::start().await;
+    let client = vault.emulator.info().client_id.clone();
+    let permit = |operations: &[&str]| {
+        let operations = operations.iter().map(|name| (*name).to_owned()).collect();
+        vault.emulator.set_permissions([(client.clone(), operations)].into());
+    };
+    permit(&[]);
+    let none = checked(&vault, &[]).await;
+    assert_eq!((none.code, none.with_result("failed")), (1, vec!["round-trip-v2", "round-trip-v1"]));
+    let check = none.check("round-trip-v2");
+    assert!(check["cause"].as_str().unwrap().contains("ForbiddenByRbac"), "{check:#}");
+    let mend = check["mend"].as_str().unwrap();
+    assert!(
+        mend.starts_with("az role assignment create --role \"Key Vault Crypto User\"")
+            && mend.contains(&client)
+    );
+
+    permit(&["encrypt", "decrypt"]);
+    let enough = checked(&vault, &[]).await;
+    assert_eq!((enough.code, enough.result("key"), enough.result("round-trip-v1")), (0, "skipped", "passed"));
+
+    vault.emulator.set_permissions([].into());
+    let firewall = FaultSet { error_rate: 1.0, status: Some(403), ..FaultSet::default() };
+    vault.emulator.set_faults(Faults { vault: firewall, ..Faults::default() });
+    let outside = checked(&vault, &[]).await;
+    outside.only("vault-access", "ForbiddenByFirewall", "az keyvault network-rule add");
+}
+
+#[tokio::test]
+async fn a_key_version_that_does_not_exist_is_looked_for_with_a_command() {
+    let vault = Vault::start().await;
+    let missing = checked(&vault, &[format!("--key-version={}", "0".repeat(32))]).await;
+    missing.only("key", "KeyNotFound", "az keyvault key list-versions");
+}
+
+#[tokio::test]
+async fn a_disabled_an_expired_and_an_early_key_are_told_apart() {
+    let vault = Vault::start().await;
+    patch(&vault, KeyPatch { enabled: Some(false), ..KeyPatch::default() });
+    checked(&vault, &[]).await.only("key-enabled", "disabled", "--enabled true");
+    patch(&vault, KeyPatch { enabled: Some(true), exp: Some(now() - 60), ..KeyPatch::default() });
+    checked(&vault, &[]).await.only("key-validity", "expired", "--expires");
+    patch(&vault, KeyPatch { exp: Some(now() + 3600), ..KeyPatch::default() });
+    let soon = checked(&vault, &[]).await;
+    assert_eq!((soon.code, soon.result("key-validity")), (0, "warned"));
+    patch(&vault, KeyPatch { nbf: Some(now() + 1800), ..KeyPatch::default() });
+    checked(&vault, &[]).await.only("key-validity", "not valid before", "--not-before");
+}
+
+#[tokio::test]
+async fn an_operation_that_the_key_does_not_allow_is_named_with_the_whole_list_to_set() {
+    let vault = Vault::start().await;
+    let operations = Some(vec!["encrypt".into(), "sign".into()]);
+    patch(&vault, KeyPatch { operations, ..KeyPatch::default() });
+    checked(&vault, &[]).await.only("key-operations", "does not allow decrypt", "--ops encrypt sign decrypt");
+    let wrap = checked(&vault, &["--key-operations=wrap".into()]).await;
+    wrap.only(
+        "key-operations",
+        "does not allow wrapKey and unwrapKey",
+        "--ops encrypt sign wrapKey unwrapKey",
+    );
+}
+
+#[tokio::test]
+async fn a_managed_identity_is_looked_for_at_imds_and_a_wrong_one_is_explained() {
+    let vault = Vault::start().await;
+    let args = args_without(&vault, "--config-file-path");
+    let config = format!("--config-file-path={}", vault.folder().join("azure-msi.json").display());
+    let well = checked_in([args.clone(), vec![config]].concat(), &vault.emulator.info().imds_url).await;
+    assert_eq!((well.code, well.result("issuer-tcp"), well.result("issuer-tls")), (0, "passed", "skipped"));
+    let file = json!({ "useManagedIdentityExtension": true, "userAssignedIdentityID": "0".repeat(8) + "-0000-0000-0000-000000000000" });
+    let wrong = [args, vec![vault.azure_json(&file.to_string())]].concat();
+    let wrong = checked_in(wrong, &vault.emulator.info().imds_url).await;
+    wrong.only("token", "IMDS refuses", "az vm identity assign");
+}
+
+#[tokio::test]
+async fn in_proxy_mode_the_proxy_stands_for_both_services() {
+    let vault = Vault::start().await;
+    let proxy = vault.emulator.info().proxy_url.trim_start_matches("http://").to_owned();
+    let (address, port) = proxy.trim_end_matches('/').split_once(':').unwrap();
+    let proxied = |port: &str| {
+        let flags =
+            ["--proxy-mode".to_owned(), format!("--proxy-address={address}"), format!("--proxy-port={port}")];
+        [args_without(&vault, "--connect-to"), flags.to_vec()].concat()
+    };
+    let well = checked_with(proxied(port)).await;
+    assert_eq!((well.code, well.result("round-trip-v2")), (0, "passed"), "{:#}", well.report);
+    let closed = checked_with(proxied(&free_port().to_string())).await;
+    assert_eq!((closed.code, closed.with_result("failed")), (1, vec!["issuer-tcp", "vault-tcp"]));
+}

@@ -64,6 +64,14 @@ fn bench() -> Bench {
     Bench { script, evidence, report, _actor: actor, _draining: draining_sender }
 }
 
+/// After both APIs were found healthy.
+async fn settled() -> Bench {
+    let mut bench = bench();
+    bench.healthy().await;
+    sleep(2 * INTERVAL).await;
+    bench
+}
+
 impl Bench {
     fn fail(&self, code: Code, times: usize) {
         let failures = std::iter::repeat_n(KmsError::new(code, "down"), times);
@@ -112,9 +120,7 @@ async fn real_traffic_on_both_apis_spares_every_probe() {
 
 #[actix::test]
 async fn traffic_on_one_api_spares_that_api_s_probes_only() {
-    let mut bench = bench();
-    bench.healthy().await;
-    sleep(2 * INTERVAL).await;
+    let mut bench = settled().await;
     let before = bench.round_trips();
     for _ in 0..360 {
         bench.evidence.sealed(Api::V1);
@@ -127,9 +133,7 @@ async fn traffic_on_one_api_spares_that_api_s_probes_only() {
 
 #[actix::test]
 async fn one_failed_probe_is_repeated_soon_and_does_not_turn_the_report_red() {
-    let mut bench = bench();
-    bench.healthy().await;
-    sleep(2 * INTERVAL).await;
+    let mut bench = settled().await;
     bench.fail(Code::Unavailable, 2);
     let before = bench.round_trips();
     let mut report = bench.report.clone();
@@ -140,9 +144,7 @@ async fn one_failed_probe_is_repeated_soon_and_does_not_turn_the_report_red() {
 
 #[actix::test]
 async fn three_failures_turn_it_red_and_the_next_success_green() {
-    let mut bench = bench();
-    bench.healthy().await;
-    sleep(2 * INTERVAL).await;
+    let mut bench = settled().await;
     bench.fail(Code::Unavailable, 4);
     bench.unhealthy().await;
     let red = Instant::now();
@@ -175,9 +177,7 @@ async fn an_outage_of_hours_is_probed_at_the_interval() {
 
 #[actix::test]
 async fn a_probe_that_is_crowded_out_by_real_traffic_is_no_failure() {
-    let mut bench = bench();
-    bench.healthy().await;
-    sleep(2 * INTERVAL).await;
+    let mut bench = settled().await;
     bench.fail(Code::ResourceExhausted, 1000);
     let red = async {
         let mut report = bench.report.clone();
@@ -198,9 +198,7 @@ async fn a_probe_that_is_crowded_out_by_real_traffic_is_no_failure() {
 
 #[actix::test]
 async fn what_was_shown_before_a_failure_does_not_make_up_for_it() {
-    let mut bench = bench();
-    bench.healthy().await;
-    sleep(2 * INTERVAL).await;
+    let mut bench = settled().await;
     for api in [Api::V1, Api::V2] {
         bench.evidence.sealed(api);
         bench.evidence.opened(api);

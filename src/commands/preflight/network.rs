@@ -107,43 +107,14 @@ async fn go(
     network: &NetworkConfig,
     answer: impl Future<Output = Result<Option<String>, String>>,
 ) -> Way {
-    let [name, tcp, tls] = names;
-    let mut checks = Vec::new();
-    let addresses = match Route::to(host, network) {
-        Route::Proxied(variable) => {
-            let why = format!("the proxy of {variable} does that");
-            checks.extend([Check::skipped(name, why.as_str()), Check::skipped(tcp, why)]);
-            None
-        }
-        Route::Redirected(addr) => {
-            checks.push(Check::passed(name, format!("{host} is at {addr} (--connect-to)")));
-            Some(vec![addr])
-        }
-        Route::Direct(name_of, port) => match resolve(&name_of, port).await {
-            Ok(addresses) => {
-                let first = addresses.first().map(|addr| addr.ip().to_string()).unwrap_or_default();
-                checks.push(Check::passed(name, format!("{name_of} is {first}")));
-                Some(addresses)
-            }
-            Err(cause) => {
-                checks.push(Check::failed(name, format!("{name_of}: {cause}"), name_mend(names, &name_of)));
-                checks.extend([tcp, tls].map(|after| Check::skipped(after, format!("since {name} failed"))));
-                return Way { checks, answers: false, date: None };
-            }
-        },
-    };
-    if let Some(addresses) = addresses {
-        checks.push(match connect(&addresses).await {
-            Ok(addr) => Check::passed(tcp, format!("{addr} takes connections")),
-            Err(cause) => {
-                Check::failed(tcp, cause, format!("allow outgoing TCP to {host} in every firewall between"))
-            }
-        });
-        if checks.iter().any(Check::has_failed) {
-            checks.push(Check::skipped(tls, format!("since {tcp} failed")));
-            return Way { checks, answers: false, date: None };
-        }
+    let mut checks = connection(names, host, network).await;
+    if let Some(failed) = checks.iter().find(|check| check.has_failed()) {
+        let why = format!("since {} failed", failed.name);
+        let rest = names.into_iter().skip(checks.len()).map(|name| Check::skipped(name, why.as_str()));
+        checks.extend(rest.collect::<Vec<_>>());
+        return Way { checks, answers: false, date: None };
     }
+    let [_, _, tls] = names;
     let answered = timeout(STEP, answer).await.unwrap_or_else(|_| Err(silent()));
     let (check, date) = match answered {
         Ok(date) => (Check::passed(tls, found(network, host)), date),
@@ -152,6 +123,38 @@ async fn go(
     let answers = !check.has_failed();
     checks.push(check);
     Way { checks, answers, date }
+}
+
+/// The name and the connection, as far as they are ours; the first failure is the last check.
+async fn connection(names: Names, host: &str, network: &NetworkConfig) -> Vec<Check> {
+    let [name, tcp, _] = names;
+    let (named, addresses) = match Route::to(host, network) {
+        Route::Proxied(variable) => {
+            return [name, tcp]
+                .map(|name| Check::skipped(name, format!("the proxy of {variable} does that")))
+                .into();
+        }
+        Route::Redirected(addr) => {
+            (Check::passed(name, format!("{host} is at {addr} (--connect-to)")), vec![addr])
+        }
+        Route::Direct(host, port) => match resolve(&host, port).await {
+            Ok(addresses) => (Check::passed(name, format!("{host} is {}", ips(&addresses))), addresses),
+            Err(cause) => {
+                return vec![Check::failed(name, format!("{host}: {cause}"), name_mend(names, &host))];
+            }
+        },
+    };
+    let connected = match connect(&addresses).await {
+        Ok(addr) => Check::passed(tcp, format!("{addr} takes connections")),
+        Err(cause) => {
+            Check::failed(tcp, cause, format!("allow outgoing TCP to {host} in every firewall between"))
+        }
+    };
+    vec![named, connected]
+}
+
+fn ips(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(|addr| addr.ip().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn found(network: &NetworkConfig, host: &str) -> String {

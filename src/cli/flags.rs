@@ -81,6 +81,9 @@ pub(crate) struct Flags {
     #[arg(long, help_heading = "Azure", default_value = "7788", value_name = "PORT")]
     pub proxy_port: String,
 
+    /// Address that healthz-port listens on, and metrics-addr if it is only a port; :: is every interface
+    #[arg(long, help_heading = "Health and metrics", default_value = "::", value_name = "ADDR")]
+    pub bind_address: String,
     /// Port of healthz, livez and readyz
     #[arg(long, help_heading = "Health and metrics", default_value = "8787", value_name = "PORT")]
     pub healthz_port: String,
@@ -96,7 +99,7 @@ pub(crate) struct Flags {
     /// Format of the metrics; only prometheus
     #[arg(long, help_heading = "Health and metrics", default_value = "prometheus", value_name = "NAME")]
     pub metrics_backend: String,
-    /// Port of the metrics, or ADDR:PORT
+    /// Port of the metrics at bind-address, or ADDR:PORT
     #[arg(long, help_heading = "Health and metrics", default_value = "8095", value_name = "PORT")]
     pub metrics_addr: String,
 

@@ -1,9 +1,10 @@
 //! The flags of the daemon: names and defaults of the Go plugin, and ours.
 
 use clap::Parser;
+use serde::Serialize;
 
 /// The flags as given: text, with defaults filled in.
-#[derive(Clone, Debug, Parser)]
+#[derive(Clone, Debug, Parser, Serialize)]
 #[command(
     name = "azure-kms-provider",
     about = "KMS plugin for kube-apiserver: encrypts etcd with a key in Azure Key Vault",
@@ -14,6 +15,7 @@ use clap::Parser;
     disable_help_flag = true,
     disable_version_flag = true
 )]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Flags {
     /// Address of the gRPC socket: unix:///PATH, or unix:///@NAME for an abstract socket
     #[arg(long, help_heading = "gRPC", default_value = "unix:///opt/azurekms.socket", value_name = "URL")]
@@ -52,6 +54,7 @@ pub(crate) struct Flags {
     pub config_file_path: String,
     /// Deprecated name of config-file-path: accepted and ignored
     #[arg(long = "configFilePath", help_heading = "Azure", value_name = "FILE")]
+    #[serde(rename = "configFilePath")]
     pub deprecated_config_file_path: Option<String>,
     /// Connect to ADDR:PORT when HOST is to be reached, keeping URL, SNI and Host header; repeatable
     #[arg(long, help_heading = "Azure", value_name = "HOST=ADDR:PORT", action = clap::ArgAction::Append)]
@@ -124,6 +127,7 @@ pub(crate) struct Flags {
     pub log_format_json: String,
     /// Verbosity: 0 warnings and errors, 2 info, 4 debug, 6 trace, 10 all
     #[arg(long = "v", help_heading = "Logging", default_value = "0", value_name = "LEVEL")]
+    #[serde(rename = "v")]
     pub verbosity: String,
 
     /// Print version, commit and date as JSON, and end

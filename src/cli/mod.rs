@@ -5,6 +5,7 @@
 mod commands;
 mod flags;
 mod go_syntax;
+mod shown;
 
 use std::ffi::{OsStr, OsString};
 

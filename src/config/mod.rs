@@ -70,6 +70,8 @@ pub(crate) struct Config {
     pub healthz: HealthzConfig,
     /// The metrics endpoint.
     pub metrics_addr: SocketAddr,
+    /// Every flag and its value, fit for everybody to see.
+    pub flags: Vec<(String, String)>,
     /// What is accepted but deserves a word.
     pub warnings: Vec<String>,
 }
@@ -184,6 +186,7 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
             health_interval: health_interval?,
             healthz: healthz?,
             metrics_addr: metrics_addr?,
+            flags: flags.shown(),
             warnings: Vec::new(),
         };
         let access = access?;

@@ -65,7 +65,7 @@ pub(super) fn verbosity(text: &str) -> Result<u8, String> {
 pub(super) fn healthz_path(text: &str) -> Result<String, String> {
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte));
     match text {
-        "/livez" | "/readyz" => Err(format!("{text} is an endpoint of its own")),
+        "/livez" | "/readyz" | "/statusz" | "/flagz" => Err(format!("{text} is an endpoint of its own")),
         _ if !text.starts_with('/') || text.len() < 2 || text.ends_with('/') || !plain => {
             Err(format!("{text:?} must begin with / and be a plain path such as /healthz"))
         }

@@ -277,10 +277,7 @@ impl Parts {
         let outcome = timeout_at(order.deadline, lane.call(attempt)).await.unwrap_or_else(timed_out);
         let took = counted.ended(outcome.as_ref().err().map(|error| error.failure.as_str()));
         match outcome.as_ref().map_err(|error| (error.failure, error.retry_after)) {
-            Ok(_) => {
-                self.traffic.latencies.record(took);
-                self.traffic.tap.succeeded(sent);
-            }
+            Ok(_) => self.traffic.succeeded(sent, took),
             Err((Failure::Throttled, retry_after)) => self.traffic.tap.throttled(sent, retry_after),
             Err((Failure::Unauthorized, _)) => token.iter().for_each(|token| self.tokens.reject(token)),
             Err((Failure::TimedOut, _)) if took >= SILENCE => Lanes::no_answer(lane, sent),

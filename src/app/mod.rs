@@ -45,7 +45,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             print(true, &cli::version_json());
             ExitCode::SUCCESS
         }
-        Ok(Command::Healthcheck(flags)) => told(commands::healthcheck(&flags)),
+        Ok(Command::Healthcheck(flags)) => told(commands::healthcheck(&flags).map(|()| "ok")),
+        Ok(Command::Status(flags)) => told(commands::status(&flags, &mut std::io::stdout()).map(|()| "")),
         Ok(Command::Run(flags)) => {
             let inherited = Inherited::take();
             telemetry::init(LogConfig::of(&flags));
@@ -56,10 +57,11 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn told(outcome: Result<(), String>) -> ExitCode {
+fn told(outcome: Result<&str, String>) -> ExitCode {
     match outcome {
-        Ok(()) => {
-            print(true, "ok");
+        Ok("") => ExitCode::SUCCESS,
+        Ok(text) => {
+            print(true, text);
             ExitCode::SUCCESS
         }
         Err(problem) => {

@@ -10,7 +10,8 @@ use serde::Serialize;
     about = "KMS plugin for kube-apiserver: encrypts etcd with a key in Azure Key Vault",
     after_help = "Flags take one dash or two, and their value after '=' or as the next argument. \
                   Durations are Go's: 500ms, 20s, 1m30s.\n\
-                  Commands, each with its own --help: healthcheck asks a running daemon whether it is healthy.",
+                  Commands, each with its own --help: healthcheck asks a running daemon whether it is healthy; \
+                  status shows its state.",
     args_override_self = true,
     disable_help_flag = true,
     disable_version_flag = true

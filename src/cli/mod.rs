@@ -11,8 +11,8 @@ use std::ffi::{OsStr, OsString};
 
 use clap::Parser;
 
-pub(crate) use commands::Healthcheck;
 use commands::NAMES;
+pub(crate) use commands::{Healthcheck, Status};
 pub(crate) use flags::Flags;
 
 /// What the command line asks for.
@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Version,
     /// Ask a running daemon whether it is healthy.
     Healthcheck(Healthcheck),
+    /// Show what a running daemon says of itself.
+    Status(Status),
 }
 
 /// The process ends here, with this text.
@@ -46,6 +48,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
     let word = args.next_if(|arg| arg.to_str().is_some_and(|arg| NAMES.contains(&arg)));
     match word.as_deref().and_then(OsStr::to_str) {
         Some("healthcheck") => Ok(Command::Healthcheck(read(args)?)),
+        Some("status") => Ok(Command::Status(read(args)?)),
         _ => match read::<Flags>(args)? {
             flags if flags.version == "true" => Ok(Command::Version),
             flags => Ok(Command::Run(Box::new(flags))),

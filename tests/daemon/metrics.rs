@@ -7,6 +7,7 @@ use crate::harness::Vault;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ALERTS: &str = include_str!("../../manifests/alerts.yaml");
+const DASHBOARD: &str = include_str!("../../manifests/dashboard.json");
 const RUNBOOK: &str = "docs/troubleshooting.md";
 const HEAD: &str = "# Metrics\n\n`:8095/metrics`, OpenMetrics text. This page is written by `just docs` from what a \
                     daemon exports.\n\n| metric | type | labels | |\n|---|---|---|---|\n";
@@ -70,17 +71,32 @@ async fn the_documented_metrics_are_those_of_the_registry() {
     assert!(page == expected, "docs/metrics.md is out of date: run `just docs`");
 }
 
+/// The metrics that a file names.
+fn named(file: &str) -> Vec<&str> {
+    let words = file.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("azure_kms_")).collect()
+}
+
 #[tokio::test]
-async fn the_alerts_name_metrics_that_exist() {
+async fn the_alerts_and_the_dashboard_name_metrics_that_exist() {
     let families = families().await;
     let known: Vec<String> = families.iter().flat_map(|(name, family)| samples(name, &family.kind)).collect();
-    let named: Vec<&str> = ALERTS
-        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .filter(|word| word.starts_with("azure_kms_"))
-        .collect();
-    assert!(named.len() >= 7, "{named:?}");
-    for name in named {
-        assert!(known.iter().any(|known| known == name), "{name} is not in {known:?}");
+    for file in [ALERTS, DASHBOARD] {
+        let named = named(file);
+        assert!(named.len() >= 7, "{named:?}");
+        for name in named {
+            assert!(known.iter().any(|known| known == name), "{name} is not in {known:?}");
+        }
+    }
+}
+
+#[test]
+fn the_dashboard_is_json_and_each_panel_has_a_query() {
+    let dashboard: serde_json::Value = serde_json::from_str(DASHBOARD).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    assert!(!panels.is_empty());
+    for panel in panels {
+        assert!(!named(&panel["targets"].to_string()).is_empty(), "{panel}");
     }
 }
 

@@ -79,4 +79,4 @@ fuzz target="all" seconds="60":
 
 # Rewrites the parts of docs/ that are generated
 docs:
-    UPDATE_DOCS=1 cargo test --test daemon docs
+    UPDATE_DOCS=1 cargo test --test daemon document

@@ -29,6 +29,8 @@ pub(crate) struct ActorStatus {
     pub running: bool,
     /// How often it was started.
     pub generation: u64,
+    /// Why it ended last; `None` when it never did.
+    pub last_reason: Option<Reason>,
 }
 
 /// A child in all its generations.
@@ -41,6 +43,7 @@ pub(super) struct Child {
     arbiter: Arbiter,
     started: Instant,
     last_sign: Instant,
+    last_reason: Option<Reason>,
     #[cfg(feature = "fault-injection")]
     pub(super) next_start_fails: bool,
 }
@@ -55,6 +58,7 @@ impl Child {
             arbiter: Arbiter::new(),
             started: Instant::now(),
             last_sign: Instant::now(),
+            last_reason: None,
             #[cfg(feature = "fault-injection")]
             next_start_fails: false,
         }
@@ -98,6 +102,7 @@ impl Child {
     /// ends with everything on it as soon as it comes back.
     pub(super) fn detach(&mut self, reason: Reason) {
         self.control = None;
+        self.last_reason = Some(reason);
         if reason == Reason::Hung {
             std::mem::replace(&mut self.arbiter, Arbiter::new()).stop();
         }
@@ -110,6 +115,11 @@ impl Child {
     }
 
     pub(super) fn status(&self) -> ActorStatus {
-        ActorStatus { name: self.name, running: self.life.is_up(), generation: self.life.generation() }
+        ActorStatus {
+            name: self.name,
+            running: self.life.is_up(),
+            generation: self.life.generation(),
+            last_reason: self.last_reason,
+        }
     }
 }

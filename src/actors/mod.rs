@@ -20,7 +20,7 @@ mod watching;
 // what `handover` runs on: `tests/model` puts its own in their place
 use tokio::{sync, time};
 
-pub(crate) use child::ChildSpec;
+pub(crate) use child::{ActorStatus, ChildSpec};
 pub(crate) use control::ActorName;
 #[cfg(feature = "fault-injection")]
 pub(crate) use control::Fault;

@@ -83,9 +83,17 @@ impl Probe {
     /// # Errors
     /// Status fails, and says why; or nobody answers.
     pub(crate) async fn health(&mut self) -> Result<String, KmsError> {
+        Ok(self.ask_status().await?.healthz)
+    }
+
+    /// All that v2 Status answers.
+    ///
+    /// # Errors
+    /// As [`Self::health`].
+    pub(crate) async fn ask_status(&mut self) -> Result<v2::StatusResponse, KmsError> {
         let request = self.request(v2::StatusRequest {});
         let answer = self.v2.status(request).await.map_err(|status| problem("v2 Status", &status))?;
-        Ok(answer.into_inner().healthz)
+        Ok(answer.into_inner())
     }
 
     async fn round_trip_v1(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, KmsError> {

@@ -28,6 +28,7 @@ pub(super) struct Children {
     report: Arc<watch::Sender<HealthReport>>,
     evidence: Arc<Evidence>,
     key_vault: Arc<ActorSlot<KeyVaultActor>>,
+    traffic: Arc<Traffic>,
     switches: Switches,
 }
 
@@ -61,6 +62,7 @@ impl Children {
             report: Arc::new(watch::Sender::default()),
             evidence: Arc::new(Evidence::none()),
             key_vault: Arc::new(ActorSlot::empty()),
+            traffic: Arc::new(Traffic::new(config.admission.qps, config.admission.burst)),
             switches,
         }
     }
@@ -75,6 +77,10 @@ impl Children {
 
     pub(super) fn evidence(&self) -> Arc<Evidence> {
         self.evidence.clone()
+    }
+
+    pub(super) fn traffic(&self) -> Arc<Traffic> {
+        self.traffic.clone()
     }
 
     pub(super) fn tokens(&self) -> TokenReader {
@@ -108,7 +114,7 @@ impl Children {
 
     fn key_vault_child(&self) -> ChildSpec {
         let (config, metrics, tokens) = (self.config.clone(), self.metrics.clone(), self.tokens());
-        let traffic = Arc::new(Traffic::new(config.admission.qps, config.admission.burst));
+        let traffic = self.traffic.clone();
         let engine = move |access: &Access| {
             let (config, network, reader) = (config.clone(), access.network.clone(), tokens.clone());
             let connect = move || {

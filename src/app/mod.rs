@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix::{Actor, Addr};
 use tokio::runtime::Handle;
@@ -22,7 +22,7 @@ use crate::cli::{self, CliExit, Command};
 use crate::commands;
 use crate::config::{self, Access, Config, LogConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket, Inherited, SocketFile};
-use crate::http::{self, Checks};
+use crate::http::{self, Checks, Snapshots, ZPages};
 use crate::kms::{KeyRing, KeyVersion};
 use crate::telemetry::{self, LIFECYCLE, Metrics};
 use children::{Children, Switches};
@@ -45,6 +45,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Command::Healthcheck(flags)) => told(commands::healthcheck(&flags)),
         Ok(Command::Manifests(flags)) => told(commands::manifests(&flags)),
         Ok(Command::Preflight(flags)) => ended(&commands::preflight(&flags)),
+        Ok(Command::Status(flags)) => {
+            told(commands::status(&flags, &mut std::io::stdout()).map(|()| String::new()))
+        }
         Ok(Command::Run(flags)) => {
             let inherited = Inherited::take();
             telemetry::init(LogConfig::of(&flags));
@@ -62,6 +65,7 @@ fn ended(exit: &CliExit) -> ExitCode {
 
 fn told(outcome: Result<String, String>) -> ExitCode {
     match outcome {
+        Ok(text) if text.is_empty() => ExitCode::SUCCESS,
         Ok(text) => {
             print(true, &text);
             ExitCode::SUCCESS
@@ -151,13 +155,14 @@ impl Running {
         let (reload, reloads) = watch::channel(0);
         let switches = Switches { draining: draining.clone(), reload: reloads };
         let children = Children::new(config, access, ring.clone(), metrics.clone(), switches);
-        let backend = backend(config, ring, &children, metrics.clone());
-        let (report, tokens) = (children.report(), children.tokens());
+        let backend = backend(config, ring.clone(), &children, metrics.clone());
+        let (report, tokens, traffic) = (children.report(), children.tokens(), children.traffic());
         let (supervisor, supervision) =
             Supervisor::new(children.specs(), config.supervision, metrics.clone());
         let supervisor = supervisor.start();
         let checks = Checks { supervision: supervision.clone(), report, tokens };
-        let routes = health_routes(&config.healthz.path, checks, &supervisor);
+        let snapshots = Snapshots { started: SystemTime::now(), ring, checks, traffic };
+        let routes = health_routes(config, snapshots, &supervisor);
         let healthz = io.spawn(http::serve(listeners.healthz, routes));
         let metrics = io.spawn(http::serve(listeners.metrics, http::metrics_routes(metrics)));
         let BoundSocket { listener, file: socket } = listeners.socket;
@@ -207,8 +212,10 @@ fn backend(config: &Config, ring: Arc<KeyRing>, children: &Children, metrics: Ar
     })
 }
 
-fn health_routes(path: &str, checks: Checks, supervisor: &Addr<Supervisor>) -> axum::Router {
-    let routes = http::health_routes(path, checks);
+fn health_routes(config: &Config, snapshots: Snapshots, supervisor: &Addr<Supervisor>) -> axum::Router {
+    let (path, flags) = (config.healthz.path.clone(), Arc::new(config.flags.clone()));
+    let routes = http::health_routes(&path, snapshots.checks.clone());
+    let routes = routes.merge(http::zpage_routes(ZPages { snapshots, flags, healthz: path }));
     #[cfg(feature = "fault-injection")]
     return routes.merge(http::debug_routes(supervisor.clone()));
     #[cfg(not(feature = "fault-injection"))]

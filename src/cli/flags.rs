@@ -1,9 +1,10 @@
 //! The flags of the daemon: names and defaults of the Go plugin, and ours.
 
 use clap::Parser;
+use serde::Serialize;
 
 /// The flags as given: text, with defaults filled in.
-#[derive(Clone, Debug, Parser)]
+#[derive(Clone, Debug, Parser, Serialize)]
 #[command(
     name = "azure-kms-provider",
     about = "KMS plugin for kube-apiserver: encrypts etcd with a key in Azure Key Vault",
@@ -11,11 +12,12 @@ use clap::Parser;
                   Durations are Go's: 500ms, 20s, 1m30s.\n\
                   Commands, each with its own --help: healthcheck asks a running daemon whether it is healthy; \
                   manifests prints the static pod and the encryption configuration for the given flags; \
-                  preflight checks everything the daemon needs.",
+                  preflight checks everything the daemon needs; status shows a daemon's state.",
     args_override_self = true,
     disable_help_flag = true,
     disable_version_flag = true
 )]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Flags {
     /// Address of the gRPC socket: unix:///PATH, or unix:///@NAME for an abstract socket
     #[arg(long, help_heading = "gRPC", default_value = "unix:///opt/azurekms.socket", value_name = "URL")]
@@ -54,6 +56,7 @@ pub(crate) struct Flags {
     pub config_file_path: String,
     /// Deprecated name of config-file-path: accepted and ignored
     #[arg(long = "configFilePath", help_heading = "Azure", value_name = "FILE")]
+    #[serde(rename = "configFilePath")]
     pub deprecated_config_file_path: Option<String>,
     /// Connect to ADDR:PORT when HOST is to be reached, keeping URL, SNI and Host header; repeatable
     #[arg(long, help_heading = "Azure", value_name = "HOST=ADDR:PORT", action = clap::ArgAction::Append)]
@@ -83,6 +86,9 @@ pub(crate) struct Flags {
     #[arg(long, help_heading = "Azure", default_value = "7788", value_name = "PORT")]
     pub proxy_port: String,
 
+    /// Address that healthz-port listens on, and metrics-addr if it is only a port; :: is every interface
+    #[arg(long, help_heading = "Health and metrics", default_value = "::", value_name = "ADDR")]
+    pub bind_address: String,
     /// Port of healthz, livez and readyz
     #[arg(long, help_heading = "Health and metrics", default_value = "8787", value_name = "PORT")]
     pub healthz_port: String,
@@ -98,7 +104,7 @@ pub(crate) struct Flags {
     /// Format of the metrics; only prometheus
     #[arg(long, help_heading = "Health and metrics", default_value = "prometheus", value_name = "NAME")]
     pub metrics_backend: String,
-    /// Port of the metrics, or ADDR:PORT
+    /// Port of the metrics at bind-address, or ADDR:PORT
     #[arg(long, help_heading = "Health and metrics", default_value = "8095", value_name = "PORT")]
     pub metrics_addr: String,
 
@@ -123,6 +129,7 @@ pub(crate) struct Flags {
     pub log_format_json: String,
     /// Verbosity: 0 warnings and errors, 2 info, 4 debug, 6 trace, 10 all
     #[arg(long = "v", help_heading = "Logging", default_value = "0", value_name = "LEVEL")]
+    #[serde(rename = "v")]
     pub verbosity: String,
 
     /// Print version, commit and date as JSON, and end

@@ -5,12 +5,13 @@
 mod commands;
 mod flags;
 mod go_syntax;
+mod shown;
 
 use std::ffi::{OsStr, OsString};
 
 use clap::{CommandFactory, Parser};
 
-pub(crate) use commands::{Healthcheck, Manifests, Preflight};
+pub(crate) use commands::{Healthcheck, Manifests, Preflight, Status};
 use commands::{NAMES, preflight_help};
 pub(crate) use flags::Flags;
 
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Manifests(Box<Manifests>),
     /// Check everything that the daemon needs.
     Preflight(Box<Preflight>),
+    /// Show what a running daemon says of itself.
+    Status(Status),
 }
 
 /// The process ends here, with this text.
@@ -65,6 +68,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Cli
             let read = read_as(args, &preflight_help(Preflight::command()));
             Ok(Command::Preflight(Box::new(read.map_err(CliExit::could_not_run)?.0)))
         }
+        Some("status") => Ok(Command::Status(read(args)?.0)),
         _ => match read::<Flags>(args)?.0 {
             flags if flags.version == "true" => Ok(Command::Version),
             flags => Ok(Command::Run(Box::new(flags))),

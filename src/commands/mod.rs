@@ -4,7 +4,9 @@
 mod healthcheck;
 mod manifests;
 mod preflight;
+mod status;
 
 pub(crate) use healthcheck::healthcheck;
 pub(crate) use manifests::manifests;
 pub(crate) use preflight::preflight;
+pub(crate) use status::status;

@@ -19,7 +19,7 @@ mod supervision;
 mod values;
 mod warnings;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +41,8 @@ pub(crate) use values::{any_duration, port, positive_duration};
 use crate::cli::Flags;
 use key::KeyNames;
 use values::{
-    everywhere, healthz_path, metrics_addr, metrics_backend, on_outage, positive_number, verbosity,
+    EVERYWHERE, bind_address, healthz_path, metrics_addr, metrics_backend, on_outage, positive_number,
+    verbosity,
 };
 
 /// Everything the daemon needs to know.
@@ -69,6 +70,8 @@ pub(crate) struct Config {
     pub healthz: HealthzConfig,
     /// The metrics endpoint.
     pub metrics_addr: SocketAddr,
+    /// Every flag and its value, fit for everybody to see.
+    pub flags: Vec<(String, String)>,
     /// What is accepted but deserves a word.
     pub warnings: Vec<String>,
 }
@@ -114,7 +117,7 @@ pub(crate) struct AssertionConfig {
 /// Where healthz, livez and readyz are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HealthzConfig {
-    /// All interfaces, as with the Go plugin: the kubelet probes the node's address.
+    /// By default on all interfaces, as with the Go plugin: the kubelet probes the node's address.
     pub addr: SocketAddr,
     /// The path of healthz.
     pub path: String,
@@ -149,11 +152,12 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
     let listen = problems.flag("listen-addr", ListenAddr::parse(&flags.listen_addr));
     let admission = admission(flags, &mut problems);
     let supervision = supervision::read(flags, &mut problems);
-    let healthz = healthz(flags, &mut problems);
+    let bind = problems.flag("bind-address", bind_address(&flags.bind_address)).unwrap_or(EVERYWHERE);
+    let healthz = healthz(flags, bind, &mut problems);
     let status_policy = status_policy(flags, &mut problems);
     let health_interval = problems.flag("health-interval", positive_duration(&flags.health_interval));
     let reload_interval = problems.flag("reload-interval", positive_duration(&flags.reload_interval));
-    let metrics_addr = problems.flag("metrics-addr", metrics_addr(&flags.metrics_addr));
+    let metrics_addr = problems.flag("metrics-addr", metrics_addr(&flags.metrics_addr, bind));
     let assertion = problems.flag("client-assertion", assertion(flags));
     problems.flag("v", verbosity(&flags.verbosity));
     problems.flag("metrics-backend", metrics_backend(&flags.metrics_backend));
@@ -182,6 +186,7 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
             health_interval: health_interval?,
             healthz: healthz?,
             metrics_addr: metrics_addr?,
+            flags: flags.shown(),
             warnings: Vec::new(),
         };
         let access = access?;
@@ -254,11 +259,11 @@ fn status_policy(flags: &Flags, problems: &mut Problems) -> Option<StatusPolicy>
     Some(StatusPolicy { on_outage: on_outage?, coast_limit: coast_limit? })
 }
 
-fn healthz(flags: &Flags, problems: &mut Problems) -> Option<HealthzConfig> {
+fn healthz(flags: &Flags, bind: IpAddr, problems: &mut Problems) -> Option<HealthzConfig> {
     let port = problems.flag("healthz-port", port(&flags.healthz_port));
     let path = problems.flag("healthz-path", healthz_path(&flags.healthz_path));
     let timeout = problems.flag("healthz-timeout", positive_duration(&flags.healthz_timeout));
-    Some(HealthzConfig { addr: everywhere(port?), path: path?, timeout: timeout? })
+    Some(HealthzConfig { addr: SocketAddr::new(bind, port?.get()), path: path?, timeout: timeout? })
 }
 
 /// What `crate::fuzzing` drives.

@@ -139,6 +139,24 @@ fn a_metrics_address_may_name_its_interface() {
 }
 
 #[test]
+fn one_address_binds_both_ports_unless_the_metrics_name_their_own() {
+    let config = load_args(&["--bind-address=127.0.0.1"]).unwrap();
+    assert_eq!(config.healthz.addr.to_string(), "127.0.0.1:8787");
+    assert_eq!(config.metrics_addr.to_string(), "127.0.0.1:8095");
+    let config = load_args(&["--bind-address=::1", "--metrics-addr=10.0.0.4:9000"]).unwrap();
+    assert_eq!(config.healthz.addr.to_string(), "[::1]:8787");
+    assert_eq!(config.metrics_addr.to_string(), "10.0.0.4:9000");
+}
+
+#[test]
+fn a_bind_address_is_an_address_and_nothing_more() {
+    for bad in ["", "localhost", "127.0.0.1:8787", ":8787", "[::1]", "10.0.0.0/8"] {
+        let problems = load_args(&["--bind-address", bad]).unwrap_err().to_string();
+        assert!(problems.starts_with("--bind-address: ") && problems.contains("127.0.0.1"), "{problems}");
+    }
+}
+
+#[test]
 fn the_deprecated_flag_and_an_idle_proxy_are_accepted_with_a_warning() {
     let config = load_args(&["--configFilePath=/x", "--proxy-address=10.0.0.1"]).unwrap();
     assert_eq!(config.warnings.len(), 2);

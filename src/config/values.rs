@@ -14,18 +14,24 @@ pub(super) fn metrics_backend(text: &str) -> Result<(), String> {
 }
 
 /// All addresses of both families, as a Go listener without a host.
-pub(super) fn everywhere(port: NonZeroU16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port.get())
+pub(super) const EVERYWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// One address without a port; the ports have flags of their own.
+pub(super) fn bind_address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} must be an IP address without a port, such as 127.0.0.1; :: is every interface")
+    })
 }
 
 pub(crate) fn port(text: &str) -> Result<NonZeroU16, String> {
     text.parse().map_err(|_| format!("{text:?} must be a port from 1 to 65535"))
 }
 
-pub(super) fn metrics_addr(text: &str) -> Result<SocketAddr, String> {
+/// An address of its own, or a port at `bind`.
+pub(super) fn metrics_addr(text: &str, bind: IpAddr) -> Result<SocketAddr, String> {
     match text.parse() {
         Ok(addr) => Ok(addr),
-        Err(_) => port(text.strip_prefix(':').unwrap_or(text)).map(everywhere),
+        Err(_) => port(text.strip_prefix(':').unwrap_or(text)).map(|port| SocketAddr::new(bind, port.get())),
     }
 }
 
@@ -59,7 +65,7 @@ pub(super) fn verbosity(text: &str) -> Result<u8, String> {
 pub(super) fn healthz_path(text: &str) -> Result<String, String> {
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte));
     match text {
-        "/livez" | "/readyz" => Err(format!("{text} is an endpoint of its own")),
+        "/livez" | "/readyz" | "/statusz" | "/flagz" => Err(format!("{text} is an endpoint of its own")),
         _ if !text.starts_with('/') || text.len() < 2 || text.ends_with('/') || !plain => {
             Err(format!("{text:?} must begin with / and be a plain path such as /healthz"))
         }

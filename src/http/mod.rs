@@ -6,10 +6,14 @@ mod debug;
 mod health;
 mod router;
 mod server;
+mod snapshot;
 mod status;
+mod zpages;
 
 pub(crate) use checks::Checks;
 #[cfg(feature = "fault-injection")]
 pub(crate) use debug::routes as debug_routes;
 pub(crate) use router::{health_routes, metrics_routes};
 pub(crate) use server::{bind, serve};
+pub(crate) use snapshot::{ActorView, Snapshot, Snapshots};
+pub(crate) use zpages::{ZPages, zpage_routes};

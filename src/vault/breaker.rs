@@ -93,6 +93,12 @@ impl Breaker {
         self.state().open.is_some()
     }
 
+    /// Why it is open; `None` when it is closed.
+    pub(crate) fn down(&self) -> Option<Down> {
+        let state = self.state();
+        state.open.is_some().then(|| state.down())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

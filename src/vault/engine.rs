@@ -278,8 +278,7 @@ impl Parts {
         let took = counted.ended(outcome.as_ref().err().map(|error| error.failure.as_str()));
         match outcome.as_ref().map_err(|error| (error.failure, error.retry_after)) {
             Ok(_) => {
-                self.traffic.latencies.record(took);
-                self.traffic.tap.succeeded(sent);
+                self.traffic.succeeded(sent, took);
                 token.iter().for_each(|token| self.tokens.accept(token));
             }
             Err((Failure::Throttled, retry_after)) => self.traffic.tap.throttled(sent, retry_after),

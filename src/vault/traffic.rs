@@ -2,8 +2,12 @@
 //! forgets neither a throttling nor an outage.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::breaker::Breaker;
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, Down};
 use super::lanes::HedgeBudget;
 use super::latency::Latencies;
 use super::limiter::Rate;
@@ -21,6 +25,8 @@ pub(crate) struct Traffic {
     pub(super) latencies: Latencies,
     /// How many second attempts there may be.
     pub(super) hedges: HedgeBudget,
+    /// When a call last succeeded, in Unix seconds; 0 is never.
+    last_success: AtomicU64,
 }
 
 impl Traffic {
@@ -32,6 +38,36 @@ impl Traffic {
             breaker: Breaker::default(),
             latencies: Latencies::default(),
             hedges: HedgeBudget::default(),
+            last_success: AtomicU64::new(0),
         }
+    }
+
+    /// A call that was sent then has succeeded, and took so long.
+    pub(super) fn succeeded(&self, sent: Instant, took: Duration) {
+        self.latencies.record(took);
+        self.tap.succeeded(sent);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_success.store(now.as_secs(), Ordering::Relaxed);
+    }
+
+    /// When a call last succeeded.
+    pub(crate) fn last_success(&self) -> Option<SystemTime> {
+        let seconds = self.last_success.load(Ordering::Relaxed);
+        (seconds > 0).then(|| UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    /// Why the circuit breaker is open; `None` when it is closed.
+    pub(crate) fn down(&self) -> Option<Down> {
+        self.breaker.down()
+    }
+
+    /// For how long Key Vault lets no call pass.
+    pub(crate) fn throttled_for(&self) -> Option<Duration> {
+        self.tap.closed_for()
+    }
+
+    /// Whether calls are held back after a throttling.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.tap.holds_back()
     }
 }

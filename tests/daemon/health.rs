@@ -87,3 +87,37 @@ async fn metrics_are_named_by_convention_and_hold_no_error_text() {
     }
     assert!(!metrics.contains("error_message"));
 }
+
+#[tokio::test]
+async fn statusz_and_flagz_are_kubernetes_pages_without_secrets() {
+    let vault = Vault::start().await;
+    let daemon = vault.daemon().arg("--proxy-address=user:s3cr3t@proxy").healthy().await;
+    let (status, page) = daemon.get("/statusz").await;
+    assert!(status == 200 && page.starts_with("\nazure-kms-provider statusz\nWarning: "), "{page}");
+    assert!(page.contains("\nUp: 0 hr 00 min "), "{page}");
+    assert!(page.ends_with("\nPaths: /healthz /livez /readyz /statusz /flagz\n"), "{page}");
+    let (status, page) = daemon.get("/flagz").await;
+    assert!(status == 200 && page.starts_with("\nazure-kms-provider flagz\nWarning: "), "{page}");
+    for line in ["health-interval=200ms", "proxy-address=CLASSIFIED", "max-in-flight=64"] {
+        assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
+    }
+    assert!(!page.contains("s3cr3t"));
+}
+
+#[tokio::test]
+async fn the_json_of_statusz_names_every_actor_the_key_and_the_token() {
+    let vault = Vault::start().await;
+    let mut daemon = vault.daemon().healthy().await;
+    daemon.inject("reload", "panic").await;
+    daemon.logs_times("\"Actor started\" actor=\"reload\"", 2).await;
+    let (_, body) = daemon.get("/statusz?format=json").await;
+    let status: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status["key"]["key_id"], vault.key_id());
+    assert!(status["token"]["expires"].is_string() && status["key_vault"]["last_success"].is_string());
+    assert!(status["key_vault"]["breaker_open"].is_null(), "{body}");
+    let names: Vec<&str> =
+        status["actors"].as_array().unwrap().iter().map(|actor| actor["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["token", "key-vault", "health", "reload"]);
+    let reload = &status["actors"][3];
+    assert_eq!((&reload["restarts"], &reload["last_reason"]), (&1.into(), &"panic".into()));
+}

@@ -13,6 +13,7 @@ mod health;
 mod identity;
 mod limits;
 mod manifests;
+mod metrics;
 mod network;
 mod operations;
 mod outages;

@@ -18,7 +18,7 @@ fn flags() -> Vec<&'static str> {
 #[test]
 fn every_flag_of_the_static_pod_is_known() {
     let flags = flags();
-    assert_eq!(flags.len(), 10, "{flags:?}");
+    assert_eq!(flags.len(), 11, "{flags:?}");
     let (code, _, stderr) = run(&[&flags[..], &["--version"]].concat());
     assert_eq!(code, 0, "{stderr}");
 }
@@ -32,7 +32,7 @@ fn flags_of_the_service() -> Vec<&'static str> {
 #[test]
 fn every_flag_of_the_service_is_known() {
     let flags = flags_of_the_service();
-    assert_eq!(flags.len(), 7, "{flags:?}");
+    assert_eq!(flags.len(), 8, "{flags:?}");
     let (code, _, stderr) = run(&[&flags[..], &["--version"]].concat());
     assert_eq!(code, 0, "{stderr}");
 }
@@ -60,6 +60,13 @@ fn the_pod_and_both_encryption_configurations_name_one_socket() {
 fn liveness_does_not_depend_on_key_vault() {
     let probe = POD.split("livenessProbe:").nth(1).unwrap();
     assert!(probe.split("resources:").next().unwrap().contains("path: /livez"));
+}
+
+#[test]
+fn the_kubelet_asks_the_address_that_is_bound() {
+    let bound = flags().into_iter().find_map(|flag| flag.strip_prefix("--bind-address=")).unwrap();
+    let probe = POD.split("httpGet:").nth(1).unwrap();
+    assert!(probe.lines().nth(1).unwrap().trim().starts_with(&format!("host: {bound} ")), "{probe}");
 }
 
 /// What `manifests` prints for these flags.

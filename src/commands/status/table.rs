@@ -1,0 +1,114 @@
+//! The answers as a table for people.
+
+use super::{Answer, Answers, Socket};
+use crate::http::{ActorView, Snapshot};
+
+const ACTORS: [&str; 5] = ["ACTOR", "STATE", "GENERATION", "RESTARTS", "LAST REASON"];
+
+/// Everything, a line each, and the actors below.
+pub(super) fn of(answers: &Answers) -> String {
+    let mut rows = Vec::new();
+    match &answers.socket {
+        Answer::Answered(socket) => rows.extend(of_socket(socket)),
+        Answer::Failed(problem) => rows.push(row("socket", problem)),
+    }
+    match &answers.daemon {
+        Answer::Answered(daemon) => {
+            rows.extend(of_daemon(daemon));
+            format!("{}\n{}", aligned(&rows), aligned(&of_actors(&daemon.actors)))
+        }
+        Answer::Failed(problem) => {
+            rows.push(row("healthz port", problem));
+            aligned(&rows)
+        }
+    }
+}
+
+fn row(name: &str, value: impl Into<String>) -> Vec<String> {
+    vec![name.to_owned(), value.into()]
+}
+
+fn of_socket(socket: &Socket) -> [Vec<String>; 2] {
+    [row("status", format!("{} ({})", socket.healthz, socket.version)), row("key_id", &socket.key_id)]
+}
+
+fn of_daemon(daemon: &Snapshot) -> Vec<Vec<String>> {
+    let Snapshot { version, started, key, token, key_vault, .. } = daemon;
+    let expires = token.expires.map(|at| format!("expires {}", rfc3339(at)));
+    let token = [expires.or_else(|| Some("none".into())), token.error.clone()];
+    let last_success = key_vault.last_success.map_or("never".into(), rfc3339);
+    let limit = match (key_vault.throttled_for_ms, key_vault.slowed_down) {
+        (Some(millis), _) => format!("throttled by Key Vault for another {millis} ms"),
+        (None, true) => "slowed down after a throttling".into(),
+        (None, false) => "none".into(),
+    };
+    vec![
+        row("daemon", format!("{version}, since {}", rfc3339(*started))),
+        row("key", format!("{} version {}", key.name, key.version)),
+        row("token", token.into_iter().flatten().collect::<Vec<_>>().join("; ")),
+        row("key vault", key_vault.problem.as_deref().unwrap_or("ok")),
+        row("last success", last_success),
+        row("breaker", key_vault.breaker_open.as_ref().map_or("closed".into(), |why| format!("open: {why}"))),
+        row("throttling", limit),
+    ]
+}
+
+fn of_actors(actors: &[ActorView]) -> Vec<Vec<String>> {
+    let head = ACTORS.map(str::to_owned).to_vec();
+    let rows = actors.iter().map(|actor| {
+        let last_reason = actor.last_reason.clone().unwrap_or_else(|| "-".into());
+        let (generation, restarts) = (actor.generation.to_string(), actor.restarts.to_string());
+        vec![actor.name.clone(), actor.state.clone(), generation, restarts, last_reason]
+    });
+    std::iter::once(head).chain(rows).collect()
+}
+
+fn rfc3339(at: chrono::DateTime<chrono::Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+/// Columns as wide as their widest cell; the last one ends with its text.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
+    };
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().enumerate().map(|(column, cell)| format!("{cell:<0$}", width(column)));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        format!("{}\n", line.trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell_and_lines_end_with_their_text() {
+        let rows = [vec!["a".into(), "b".into()], vec!["long".into(), String::new()]];
+        assert_eq!(aligned(&rows), "a     b\nlong\n");
+    }
+
+    #[test]
+    fn the_actors_are_below_the_rest_and_a_silent_port_says_why() {
+        let snapshot = r#"{"version":"v1","started":"2026-01-01T00:00:00Z","uptime_seconds":1,
+            "key":{"name":"k8s","version":"0123","key_id":"ab"},"token":{"expires":null,"error":"refused"},
+            "key_vault":{"problem":null,"last_success":null,"breaker_open":"silence","throttled_for_ms":7,
+            "slowed_down":true},"actors":[{"name":"token","state":"running","generation":2,"restarts":1,
+            "last_reason":"panic"}]}"#;
+        let daemon = Answer::Answered(serde_json::from_str(snapshot).unwrap());
+        let table = of(&Answers { socket: Answer::Failed("nobody".into()), daemon });
+        for line in ["token         none; refused", "last success  never", "breaker       open: silence"] {
+            assert!(table.contains(line), "{table}");
+        }
+        assert!(table.ends_with("\ntoken  running  2           1         panic\n"), "{table}");
+        let failed = || Answer::Failed("nobody".into());
+        let table = of(&Answers { socket: failed(), daemon: Answer::Failed("refused".into()) });
+        assert_eq!(table, "socket        nobody\nhealthz port  refused\n");
+    }
+}

@@ -105,6 +105,7 @@ fn what_the_pod_needs_for_its_flags_is_printed_with_them() {
     let flags = [
         "--listen-addr=unix:///run/kms/a.sock",
         "--healthz-port=9000",
+        "--bind-address=10.0.0.4",
         "--config-file-path=/etc/a/azure.json",
     ];
     let more = ["--ca-file=/etc/ssl/a.pem", "--ca-file=/etc/a/b c.pem"];
@@ -116,6 +117,7 @@ fn what_the_pod_needs_for_its_flags_is_printed_with_them() {
         ("path: /etc/a", 1),
         ("- containerPort: 9000", 1),
         ("port: 9000", 1),
+        ("host: 10.0.0.4", 1),
         ("- --ca-file=/etc/ssl/a.pem", 1),
         ("- \"--ca-file=/etc/a/b c.pem\"", 1),
         ("endpoint: unix:///run/kms/a.sock", 1),

@@ -50,10 +50,18 @@ impl Pod<'_> {
         match (key, value) {
             ("image", _) => Some(format!("image: {}", self.image)),
             ("- containerPort" | "port", _) => Some(format!("{key}: {}", self.port)),
+            ("host", _) => self.bound().map(|address| format!("host: {}", scalar(address))),
             ("mountPath" | "path", "/etc/kubernetes") => folder(&self.configuration),
             ("mountPath" | "path", "/opt") => self.socket.as_ref().and_then(folder),
             _ => self.flag(name(text.strip_prefix("- ")?)?),
         }
+    }
+
+    /// The one address that is bound, if it is another than the template's. All addresses include that one.
+    fn bound(&self) -> Option<&str> {
+        let flag = self.given.iter().rev().find(|flag| name(flag) == Some("bind-address"))?;
+        let address = flag.split_once('=')?.1;
+        (!["::", "0.0.0.0"].contains(&address)).then_some(address)
     }
 
     /// That flag as it was given last, which is the one that counts.

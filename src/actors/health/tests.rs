@@ -120,7 +120,7 @@ async fn real_traffic_on_both_apis_spares_every_probe() {
 
 #[actix::test]
 async fn traffic_on_one_api_spares_that_api_s_probes_only() {
-    let mut bench = settled().await;
+    let bench = settled().await;
     let before = bench.round_trips();
     for _ in 0..360 {
         bench.evidence.sealed(Api::V1);
@@ -133,7 +133,7 @@ async fn traffic_on_one_api_spares_that_api_s_probes_only() {
 
 #[actix::test]
 async fn one_failed_probe_is_repeated_soon_and_does_not_turn_the_report_red() {
-    let mut bench = settled().await;
+    let bench = settled().await;
     bench.fail(Code::Unavailable, 2);
     let before = bench.round_trips();
     let mut report = bench.report.clone();
@@ -177,7 +177,7 @@ async fn an_outage_of_hours_is_probed_at_the_interval() {
 
 #[actix::test]
 async fn a_probe_that_is_crowded_out_by_real_traffic_is_no_failure() {
-    let mut bench = settled().await;
+    let bench = settled().await;
     bench.fail(Code::ResourceExhausted, 1000);
     let red = async {
         let mut report = bench.report.clone();

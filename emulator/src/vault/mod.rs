@@ -63,6 +63,7 @@ fn host(request: &Request<Body>) -> &str {
 pub(crate) async fn handle(world: &World, vault: Asked, request: Request<Body>) -> Answer {
     let echo = headers::echo(&request);
     let (parts, body) = request.into_parts();
+    let body = reply::body(body).await; // also of what is refused: HTTP/1.1 would close the connection else
     let fail = |status| failed(world, vault, &parts, status);
     let mut response = play(world, Service::Vault, fail, serve(world, vault, &parts, body)).await?;
     headers::add(&mut response, vault, echo);
@@ -77,7 +78,7 @@ fn failed(world: &World, vault: Asked, request: &Parts, status: u16) -> Response
     }
 }
 
-async fn serve(world: &World, vault: Asked, request: &Parts, body: Body) -> Response<Body> {
+async fn serve(world: &World, vault: Asked, request: &Parts, body: Option<Vec<u8>>) -> Response<Body> {
     let claims = match auth::authenticate(world, vault, &request.headers) {
         Ok(claims) => claims,
         Err(message) => return auth::unauthorized(world, vault, &message),
@@ -99,14 +100,13 @@ async fn dispatch(
     claims: &Claims,
     call: Call,
     query: &str,
-    body: Body,
+    body: Option<Vec<u8>>,
 ) -> Result<Value, VaultError> {
     let ask = Ask { world, vault, query: Query::read(query)? };
     if !world.may(&claims.appid, call.operation()) {
         return Err(refusals::not_permitted(vault, claims, call.operation(), call.key()));
     }
-    let body =
-        reply::body(body).await.ok_or_else(|| VaultError::bad_parameter("The request body is too large."))?;
+    let body = body.ok_or_else(|| VaultError::bad_parameter("The request body is too large."))?;
     ask.perform(call, &body)
 }
 

@@ -124,6 +124,10 @@ func failsWith(t *testing.T, fault harness.FaultSet, want codes.Code) {
 	_, err = c.encryptV2(t.Context(), dek)
 	wantCode(t, "v2 Encrypt", err, want)
 	emulator.ClearFaults(t)
+	// until a probe has found Key Vault back, an open breaker refuses calls
+	harness.Eventually(t, 30*time.Second, "the circuit breaker closes", func() bool {
+		return daemon.Metric(t, "azure_kms_key_vault_breaker_open") == 0
+	})
 	daemon.WaitForHealthz(t, 200)
 	c.roundTrips(t)
 }

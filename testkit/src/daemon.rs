@@ -188,16 +188,24 @@ impl Daemon {
 
     /// Waits until so many key operations are in flight at the same time.
     pub async fn has_in_flight(&self, wanted: u64) {
-        let in_flight = |metrics: &str| -> u64 {
-            let line = metrics.lines().find_map(|line| line.strip_prefix("azure_kms_requests_in_flight "));
-            line.unwrap().parse().unwrap()
-        };
-        let reached = async {
-            while in_flight(&self.metrics().await) < wanted {
+        self.until_metric("azure_kms_requests_in_flight", |in_flight| in_flight >= wanted).await;
+    }
+
+    /// The value of a metric without labels.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let metrics = self.metrics().await;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("there is no {name}"))
+    }
+
+    /// Waits until a metric without labels has such a value.
+    pub async fn until_metric(&self, name: &str, reached: impl Fn(u64) -> bool) {
+        let polled = async {
+            while !reached(self.metric(name).await) {
                 tokio::time::sleep(Duration::from_millis(20)).await; // between polls: the calls need the processor too
             }
         };
-        timeout(PATIENCE, reached).await.expect("there are not so many operations in flight");
+        timeout(PATIENCE, polled).await.unwrap_or_else(|_| panic!("{name} does not get there"));
     }
 
     /// Makes an actor fail.

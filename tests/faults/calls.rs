@@ -23,21 +23,6 @@ async fn quiet(vault: &Vault, args: &[&str]) -> Daemon {
     daemon
 }
 
-async fn metric(daemon: &Daemon, name: &str) -> u64 {
-    let metrics = daemon.metrics().await;
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    value.unwrap_or_else(|| panic!("there is no {name}"))
-}
-
-async fn metric_reaches(daemon: &Daemon, name: &str, wanted: u64) {
-    let reached = async {
-        while metric(daemon, name).await != wanted {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{name} does not reach {wanted}"));
-}
-
 #[tokio::test]
 async fn a_connection_that_hangs_costs_latency_and_no_error() {
     let vault = Vault::start().await;
@@ -132,9 +117,9 @@ async fn a_waiting_decrypt_goes_before_encrypts_that_came_earlier() {
     vault.emulator.reset_stats();
     vault.emulator.set_faults(slow(2_500));
     let first = spawn(daemon.client(), Call::Encrypt);
-    metric_reaches(&daemon, "azure_kms_requests_in_flight", 1).await;
+    daemon.until_metric("azure_kms_requests_in_flight", |value| value == 1).await;
     let later: Vec<_> = (0..2).map(|_| spawn(daemon.client(), Call::Encrypt)).collect();
-    metric_reaches(&daemon, "azure_kms_requests_queued", 2).await;
+    daemon.until_metric("azure_kms_requests_queued", |value| value == 2).await;
     vault.emulator.clear_faults(); // what is under way stays slow
     spawn(daemon.client(), Call::Decrypt(sealed)).await.unwrap().unwrap();
     assert!(first.is_finished() && later.iter().all(|encrypt| !encrypt.is_finished()));
@@ -147,15 +132,15 @@ async fn callers_that_have_gone_cost_no_call() {
     vault.emulator.reset_stats();
     vault.emulator.set_faults(slow(2_500));
     let first = spawn(daemon.client(), Call::Encrypt);
-    metric_reaches(&daemon, "azure_kms_requests_in_flight", 1).await;
+    daemon.until_metric("azure_kms_requests_in_flight", |value| value == 1).await;
     let gone: Vec<_> = (0..20).map(|_| spawn(daemon.client(), Call::Encrypt)).collect();
-    metric_reaches(&daemon, "azure_kms_requests_queued", 20).await;
+    daemon.until_metric("azure_kms_requests_queued", |value| value == 20).await;
     gone.iter().for_each(tokio::task::JoinHandle::abort);
-    metric_reaches(&daemon, "azure_kms_requests_queued", 0).await;
+    daemon.until_metric("azure_kms_requests_queued", |value| value == 0).await;
     first.await.unwrap().unwrap();
     vault.emulator.clear_faults();
     daemon.client().encrypt_v1(b"x").await.unwrap();
-    let hedges = metric(&daemon, "azure_kms_key_vault_hedges_total").await;
+    let hedges = daemon.metric("azure_kms_key_vault_hedges_total").await;
     let calls = vault.emulator.stats().calls("encrypt");
     assert!((2..=2 + hedges).contains(&calls), "{calls} calls, {hedges} second attempts");
 }
@@ -171,7 +156,7 @@ async fn the_same_decrypt_asked_by_many_at_once_costs_one_call() {
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    let hedges = metric(&daemon, "azure_kms_key_vault_hedges_total").await;
+    let hedges = daemon.metric("azure_kms_key_vault_hedges_total").await;
     let calls = vault.emulator.stats().calls("decrypt");
     assert!((1..=1 + hedges).contains(&calls), "{calls} calls, {hedges} second attempts");
 }
@@ -184,7 +169,7 @@ async fn a_vault_that_is_down_fails_fast_with_the_reason_and_is_found_when_it_re
     vault.emulator.set_faults(vault_faults(down));
     let load = Load::start(&daemon, 8);
     daemon.logs("\"Key Vault is down: calls fail at once\"").await;
-    metric_reaches(&daemon, "azure_kms_key_vault_breaker_open", 1).await;
+    daemon.until_metric("azure_kms_key_vault_breaker_open", |value| value == 1).await;
     vault.emulator.clear_faults();
     daemon.logs("\"Key Vault answers again\"").await;
     load.more_round_trips(50).await;

@@ -19,7 +19,7 @@ use crate::actors::{
 };
 use crate::config::{Access, ListenAddr, OnOutage, StatusPolicy, SupervisionConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket};
-use crate::kms::{Algorithm, KeyRing, KeyVersion, KmsError, Plaintext, Receipt, Sealed};
+use crate::kms::{Algorithm, KeyRing, KeyVersion, KmsError, Opened, Plaintext, Receipt, Sealed};
 use crate::telemetry::Metrics;
 use crate::vault::{
     Encrypted, Engine, KeyOperations, Open, RejectedTokens, Seal, Token, TokenReader, TokenState, Traffic,
@@ -128,7 +128,7 @@ impl KeyOperations for Engine {
         Engine::seal(self, &job).await
     }
 
-    async fn open(&self, job: Open) -> Result<Plaintext, KmsError> {
+    async fn open(&self, job: Open) -> Result<Opened, KmsError> {
         Engine::open(self, &job).await
     }
 }
@@ -142,8 +142,8 @@ impl Vault for InstantVault {
         Ok(Encrypted { kid: URL.into(), value: vec![7; 256], receipt: Receipt::default() })
     }
 
-    async fn decrypt(&self, _: &KeyVersion, _: Algorithm, _: &[u8]) -> Result<Plaintext, VaultError> {
-        Ok(Plaintext::new(vec![7; 32]))
+    async fn decrypt(&self, _: &KeyVersion, _: Algorithm, _: &[u8]) -> Result<Opened, VaultError> {
+        Ok(Opened { plaintext: Plaintext::new(vec![7; 32]), request_id: String::new() })
     }
 
     async fn modulus(&self, _: &KeyVersion) -> Result<usize, VaultError> {

@@ -17,7 +17,7 @@ use super::reload::Supply;
 use super::watching::on_change;
 use crate::backoff;
 use crate::config::Access;
-use crate::kms::{KeyVersion, KmsError, Plaintext, Sealed};
+use crate::kms::{KeyVersion, KmsError, Opened, Sealed};
 use crate::telemetry::LIFECYCLE;
 use crate::vault::{Engine, KeyOperations, Open, Seal};
 
@@ -36,7 +36,7 @@ impl Job for Seal {
 }
 
 impl Job for Open {
-    type Answer = Result<Plaintext, KmsError>;
+    type Answer = Result<Opened, KmsError>;
 }
 
 /// The one hop of a request: whoever asks waits for the actor's next generation if it has to.
@@ -47,7 +47,7 @@ impl KeyOperations for ActorHandle<KeyVaultActor> {
         self.ask(job, deadline).await?
     }
 
-    async fn open(&self, job: Open) -> Result<Plaintext, KmsError> {
+    async fn open(&self, job: Open) -> Result<Opened, KmsError> {
         let deadline = job.deadline;
         self.ask(job, deadline).await?
     }
@@ -158,7 +158,7 @@ impl Handler<Ask<Seal>> for KeyVaultActor {
 }
 
 impl Handler<Ask<Open>> for KeyVaultActor {
-    type Result = ResponseFuture<Option<Result<Plaintext, KmsError>>>;
+    type Result = ResponseFuture<Option<Result<Opened, KmsError>>>;
 
     fn handle(&mut self, ask: Ask<Open>, _: &mut Self::Context) -> Self::Result {
         let engine = self.engine.clone();

@@ -54,7 +54,7 @@ impl AzureTrial {
         let probe = Plaintext::new(b"azure-kms-provider reload probe".to_vec());
         let sealed = vault.encrypt(key, Algorithm::RsaOaep256, &probe).await.map_err(said)?;
         let opened = vault.decrypt(key, Algorithm::RsaOaep256, &sealed.value).await.map_err(said)?;
-        match opened.expose() == probe.expose() {
+        match opened.plaintext.expose() == probe.expose() {
             true => Ok(()),
             false => Err("Key Vault does not give back what it encrypted".into()),
         }

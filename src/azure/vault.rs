@@ -20,7 +20,7 @@ use super::proxy_mode::Target;
 use super::published::{PublishedCredential, Refusal};
 use super::transport;
 use crate::config::{KeyConfig, NetworkConfig, Operations};
-use crate::kms::{Algorithm, KeyVersion, Plaintext, Receipt};
+use crate::kms::{Algorithm, KeyVersion, Opened, Plaintext, Receipt};
 use crate::vault::{Encrypted, Failure, TokenReader, Vault, VaultError};
 
 /// A key vault of Azure.
@@ -78,6 +78,9 @@ impl AzureVault {
     }
 }
 
+/// Names one request in Key Vault's own logs.
+const REQUEST_ID: &str = "x-ms-request-id";
+
 type Parameters = RequestContent<KeyOperationParameters>;
 
 #[async_trait]
@@ -102,10 +105,12 @@ impl Vault for AzureVault {
         key: &KeyVersion,
         algorithm: Algorithm,
         ciphertext: &[u8],
-    ) -> Result<Plaintext, VaultError> {
+    ) -> Result<Opened, VaultError> {
         let response = self.open(key, parameters(algorithm, ciphertext)?).await.map_err(classify)?;
-        let result = model(response)?;
-        result.result.map(Plaintext::new).ok_or_else(|| VaultError::without_answer(Failure::Malformed))
+        let request_id = header(response.headers(), REQUEST_ID).unwrap_or_default();
+        let plaintext = model(response)?.result.map(Plaintext::new);
+        let plaintext = plaintext.ok_or_else(|| VaultError::without_answer(Failure::Malformed))?;
+        Ok(Opened { plaintext, request_id })
     }
 
     async fn modulus(&self, key: &KeyVersion) -> Result<usize, VaultError> {
@@ -135,12 +140,12 @@ fn model<T: serde::de::DeserializeOwned>(response: Response<T>) -> Result<T, Vau
 }
 
 fn receipt(headers: &Headers) -> Receipt {
-    let header = |name: &'static str| headers.get_optional_string(&name.into()).unwrap_or_default();
-    Receipt {
-        date: header("date"),
-        request_id: header("x-ms-request-id"),
-        region: header("x-ms-keyvault-region"),
-    }
+    let header = |name| header(headers, name).unwrap_or_default();
+    Receipt { date: header("date"), request_id: header(REQUEST_ID), region: header("x-ms-keyvault-region") }
+}
+
+fn header(headers: &Headers, name: &'static str) -> Option<String> {
+    headers.get_optional_string(&name.into())
 }
 
 /// The SDK's error in our terms. Reads the body itself, since the SDK's parser fails on every escape in it.
@@ -171,8 +176,9 @@ fn unanswered(failure: Failure, error: &azure_core::Error) -> VaultError {
 fn answered(status: u16, response: Option<&RawResponse>) -> VaultError {
     let code = response.and_then(|response| error_code(response.body()));
     let retry_after = response.and_then(|response| retry_after(response.headers()));
+    let request_id = response.and_then(|response| header(response.headers(), REQUEST_ID));
     let failure = failure(status, code.as_deref());
-    VaultError { status: Some(status), code, retry_after, ..VaultError::without_answer(failure) }
+    VaultError { status: Some(status), code, retry_after, request_id, ..VaultError::without_answer(failure) }
 }
 
 fn failure(status: u16, code: Option<&str>) -> Failure {
@@ -205,7 +211,7 @@ fn retry_after(headers: &Headers) -> Option<Duration> {
 }
 
 fn asked_to_wait(headers: &Headers) -> Option<Duration> {
-    let header = |name: &'static str| headers.get_optional_string(&name.into());
+    let header = |name| header(headers, name);
     let milliseconds = header("x-ms-retry-after-ms").or_else(|| header("retry-after-ms"));
     if let Some(milliseconds) = milliseconds.and_then(|value| value.parse().ok()) {
         return Some(Duration::from_millis(milliseconds));
@@ -244,6 +250,13 @@ mod tests {
     fn a_disabled_key_is_told_apart_from_a_missing_right() {
         let body = r#"{"error":{"code":"Forbidden","message":"x","innererror":{"code":"KeyDisabled"}}}"#;
         assert_eq!(error(403, &[], body).failure, Failure::KeyUnusable);
+    }
+
+    #[test]
+    fn a_refusal_has_its_request_id() {
+        let refused = error(403, &[("x-ms-request-id", "1f")], "");
+        assert_eq!(refused.request_id.as_deref(), Some("1f"));
+        assert_eq!(error(403, &[], "").request_id, None);
     }
 
     #[test]

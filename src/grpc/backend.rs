@@ -74,7 +74,7 @@ impl Backend {
         let job = Open { key: key.clone(), algorithm, form, ciphertext, priority, deadline };
         let opened = self.key_vault.open(job).await;
         self.witness(&opened, caller, Evidence::opened);
-        Ok(opened?.expose().to_vec())
+        Ok(opened?.plaintext.expose().to_vec())
     }
 
     /// What a client's call shows of Key Vault; a probe draws its own conclusions. The failure of a caller in a hurry
@@ -133,7 +133,8 @@ fn log<A>(outcome: &Result<A, KmsError>, start: Instant) {
         Ok(_) => tracing::debug!(took_ms, "Request served"),
         Err(error) => {
             let (code, cause) = (error.code.as_str(), error.cause.as_deref().unwrap_or_default());
-            tracing::error!(took_ms, code, err = %error.message, cause, "Request failed")
+            let request_id = error.request_id.as_deref();
+            tracing::error!(took_ms, code, err = %error.message, cause, request_id, "Request failed")
         }
     }
 }

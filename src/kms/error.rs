@@ -65,12 +65,14 @@ pub(crate) struct KmsError {
     pub message: Cow<'static, str>,
     /// What lies beneath, for the log only: the operating system's or the TLS library's words. Never a secret.
     pub cause: Option<String>,
+    /// `x-ms-request-id` of the answer in which Key Vault refused, for Azure's support.
+    pub request_id: Option<String>,
 }
 
 impl KmsError {
     /// An error of that code with that message.
     pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), cause: None }
+        Self { code, message: message.into(), cause: None, request_id: None }
     }
 
     /// The same error with what lies beneath it.

@@ -21,6 +21,15 @@ pub(crate) struct Sealed {
     pub receipt: Receipt,
 }
 
+/// The result of Key Vault's decrypt operation.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    /// What was sealed.
+    pub plaintext: Plaintext,
+    /// `x-ms-request-id`; empty if it was absent.
+    pub request_id: String,
+}
+
 /// Where and when Key Vault sealed: the response headers that the Go plugin keeps as annotations.
 /// A header that was absent is an empty string, as it is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

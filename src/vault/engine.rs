@@ -14,7 +14,7 @@ use super::coalesce::Coalesced;
 use super::history::History;
 use super::lanes::Lanes;
 use super::{Connect, Encrypted, Failure, Limiter, Priority, TokenReader, Traffic, Vault, VaultError};
-use crate::kms::{Algorithm, Code, Form, KeyId, KeyVersion, KmsError, Plaintext, Sealed};
+use crate::kms::{Algorithm, Code, Form, KeyId, KeyVersion, KmsError, Opened, Plaintext, Sealed};
 use crate::telemetry::{KeyOperation, Metrics};
 
 /// Seal this under that key version, before the deadline.
@@ -69,7 +69,7 @@ struct Parts {
     tokens: TokenReader,
     limiter: Limiter,
     traffic: Arc<Traffic>,
-    decrypts: Coalesced<SameDecrypt, Result<Plaintext, KmsError>>,
+    decrypts: Coalesced<SameDecrypt, Result<Opened, KmsError>>,
     metrics: Arc<Metrics>,
 }
 
@@ -103,7 +103,7 @@ impl Engine {
     }
 
     /// Opens. Identical jobs that run at the same time cost one call.
-    pub(crate) async fn open(&self, job: &Open) -> Result<Plaintext, KmsError> {
+    pub(crate) async fn open(&self, job: &Open) -> Result<Opened, KmsError> {
         let same = (job.key.id.clone(), job.algorithm, job.ciphertext.clone());
         let start = || {
             let (parts, job) = (self.0.clone(), job.clone());
@@ -111,7 +111,7 @@ impl Engine {
         };
         let shared = self.0.decrypts.run(same, job.deadline, start);
         let in_time = timeout_at(job.deadline, shared).await;
-        let decrypted =
+        let Opened { plaintext, request_id } =
             match in_time.unwrap_or_else(|_| Err(KmsError::deadline("the same Decrypt of another caller"))) {
                 // the one that was shared had less time
                 Err(error) if error.code.may_pass() && self.0.has_time(job.deadline) => {
@@ -119,7 +119,7 @@ impl Engine {
                 }
                 decrypted => decrypted?,
             };
-        job.form.open(decrypted)
+        Ok(Opened { plaintext: job.form.open(plaintext)?, request_id })
     }
 
     /// Reads the key once: makes the connection, and teaches the SDK the vault's authentication challenge while no
@@ -143,7 +143,7 @@ impl Engine {
 }
 
 impl Parts {
-    async fn decrypt(&self, job: &Open) -> Result<Plaintext, KmsError> {
+    async fn decrypt(&self, job: &Open) -> Result<Opened, KmsError> {
         let attempt = |vault: Arc<dyn Vault>| async move {
             vault.decrypt(&job.key, job.algorithm, &job.ciphertext).await
         };

@@ -114,12 +114,14 @@ pub(crate) struct VaultError {
     pub retry_after: Option<Duration>,
     /// What lies beneath a failure without an answer, for the log only.
     pub cause: Option<String>,
+    /// `x-ms-request-id` of the answer.
+    pub request_id: Option<String>,
 }
 
 impl VaultError {
     /// A failure without an answer.
     pub(crate) fn without_answer(failure: Failure) -> Self {
-        Self { failure, status: None, code: None, retry_after: None, cause: None }
+        Self { failure, status: None, code: None, retry_after: None, cause: None, request_id: None }
     }
 }
 
@@ -158,7 +160,8 @@ impl VaultError {
 
 impl From<VaultError> for KmsError {
     fn from(error: VaultError) -> Self {
-        Self::new(error.failure.code(), error.to_string()).caused_by(error.cause)
+        let told = Self::new(error.failure.code(), error.to_string()).caused_by(error.cause);
+        Self { request_id: error.request_id, ..told }
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) use queue::{Priority, Queue, Turn};
 pub(crate) use token::{RejectedTokens, Token, TokenError, TokenReader, TokenState, Trouble};
 pub(crate) use traffic::Traffic;
 
-use crate::kms::{Algorithm, KeyVersion, KmsError, Plaintext, Receipt, Sealed};
+use crate::kms::{Algorithm, KeyVersion, KmsError, Opened, Plaintext, Receipt, Sealed};
 
 /// The operations of Key Vault that this plugin uses. One call is one attempt: no retry, no waiting for a token.
 #[async_trait]
@@ -47,7 +47,7 @@ pub(crate) trait Vault: Send + Sync {
         key: &KeyVersion,
         algorithm: Algorithm,
         ciphertext: &[u8],
-    ) -> Result<Plaintext, VaultError>;
+    ) -> Result<Opened, VaultError>;
 
     /// The size of the RSA modulus of that key version in bytes (`GET /keys/{name}/{version}`).
     async fn modulus(&self, key: &KeyVersion) -> Result<usize, VaultError>;
@@ -60,7 +60,7 @@ pub(crate) trait KeyOperations: Send + Sync {
     async fn seal(&self, job: Seal) -> Result<Sealed, KmsError>;
 
     /// Opens before the job's deadline.
-    async fn open(&self, job: Open) -> Result<Plaintext, KmsError>;
+    async fn open(&self, job: Open) -> Result<Opened, KmsError>;
 }
 
 /// What Key Vault answers to encrypt.

@@ -64,7 +64,7 @@ async fn seal_and_open(
         return Err(("encrypt", VaultError::without_answer(Failure::WrongKey)));
     }
     let opened = vault.decrypt(key, algorithm, &sealed.value).await.map_err(|error| ("decrypt", error))?;
-    match opened.expose() == plaintext.expose() {
+    match opened.plaintext.expose() == plaintext.expose() {
         true => Ok(()),
         false => Err(("decrypt gives back something else", malformed())),
     }

@@ -55,8 +55,9 @@ impl Vault for Connection {
         self.answer(answer).await
     }
 
-    async fn decrypt(&self, _: &KeyVersion, _: Algorithm, _: &[u8]) -> Result<Plaintext, VaultError> {
-        self.answer(Plaintext::new(b"opened".to_vec())).await
+    async fn decrypt(&self, _: &KeyVersion, _: Algorithm, _: &[u8]) -> Result<Opened, VaultError> {
+        let plaintext = Plaintext::new(b"opened".to_vec());
+        self.answer(Opened { plaintext, request_id: String::new() }).await
     }
 
     async fn modulus(&self, _: &KeyVersion) -> Result<usize, VaultError> {
@@ -142,7 +143,7 @@ impl Bench {
             priority: Priority::Decrypt,
             deadline: Instant::now() + Duration::from_secs(3),
         };
-        self.engine.open(&job).await
+        self.engine.open(&job).await.map(|opened| opened.plaintext)
     }
 
     fn calls(&self) -> usize {
@@ -459,7 +460,7 @@ impl Vault for GoesSilent {
         encrypted
     }
 
-    async fn decrypt(&self, _: &KeyVersion, _: Algorithm, _: &[u8]) -> Result<Plaintext, VaultError> {
+    async fn decrypt(&self, _: &KeyVersion, _: Algorithm, _: &[u8]) -> Result<Opened, VaultError> {
         std::future::pending().await
     }
 

@@ -24,6 +24,7 @@ pub struct Client {
     /// The v2 service.
     pub v2: V2<Channel>,
     repeats: bool,
+    waits: Duration,
 }
 
 impl Client {
@@ -35,7 +36,7 @@ impl Client {
         };
         let channel =
             Endpoint::from_static("http://localhost").connect_with_connector_lazy(service_fn(connect));
-        Self { v1: V1::new(channel.clone()), v2: V2::new(channel), repeats: false }
+        Self { v1: V1::new(channel.clone()), v2: V2::new(channel), repeats: false, waits: CALL }
     }
 
     /// The same client, which makes an Encrypt or Decrypt again when its connection ends below it. grpc-go and gRPC's
@@ -45,17 +46,29 @@ impl Client {
         self
     }
 
+    /// The same client with more time than kube-apiserver gives: for what is served late on a busy machine.
+    pub fn patient(mut self) -> Self {
+        self.waits = PATIENCE;
+        self
+    }
+
+    fn timed<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.waits);
+        request
+    }
+
     /// v1 Version: its version string.
     pub async fn version(&mut self) -> Result<v1beta1::VersionResponse, Status> {
         let request = v1beta1::VersionRequest { version: "v1beta1".into() };
-        Ok(self.v1.version(timed(request)).await?.into_inner())
+        Ok(self.v1.version(self.timed(request)).await?.into_inner())
     }
 
     /// v1 Encrypt.
     pub async fn encrypt_v1(&mut self, plain: &[u8]) -> Result<Vec<u8>, Status> {
         let request = v1beta1::EncryptRequest { version: "v1beta1".into(), plain: plain.to_vec() };
         let call = || {
-            let (mut v1, request) = (self.v1.clone(), timed(request.clone()));
+            let (mut v1, request) = (self.v1.clone(), self.timed(request.clone()));
             async move { v1.encrypt(request).await }
         };
         Ok(or_again(self.repeats, call).await?.into_inner().cipher)
@@ -65,7 +78,7 @@ impl Client {
     pub async fn decrypt_v1(&mut self, cipher: &[u8]) -> Result<Vec<u8>, Status> {
         let request = v1beta1::DecryptRequest { version: "v1beta1".into(), cipher: cipher.to_vec() };
         let call = || {
-            let (mut v1, request) = (self.v1.clone(), timed(request.clone()));
+            let (mut v1, request) = (self.v1.clone(), self.timed(request.clone()));
             async move { v1.decrypt(request).await }
         };
         Ok(or_again(self.repeats, call).await?.into_inner().plain)
@@ -75,7 +88,7 @@ impl Client {
     pub async fn encrypt_v2(&mut self, plaintext: &[u8]) -> Result<v2::EncryptResponse, Status> {
         let request = v2::EncryptRequest { plaintext: plaintext.to_vec(), uid: "test".into() };
         let call = || {
-            let (mut v2, request) = (self.v2.clone(), timed(request.clone()));
+            let (mut v2, request) = (self.v2.clone(), self.timed(request.clone()));
             async move { v2.encrypt(request).await }
         };
         Ok(or_again(self.repeats, call).await?.into_inner())
@@ -86,7 +99,7 @@ impl Client {
         let v2::EncryptResponse { ciphertext, key_id, annotations } = sealed;
         let request = v2::DecryptRequest { ciphertext, uid: "test".into(), key_id, annotations };
         let call = || {
-            let (mut v2, request) = (self.v2.clone(), timed(request.clone()));
+            let (mut v2, request) = (self.v2.clone(), self.timed(request.clone()));
             async move { v2.decrypt(request).await }
         };
         Ok(or_again(self.repeats, call).await?.into_inner().plaintext)
@@ -94,7 +107,7 @@ impl Client {
 
     /// v2 Status.
     pub async fn status(&mut self) -> Result<v2::StatusResponse, Status> {
-        Ok(self.v2.status(timed(v2::StatusRequest {})).await?.into_inner())
+        Ok(self.v2.status(self.timed(v2::StatusRequest {})).await?.into_inner())
     }
 
     /// Both APIs, there and back. Panics when another plaintext comes back.
@@ -119,10 +132,4 @@ impl Client {
         });
         polled.await.expect("the status does not change")
     }
-}
-
-fn timed<M>(message: M) -> Request<M> {
-    let mut request = Request::new(message);
-    request.set_timeout(CALL);
-    request
 }

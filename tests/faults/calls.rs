@@ -167,7 +167,7 @@ async fn a_vault_that_is_down_fails_fast_with_the_reason_and_is_found_when_it_re
     let mut daemon = vault.daemon().healthy().await;
     let down = FaultSet { reset_rate: 1.0, ..FaultSet::default() };
     vault.emulator.set_faults(vault_faults(down));
-    let load = Load::start(&daemon, 8);
+    let load = Load::of((0..8).map(|_| daemon.client().patient()));
     daemon.logs("\"Key Vault is down: calls fail at once\"").await;
     let fast = |status: &Status| status.message().contains("calls fail at once until it answers");
     while !fast(&daemon.client().encrypt_v1(b"x").await.unwrap_err()) {} // it was the probe

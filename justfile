@@ -2,6 +2,9 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
+# the C compilers of Debian; the image is built so too
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER := "aarch64-linux-gnu-gcc"
+
 # All of it, in the order in which it fails soonest
 ci: fmt deny lint test doc interop quickstart
 
@@ -57,7 +60,7 @@ interop-kubernetes:
 interop-docs: build
     interop/docs
 
-# The binary as it is shipped: static, in target/TARGET/dist/
+# The binary as it is shipped: static, in target/TARGET/dist/. For another machine: rustup target add, and its C compiler
 static target="x86_64-unknown-linux-gnu":
     RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile dist --target {{target}} --bin azure-kms-provider
 

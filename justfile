@@ -3,7 +3,7 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 # All of it, in the order in which it fails soonest
-ci: fmt deny lint test doc interop quickstart
+ci: fmt deny lint test alerts doc interop quickstart
 
 # Is everything formatted?
 fmt:
@@ -25,6 +25,10 @@ advisories:
 # All Rust tests, as in the README
 test:
     cargo test --workspace
+
+# Prometheus' own view of the alert rules and the dashboard. Needs promtool and jq
+alerts:
+    tests/prometheus/run
 
 # The documentation of the code, private items included
 doc:

@@ -39,7 +39,7 @@ quickstart:
     cargo run --release --example quickstart
 
 # The daemon as users get it, without fault injection, against code that is not ours
-interop: build interop-python interop-grpc-go interop-kubernetes
+interop: build interop-python interop-grpc-go interop-kubernetes interop-install
 
 # The programs that the interop suites start
 build:
@@ -56,6 +56,10 @@ interop-grpc-go:
 # kube-apiserver's own libraries
 interop-kubernetes:
     interop/kubernetes/run
+
+# docs/install.md as a new user follows it, on a real kube-apiserver
+interop-install:
+    interop/install/run
 
 # Runs the interop suites, long outages included, and writes their tables into docs/
 interop-docs: build

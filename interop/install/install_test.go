@@ -52,6 +52,22 @@ func walk(t *testing.T, reader reader) {
 	if w.proofs != 1 {
 		t.Errorf("the page shows %d proofs", w.proofs)
 	}
+	w.rollBack(t)
+}
+
+// rollBack is the page's way back to no encryption.
+func (w *walker) rollBack(t *testing.T) {
+	t.Helper()
+	const configuration, identity, kms = "/etc/kubernetes/encryptionconfig.yaml", "      - identity: {}", "      - kms:"
+	text := without(readFile(t, configuration), identity)
+	writeFile(t, configuration, strings.Replace(text, kms, identity+"\n"+kms, 1))
+	apiserver := manifests + "/kube-apiserver.yaml"
+	writeFile(t, apiserver, readFile(t, apiserver)+"# restart\n")
+	w.settle(t)
+	w.shell.run(t, "rollback", "kubectl get secrets --all-namespaces -o json | kubectl replace -f -\n")
+	if value := stored(t, "older"); strings.Contains(value, "k8s:enc:") || !strings.Contains(value, "not-in-etcd") {
+		t.Errorf("older is stored as %.100q", value)
+	}
 }
 
 // walker is the node, and the reader at it.

@@ -6,7 +6,7 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER := "aarch64-linux-gnu-gcc"
 
 # All of it, in the order in which it fails soonest
-ci: fmt deny lint test doc interop quickstart
+ci: fmt deny lint test alerts doc interop quickstart
 
 # Is everything formatted?
 fmt:
@@ -29,6 +29,10 @@ advisories:
 test:
     cargo test --workspace
 
+# Prometheus' own view of the alert rules and the dashboard. Needs promtool and jq
+alerts:
+    tests/prometheus/run
+
 # The documentation of the code, private items included
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
@@ -38,7 +42,7 @@ quickstart:
     cargo run --release --example quickstart
 
 # The daemon as users get it, without fault injection, against code that is not ours
-interop: build interop-python interop-grpc-go interop-kubernetes
+interop: build interop-python interop-grpc-go interop-kubernetes interop-install
 
 # The programs that the interop suites start
 build:
@@ -55,6 +59,10 @@ interop-grpc-go:
 # kube-apiserver's own libraries
 interop-kubernetes:
     interop/kubernetes/run
+
+# docs/install.md as a new user follows it, on a real kube-apiserver
+interop-install:
+    interop/install/run
 
 # Runs the interop suites, long outages included, and writes their tables into docs/
 interop-docs: build

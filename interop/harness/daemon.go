@@ -45,7 +45,7 @@ func newDaemon(t testing.TB, emulator *Emulator, socket string, flags []string) 
 	healthz, metrics := freePort(t), freePort(t)
 	d := &Daemon{
 		Socket:  socket,
-		path:    binary(t, "AZURE_KMS_PROVIDER", "azure-kms-provider"),
+		path:    Binary(t, "AZURE_KMS_PROVIDER", "azure-kms-provider"),
 		healthz: fmt.Sprintf("http://127.0.0.1:%d", healthz),
 		metrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", metrics),
 	}

@@ -20,15 +20,17 @@ var client = &http.Client{Transport: &http.Transport{}, Timeout: patience}
 type Info struct {
 	VaultHost   string   `json:"vault_host"`
 	ControlURL  string   `json:"control_url"`
+	ClientID    string   `json:"client_id"`
 	KeyName     string   `json:"key_name"`
 	KeyVersions []string `json:"key_versions"`
 }
 
 // Emulator is akv-emulator: Key Vault, Entra ID and IMDS.
 type Emulator struct {
-	Info Info
-	dir  string
-	run  *process
+	Info  Info
+	dir   string
+	flags []string
+	run   *process
 }
 
 // FaultSet is what one service does wrong; zero is nothing.
@@ -55,10 +57,11 @@ type Stats struct {
 	Calls map[string]int `json:"calls"`
 }
 
-// StartEmulator starts the emulator in a folder of its own and waits until it is ready. It ends with the test.
-func StartEmulator(t testing.TB) *Emulator {
+// StartEmulator starts the emulator in a folder of its own, with those flags besides, and waits until it is ready. It
+// ends with the test.
+func StartEmulator(t testing.TB, flags ...string) *Emulator {
 	t.Helper()
-	e := &Emulator{dir: filepath.Join(t.TempDir(), "akv")}
+	e := &Emulator{dir: filepath.Join(t.TempDir(), "akv"), flags: flags}
 	e.start(t)
 	return e
 }
@@ -85,7 +88,7 @@ func (e *Emulator) Dir() string {
 func (e *Emulator) start(t testing.TB) {
 	t.Helper()
 	output := &textBuffer{}
-	run, err := spawn(output, binary(t, "AKV_EMULATOR", "akv-emulator"), "--dir", e.dir)
+	run, err := spawn(output, Binary(t, "AKV_EMULATOR", "akv-emulator"), append([]string{"--dir", e.dir}, e.flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,6 +148,12 @@ func (e *Emulator) Stats(t testing.TB) Stats {
 func (e *Emulator) ResetStats(t testing.TB) {
 	t.Helper()
 	e.control(t, http.MethodDelete, "/stats", nil, nil)
+}
+
+// SetPermissions says what the service principal may do with the keys.
+func (e *Emulator) SetPermissions(t testing.TB, operations ...string) {
+	t.Helper()
+	e.control(t, http.MethodPut, "/permissions", map[string][]string{e.Info.ClientID: append([]string{}, operations...)}, nil)
 }
 
 // Rotate adds a version to the key and gives its name.

@@ -40,7 +40,10 @@ func spawnInheriting(log *textBuffer, socket *os.File, path string, args ...stri
 func start(log *textBuffer, cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, log: log, ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if p.cmd.SysProcAttr == nil {
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	p.cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	started := make(chan error)
 	go func() {
 		// Pdeathsig follows the thread that started the child, so this thread has to outlive it.
@@ -109,8 +112,8 @@ func Repository() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// binary gives the path of a program: from the environment, else from cargo's folder.
-func binary(t testing.TB, env, name string) string {
+// Binary gives the path of a program: from the environment, else from cargo's folder.
+func Binary(t testing.TB, env, name string) string {
 	t.Helper()
 	path := os.Getenv(env)
 	if path == "" {

@@ -7,6 +7,7 @@ use crate::harness::run;
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 const BEGIN: &str = "rewrites it -->\n";
 const END: &str = "<!-- /help -->";
+const JUSTFILE: &str = include_str!("../../justfile");
 
 #[test]
 fn the_documented_flags_are_those_of_the_program() {
@@ -72,4 +73,96 @@ pub(crate) fn anchors(page: &Path) -> Vec<String> {
         .map(|line| slug(line.trim_start_matches('#').trim()));
     let set = text.split("<a id=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
     headings.chain(set).collect()
+}
+
+/// Every block of commands outside of docs/install.md, whose blocks interop/install runs: its page and first line.
+const BLOCKS: [(&str, &str); 9] = [
+    // the same lines in the justfile, which CI runs
+    ("README.md", "cargo run --release --example quickstart"),
+    // interop/install/readme_test.go
+    ("README.md", "cargo build --release --workspace --bins"),
+    ("README.md", "xargs -a /tmp/akv/args"),
+    // `the_readme_creates_the_key_as_the_install_page_does`
+    ("README.md", "KV_NAME=k8skv KEY_NAME=k8s"),
+    ("README.md", "az keyvault set-policy"),
+    // `the_readme_starts_the_daemon_with_flags_that_exist`
+    ("README.md", "azure-kms-provider --keyvault-name"),
+    // not run: systemd would have to be the machine's own. manifests.rs has the units' flags, drain.rs what a restart does
+    ("docs/operations.md", "install -m 0644 manifests/azure-kms-provider.{service,socket}"),
+    // what interop/kubernetes/run does for two packages; not run for all, as that takes minutes for each release
+    ("interop/README.md", "cd interop/kubernetes && go test"),
+    // `just interop`
+    ("interop/README.md", "cargo build --workspace"),
+];
+
+fn read(page: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap()
+}
+
+/// The blocks of commands in a page; a list may indent them.
+fn commands(page: &str) -> Vec<String> {
+    let text = read(page);
+    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.map(|block| block.lines().map(|line| line.trim().to_owned() + "\n").collect()).collect()
+}
+
+/// The block of the README that begins so, with shell's line ends and comments resolved into lines of words.
+fn block_of_the_readme(begin: &str) -> Vec<String> {
+    let block = commands("README.md").into_iter().find(|block| block.starts_with(begin)).unwrap();
+    let lines = block.replace("\\\n", "");
+    lines.lines().map(|line| line.split(" #").next().unwrap().trim().to_owned()).collect()
+}
+
+#[test]
+fn every_block_of_commands_is_run_by_a_test_or_said_not_to_be() {
+    let pages = PAGES.iter().filter(|page| **page != "docs/install.md");
+    let found: Vec<_> = pages.flat_map(|page| commands(page).into_iter().map(move |c| (*page, c))).collect();
+    for (page, block) in &found {
+        assert!(BLOCKS.iter().any(|(p, begin)| p == page && block.starts_with(begin)), "{page}: {block}");
+    }
+    assert_eq!(found.len(), BLOCKS.len());
+}
+
+#[test]
+fn the_two_commands_of_the_readme_are_those_of_the_justfile() {
+    for line in block_of_the_readme("cargo run") {
+        assert!(JUSTFILE.contains(&format!("\n    {line}\n")), "{line}");
+    }
+}
+
+#[test]
+fn the_readme_creates_the_key_as_the_install_page_does() {
+    let page = read("docs/install.md");
+    for line in block_of_the_readme("KV_NAME").iter().skip(1).chain(&block_of_the_readme("az keyvault")) {
+        assert!(page.contains(line), "{line}");
+    }
+}
+
+#[test]
+fn the_readme_starts_the_daemon_with_flags_that_exist() {
+    let command = block_of_the_readme("azure-kms-provider").remove(0);
+    let flags: Vec<&str> = command.split_whitespace().skip(1).collect();
+    let (code, _, stderr) = run(&[&flags[..], &["--version"]].concat());
+    assert_eq!(code, 0, "{stderr}");
+}
+
+/// What stands between a pair of backticks and begins so.
+fn quoted<'a>(text: &'a str, begin: &str) -> Vec<&'a str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter_map(|code| code.strip_prefix(begin)).filter_map(|rest| rest.split(' ').next()).collect()
+}
+
+#[test]
+fn every_recipe_and_command_that_a_page_names_exists() {
+    for page in PAGES {
+        let text = read(page).replace("```", "");
+        for recipe in quoted(&text, "just ") {
+            let head = |line: &str| line.split([' ', ':']).next() == Some(recipe) && line.contains(':');
+            assert!(JUSTFILE.lines().any(head), "{page}: just {recipe}");
+        }
+        for command in quoted(&text, "azure-kms-provider ").into_iter().filter(|name| !name.starts_with('-'))
+        {
+            assert_eq!(run(&[command, "--help"]).0, 0, "{page}: azure-kms-provider {command}");
+        }
+    }
 }

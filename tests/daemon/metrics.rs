@@ -90,6 +90,39 @@ async fn the_alerts_and_the_dashboard_name_metrics_that_exist() {
     }
 }
 
+/// The labels that a file asks of metrics: the metric, and the label of each matcher behind it.
+fn matchers(file: &str) -> Vec<(&str, String)> {
+    let mut found = Vec::new();
+    for (at, _) in file.match_indices("azure_kms_") {
+        let rest = &file[at..];
+        let name = named(rest)[0];
+        let Some(inside) = rest[name.len()..].strip_prefix('{').and_then(|rest| rest.split('}').next())
+        else {
+            continue;
+        };
+        let labels = inside.split(',').map(|pair| pair.split(['=', '!']).next().unwrap().to_owned());
+        found.extend(labels.map(|label| (name, label)));
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_alerts_and_the_dashboard_ask_for_labels_that_exist() {
+    let families = families().await;
+    for file in [ALERTS, DASHBOARD] {
+        let matchers = matchers(file);
+        assert!(!matchers.is_empty());
+        // Prometheus adds the instance
+        for (metric, label) in matchers.into_iter().filter(|(_, label)| label != "instance") {
+            let has = |(name, family): (&String, &Family)| {
+                samples(name, &family.kind).iter().any(|sample| sample == metric)
+                    && family.labels.contains(&label)
+            };
+            assert!(families.iter().any(has), "{metric} has no label {label}");
+        }
+    }
+}
+
 #[test]
 fn the_dashboard_is_json_and_each_panel_has_a_query() {
     let dashboard: serde_json::Value = serde_json::from_str(DASHBOARD).unwrap();

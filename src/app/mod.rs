@@ -24,7 +24,7 @@ use crate::config::{self, Access, Config, LogConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket, Inherited, SocketFile};
 use crate::http::{self, Checks, Snapshots, ZPages};
 use crate::kms::{KeyRing, KeyVersion};
-use crate::telemetry::{self, LIFECYCLE, Metrics};
+use crate::telemetry::{LIFECYCLE, Metrics, Telemetry};
 use children::{Children, Switches};
 
 /// How long requests in flight may take to finish after a signal.
@@ -50,10 +50,13 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Ok(Command::Run(flags)) => {
             let inherited = Inherited::take();
-            telemetry::init(LogConfig::of(&flags));
-            process::log_panics();
             let config = config::load(&flags, Arc::new(|name: &str| std::env::var(name).ok()));
-            exit_code(config.map_err(|problems| problems.0).and_then(|ready| start(ready, inherited)))
+            let traces = config.as_ref().ok().and_then(|(config, _)| config.traces.as_ref());
+            let telemetry = Telemetry::init(LogConfig::of(&flags), traces);
+            process::log_panics();
+            exit_code(
+                config.map_err(|problems| problems.0).and_then(|ready| start(ready, inherited, telemetry)),
+            )
         }
     }
 }
@@ -93,26 +96,43 @@ fn exit_code(outcome: Result<(), Vec<String>>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn start((config, access): (Config, Access), inherited: Inherited) -> Result<(), Vec<String>> {
+fn start(
+    (config, access): (Config, Access),
+    inherited: Inherited,
+    telemetry: Telemetry,
+) -> Result<(), Vec<String>> {
     process::forbid_core_dumps();
     process::allow_many_files();
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(IO_THREADS).enable_all().build();
     let io = io.map_err(|error| vec![format!("no threads: {error}")])?;
-    let outcome = actix::System::new().block_on(run(config, access, inherited, io.handle().clone()));
+    let outcome =
+        actix::System::new().block_on(run(config, access, inherited, telemetry, io.handle().clone()));
     io.shutdown_background(); // outside of the actor system, which must not drop a runtime
     outcome.map_err(|problem| vec![problem])
 }
 
-async fn run(config: Config, access: Access, inherited: Inherited, io: Handle) -> Result<(), String> {
+async fn run(
+    config: Config,
+    access: Access,
+    inherited: Inherited,
+    telemetry: Telemetry,
+    io: Handle,
+) -> Result<(), String> {
     log_start(&config, &access);
+    let Telemetry { metrics, spans } = telemetry;
+    let traces =
+        spans.zip(config.traces.as_ref()).map(|(spans, traces)| spans.export(traces, &io)).transpose()?;
     let mut signals = process::Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
     let listeners = Listeners::bind(&config, inherited, &io).await?;
-    let mut running = Running::start(&config, access, listeners, &io);
+    let mut running = Running::start(&config, access, listeners, metrics, &io);
     tracing::info!(target: LIFECYCLE, addr = %config.listen, "Listening for connections");
     let reason = running.until_the_end(&mut signals).await;
     io.spawn(signals.exit_at_the_next());
     tracing::info!(target: LIFECYCLE, reason = reason.as_deref().unwrap_or("signal"), "Draining");
     running.stop().await;
+    if let Some(traces) = traces {
+        traces.flush().await;
+    }
     tracing::info!(target: LIFECYCLE, "Stopped");
     reason.map_or(Ok(()), Err)
 }
@@ -147,8 +167,13 @@ struct Running {
 
 impl Running {
     /// Starts everything, what is asked before what asks.
-    fn start(config: &Config, access: Access, listeners: Listeners, io: &Handle) -> Self {
-        let metrics = Arc::new(Metrics::new());
+    fn start(
+        config: &Config,
+        access: Access,
+        listeners: Listeners,
+        metrics: Arc<Metrics>,
+        io: &Handle,
+    ) -> Self {
         let key = KeyVersion::new(&config.key.key_url(), &config.key.name, &config.key.version);
         let ring = Arc::new(KeyRing::single(key));
         let (drain, draining) = watch::channel(false);

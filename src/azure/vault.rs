@@ -21,6 +21,7 @@ use super::published::{PublishedCredential, Refusal};
 use super::transport;
 use crate::config::{KeyConfig, NetworkConfig, Operations};
 use crate::kms::{Algorithm, KeyVersion, Opened, Plaintext, Receipt};
+use crate::telemetry::traces;
 use crate::vault::{Encrypted, Failure, TokenReader, Vault, VaultError};
 
 /// A key vault of Azure.
@@ -93,6 +94,7 @@ impl Vault for AzureVault {
     ) -> Result<Encrypted, VaultError> {
         let response = self.seal(key, parameters(algorithm, plaintext.expose())?).await.map_err(classify)?;
         let receipt = receipt(response.headers());
+        traces::key_vault_answered(response.status().into(), Some(&receipt.request_id));
         let result = model(response)?;
         match (result.kid, result.result) {
             (Some(kid), Some(value)) => Ok(Encrypted { kid, value, receipt }),
@@ -108,6 +110,7 @@ impl Vault for AzureVault {
     ) -> Result<Opened, VaultError> {
         let response = self.open(key, parameters(algorithm, ciphertext)?).await.map_err(classify)?;
         let request_id = header(response.headers(), REQUEST_ID).unwrap_or_default();
+        traces::key_vault_answered(response.status().into(), Some(&request_id));
         let plaintext = model(response)?.result.map(Plaintext::new);
         let plaintext = plaintext.ok_or_else(|| VaultError::without_answer(Failure::Malformed))?;
         Ok(Opened { plaintext, request_id })
@@ -177,6 +180,7 @@ fn answered(status: u16, response: Option<&RawResponse>) -> VaultError {
     let code = response.and_then(|response| error_code(response.body()));
     let retry_after = response.and_then(|response| retry_after(response.headers()));
     let request_id = response.and_then(|response| header(response.headers(), REQUEST_ID));
+    traces::key_vault_answered(status, request_id.as_deref());
     let failure = failure(status, code.as_deref());
     VaultError { status: Some(status), code, retry_after, request_id, ..VaultError::without_answer(failure) }
 }

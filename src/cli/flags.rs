@@ -124,6 +124,13 @@ pub(crate) struct Flags {
     #[arg(long, help_heading = "Supervision", default_value = "exit", value_name = "NAME")]
     pub actor_restart_limit_action: String,
 
+    /// Collector that takes OpenTelemetry traces over OTLP with gRPC: http://HOST:PORT; none without it
+    #[arg(long, help_heading = "Traces", default_value = "", hide_default_value = true, value_name = "URL")]
+    pub tracing_endpoint: String,
+    /// Of a million requests whose caller does not say whether they are traced, so many are
+    #[arg(long, help_heading = "Traces", default_value = "1000000", value_name = "N")]
+    pub tracing_sampling_rate_per_million: String,
+
     /// Log as JSON instead of klog text
     #[arg(long, help_heading = "Logging", default_value = "false", value_name = "BOOL")]
     pub log_format_json: String,

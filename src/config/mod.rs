@@ -16,6 +16,7 @@ mod network;
 mod problems;
 mod secret;
 mod supervision;
+mod telemetry;
 mod values;
 mod warnings;
 
@@ -36,6 +37,7 @@ pub(crate) use network::NetworkConfig;
 pub(crate) use problems::Problems;
 pub(crate) use secret::Secret;
 pub(crate) use supervision::{LimitAction, SupervisionConfig};
+pub(crate) use telemetry::{LogConfig, TracesConfig};
 pub(crate) use values::{any_duration, port, positive_duration};
 
 use crate::cli::Flags;
@@ -70,6 +72,8 @@ pub(crate) struct Config {
     pub healthz: HealthzConfig,
     /// The metrics endpoint.
     pub metrics_addr: SocketAddr,
+    /// Where traces go, if anywhere.
+    pub traces: Option<TracesConfig>,
     /// Every flag and its value, fit for everybody to see.
     pub flags: Vec<(String, String)>,
     /// What is accepted but deserves a word.
@@ -125,22 +129,6 @@ pub(crate) struct HealthzConfig {
     pub timeout: Duration,
 }
 
-/// How to log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LogConfig {
-    /// Kubernetes' JSON instead of klog text.
-    pub json: bool,
-    /// `-v`.
-    pub verbosity: u8,
-}
-
-impl LogConfig {
-    /// How to log, as far as the flags are valid: also needed to report that they are not.
-    pub(crate) fn of(flags: &Flags) -> Self {
-        Self { json: flags.log_format_json == "true", verbosity: flags.verbosity.parse().unwrap_or(0) }
-    }
-}
-
 /// Reads and checks everything: what stays, and the access as its files are now.
 ///
 /// # Errors
@@ -158,6 +146,7 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
     let health_interval = problems.flag("health-interval", positive_duration(&flags.health_interval));
     let reload_interval = problems.flag("reload-interval", positive_duration(&flags.reload_interval));
     let metrics_addr = problems.flag("metrics-addr", metrics_addr(&flags.metrics_addr, bind));
+    let traces = telemetry::traces(flags, &mut problems);
     let assertion = problems.flag("client-assertion", assertion(flags));
     problems.flag("v", verbosity(&flags.verbosity));
     problems.flag("metrics-backend", metrics_backend(&flags.metrics_backend));
@@ -186,6 +175,7 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
             health_interval: health_interval?,
             healthz: healthz?,
             metrics_addr: metrics_addr?,
+            traces,
             flags: flags.shown(),
             warnings: Vec::new(),
         };

@@ -14,7 +14,7 @@ use super::caller::Caller;
 use crate::actors::{Api, Evidence, HealthReport};
 use crate::config::StatusPolicy;
 use crate::kms::{Algorithm, Form, KeyRing, KeyVersion, KmsError, Plaintext, Sealed};
-use crate::telemetry::{Method, Metrics};
+use crate::telemetry::{Method, Metrics, traces};
 use crate::vault::{KeyOperations, Open, Priority, Seal};
 
 /// The longest part of a client's uid that is logged.
@@ -118,10 +118,14 @@ impl Backend {
         let start = Instant::now();
         let caller = Caller::of(api, request.metadata());
         let (uid, api) = (self.uid(api, uid), api.as_str());
-        let span = tracing::error_span!("kms", operation = method.as_str(), api, uid);
+        let span = match caller.probes {
+            true => traces::probe(api, method, &uid),
+            false => traces::request(api, method, &uid, request.metadata()),
+        };
         let outcome = handle(request.into_inner(), caller).instrument(span.clone()).await;
         let code = outcome.as_ref().err().map(|error| error.code);
         self.metrics.request(api, method, code, start.elapsed());
+        traces::answered(&span, outcome.as_ref().err());
         span.in_scope(|| log(&outcome, start));
         Ok(Response::new(outcome?))
     }

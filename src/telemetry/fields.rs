@@ -14,12 +14,16 @@ pub(super) enum Value {
     Truth(bool),
 }
 
-/// Name and value; a name that comes again replaces the earlier value.
+/// Name and value; a name that comes again replaces the earlier value. Names with a dot are OpenTelemetry's, for traces.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields(pub Vec<(&'static str, Value)>);
 
 impl Fields {
-    pub(super) fn set(&mut self, name: &'static str, value: Value) {
+    pub(super) fn set(&mut self, name: &'static str, value: impl FnOnce() -> Value) {
+        if name.contains('.') {
+            return;
+        }
+        let value = value();
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => *known = value,
             None => self.0.push((name, value)),
@@ -38,30 +42,32 @@ impl Fields {
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set(field.name(), Value::Text(format!("{value:?}")));
+        self.set(field.name(), || Value::Text(format!("{value:?}")));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field.name(), Value::Text(value.to_owned()));
+        self.set(field.name(), || Value::Text(value.to_owned()));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field.name(), Value::Signed(value));
+        self.set(field.name(), || Value::Signed(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field.name(), Value::Unsigned(value));
+        self.set(field.name(), || Value::Unsigned(value));
     }
 
     fn record_u128(&mut self, field: &Field, value: u128) {
-        self.set(field.name(), u64::try_from(value).map_or(Value::Text(value.to_string()), Value::Unsigned));
+        self.set(field.name(), || {
+            u64::try_from(value).map_or(Value::Text(value.to_string()), Value::Unsigned)
+        });
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.set(field.name(), Value::Float(value));
+        self.set(field.name(), || Value::Float(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field.name(), Value::Truth(value));
+        self.set(field.name(), || Value::Truth(value));
     }
 }

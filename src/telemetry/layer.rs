@@ -61,7 +61,7 @@ where
         event.record(&mut fields);
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(around) = span.extensions().get::<Fields>() {
-                around.0.iter().for_each(|(name, value)| fields.set(name, value.clone()));
+                around.0.iter().for_each(|(name, value)| fields.set(name, || value.clone()));
             }
         }
         (self.write)(&(self.format)(&line(event, fields)));

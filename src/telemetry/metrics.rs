@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, expo
 use prometheus_client::registry::Registry;
 
 use crate::kms::Code;
+pub(crate) use attempt::KeyVaultCall;
 use labels::{
     BuildLabels, CallLabels, GoLabels, MethodLabels, OperationLabels, RequestLabels, RestartLabels,
     ResultLabels,
@@ -42,6 +43,7 @@ pub(crate) struct Metrics {
     token_refreshes: Family<ResultLabels, Counter>,
     reloads: Family<ResultLabels, Counter>,
     restarts: Family<RestartLabels, Counter>,
+    dropped_spans: Counter,
 }
 
 /// Counts one in a gauge for as long as it lives.
@@ -98,6 +100,7 @@ impl Metrics {
             token_refreshes: Family::default(),
             reloads: Family::default(),
             restarts: Family::default(),
+            dropped_spans: Counter::default(),
         };
         for result in ["success", "error"] {
             drop(metrics.reloads.get_or_create(&ResultLabels { result })); // visible before the first
@@ -155,6 +158,9 @@ impl Metrics {
             "Reloads of credential and trust roots by result; a failed one keeps the old credential";
         registry.register("azure_kms_reloads", reloads, self.reloads.clone());
         registry.register("azure_kms_actor_restarts", "Restarts of actors by reason", self.restarts.clone());
+        let dropped =
+            "Spans of traces that the collector did not take, or that came faster than they were exported";
+        registry.register("azure_kms_trace_spans_dropped", dropped, self.dropped_spans.clone());
     }
 
     /// One gRPC request ended. `code` is `None` for success.
@@ -212,6 +218,11 @@ impl Metrics {
         self.token_expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
+    /// Counts the spans that no collector got.
+    pub(crate) fn dropped_spans(&self) -> Counter {
+        self.dropped_spans.clone()
+    }
+
     /// An actor is restarted for that reason.
     pub(crate) fn actor_restarted(&self, actor: &'static str, reason: &'static str) {
         self.restarts.get_or_create(&RestartLabels { actor, reason }).inc();
@@ -252,7 +263,7 @@ mod tests {
     async fn kms_request_has_the_labels_and_buckets_of_the_go_plugin() {
         let metrics = Metrics::new();
         metrics.request("v2", Method::Encrypt, Some(Code::Unavailable), Duration::from_millis(150));
-        metrics.key_vault_call(KeyOperation::Encrypt, false).ended(None);
+        metrics.key_vault_call(KeyVaultCall::first(KeyOperation::Encrypt)).ended(None);
         let text = metrics.render();
         assert!(text.contains(r#"kms_request_count{operation="grpc_encrypt",status="error"} 1"#), "{text}");
         assert!(text.contains(r#"kms_request_count{operation="encrypt",status="success"} 1"#), "{text}");

@@ -1,14 +1,17 @@
-//! Logs and metrics. Started by `app` before anything else.
+//! Logs, metrics and traces. Started by `app` before anything else.
 //!
-//! Logs go to standard error, one line an event: klog text, or Kubernetes' JSON.
+//! Logs go to standard error, one line an event: klog text, or Kubernetes' JSON. Traces go to a collector, if one is
+//! configured: the log's spans of requests, and more that only they have.
 
 mod fields;
 mod json;
 mod klog;
 mod layer;
 mod metrics;
+pub(crate) mod traces;
 
 use std::io::Write;
+use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
@@ -17,37 +20,60 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::{Layer, util::SubscriberInitExt};
 
-pub(crate) use metrics::{Counted, KeyOperation, Method, Metrics};
+pub(crate) use metrics::{Counted, KeyOperation, KeyVaultCall, Method, Metrics};
 
-use crate::config::LogConfig;
+use crate::config::{LogConfig, TracesConfig};
 use layer::LogLayer;
+use opentelemetry_sdk::trace::SdkTracer;
+use traces::EndedSpans;
 
 /// The target of lines that an operator always wants: what starts, fails, restarts and ends.
 pub(crate) const LIFECYCLE: &str = "lifecycle";
 
-/// Sends the logs of this process to standard error. A second call changes nothing.
-pub(crate) fn init(log: LogConfig) {
-    let _ = subscriber(log, |line| {
-        let _ = std::io::stderr().write_all(line.as_bytes()); // a log that cannot be written has nowhere to complain
-    })
-    .try_init();
+/// What the process tells of itself, beside its log.
+pub(crate) struct Telemetry {
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// The spans that are to be exported, if traces are wanted.
+    pub spans: Option<EndedSpans>,
 }
 
-/// Gives each line to `write`.
+impl Telemetry {
+    /// Sends the logs of this process to standard error from now on, and begins to collect spans if they go anywhere.
+    /// A second call sends nothing.
+    pub(crate) fn init(log: LogConfig, traces: Option<&TracesConfig>) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let (tracer, spans) = traces.map(|traces| traces::collect(traces, metrics.dropped_spans())).unzip();
+        let _ = subscriber(log, tracer, |line| {
+            let _ = std::io::stderr().write_all(line.as_bytes()); // a log that cannot be written has nowhere to complain
+        })
+        .try_init();
+        Self { metrics, spans }
+    }
+}
+
+/// Gives each line to `write`, and the spans of requests to `tracer`.
 pub(crate) fn subscriber(
     log: LogConfig,
+    tracer: Option<SdkTracer>,
     write: impl Fn(&str) + Send + Sync + 'static,
 ) -> impl Subscriber + Send + Sync {
     let format = if log.json { json::line } else { klog::line };
     let filter = filter_fn(move |metadata| shows(log.verbosity, metadata))
         .with_max_level_hint(level(log.verbosity).max(LevelFilter::INFO));
-    Registry::default().with(LogLayer::new(format, write).with_filter(filter))
+    // no `Option` of a layer: beside one that is not there, what nobody listens to is asked about each time
+    let mut layers = vec![LogLayer::new(format, write).with_filter(filter).boxed()];
+    layers.extend(tracer.map(|tracer| traces::layer(tracer).boxed()));
+    Registry::default().with(layers)
 }
 
 fn shows(verbosity: u8, metadata: &Metadata<'_>) -> bool {
     let (target, level) = (metadata.target(), *metadata.level());
     if target == LIFECYCLE {
         return true;
+    }
+    if target == traces::CALL {
+        return false;
     }
     if target.starts_with(env!("CARGO_CRATE_NAME")) {
         return metadata.is_span() || level <= self::level(verbosity);

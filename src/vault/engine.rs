@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Instrument;
 
 use super::breaker::{Down, Permit};
 use super::coalesce::Coalesced;
@@ -58,6 +59,14 @@ struct Order {
     operation: KeyOperation,
     priority: Priority,
     deadline: Instant,
+    /// The first attempt is 1.
+    attempt: u32,
+}
+
+impl Order {
+    fn new(operation: KeyOperation, priority: Priority, deadline: Instant) -> Self {
+        Self { operation, priority, deadline, attempt: 1 }
+    }
 }
 
 /// Makes calls to one vault. Clones share everything.
@@ -95,8 +104,7 @@ impl Engine {
             let encrypted = vault.encrypt(&job.key, job.algorithm, &job.plaintext).await?;
             check(encrypted, &job.key)
         };
-        let order =
-            Order { operation: KeyOperation::Encrypt, priority: job.priority, deadline: job.deadline };
+        let order = Order::new(KeyOperation::Encrypt, job.priority, job.deadline);
         let encrypted = self.0.call(order, attempt).await?;
         job.key.learn_modulus(encrypted.value.len());
         Ok(Sealed { ciphertext: Form::write(&encrypted.value), receipt: encrypted.receipt })
@@ -107,7 +115,7 @@ impl Engine {
         let same = (job.key.id.clone(), job.algorithm, job.ciphertext.clone());
         let start = || {
             let (parts, job) = (self.0.clone(), job.clone());
-            async move { parts.decrypt(&job).await }
+            async move { parts.decrypt(&job).await }.in_current_span() // whoever waits for it later
         };
         let shared = self.0.decrypts.run(same, job.deadline, start);
         let in_time = timeout_at(job.deadline, shared).await;
@@ -134,7 +142,7 @@ impl Engine {
                 other => other.map(Some),
             }
         };
-        let order = Order { operation: KeyOperation::GetKey, priority: Priority::Probe, deadline };
+        let order = Order::new(KeyOperation::GetKey, Priority::Probe, deadline);
         if let Some(modulus) = self.0.call(order, attempt).await? {
             key.learn_modulus(modulus);
         }
@@ -147,8 +155,7 @@ impl Parts {
         let attempt = |vault: Arc<dyn Vault>| async move {
             vault.decrypt(&job.key, job.algorithm, &job.ciphertext).await
         };
-        let order =
-            Order { operation: KeyOperation::Decrypt, priority: job.priority, deadline: job.deadline };
+        let order = Order::new(KeyOperation::Decrypt, job.priority, job.deadline);
         self.call(order, attempt).await
     }
 
@@ -159,6 +166,7 @@ impl Parts {
     {
         let mut history = History::new(order.deadline);
         loop {
+            let order = Order { attempt: history.attempts() + 1, ..order };
             let wait = match self.permit(order).await {
                 Ok(permit) => match self.attempt(order, permit, &attempt).await {
                     Ok(value) => return Ok(value),

@@ -34,6 +34,11 @@ impl History {
         Self { began: Instant::now(), deadline, delays, attempts: 0, last: None }
     }
 
+    /// How many attempts have failed.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// How long to wait after that failure before the next attempt, which takes `typical`.
     ///
     /// # Errors

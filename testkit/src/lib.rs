@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod client;
+mod collector;
 mod daemon;
 mod http;
 mod inherit;
@@ -13,6 +14,7 @@ mod process;
 mod repeat;
 
 pub use client::Client;
+pub use collector::{Collector, attribute};
 pub use daemon::{Daemon, Start, free_port, restarts};
 pub use http::{Http, http};
 pub use load::Load;

@@ -24,4 +24,5 @@ mod socket;
 mod supervision;
 mod throttling;
 mod tokens;
+mod traces;
 mod wire;

@@ -1,34 +1,56 @@
-//! One attempt on Key Vault, counted however it ends.
+//! One attempt on Key Vault, counted and traced however it ends.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::labels::{CallLabels, GoLabels, OperationLabels};
 use super::{KeyOperation, Metrics};
+use crate::telemetry::traces;
 
 /// The result of an attempt whose caller did not wait for its end.
 const ABANDONED: &str = "abandoned";
+
+/// What is told of an attempt when it begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyVaultCall {
+    /// What Key Vault is asked to do.
+    pub operation: KeyOperation,
+    /// Whether it is made for the plugin itself: a health probe or a warm-up.
+    pub probes: bool,
+    /// The caller's first attempt is 1, its first retry 2.
+    pub attempt: u32,
+    /// Whether it is made on fresh connections because another is slow.
+    pub hedge: bool,
+}
 
 /// An attempt under way.
 pub(crate) struct Attempt<'a> {
     metrics: &'a Metrics,
     operation: KeyOperation,
     start: Instant,
+    span: Span,
     result: &'static str,
 }
 
 impl Metrics {
-    /// An attempt begins; `probes` when it is one of our own health probes.
-    pub(crate) fn key_vault_call(&self, operation: KeyOperation, probes: bool) -> Attempt<'_> {
-        if probes {
+    /// An attempt begins.
+    pub(crate) fn key_vault_call(&self, call: KeyVaultCall) -> Attempt<'_> {
+        if call.probes {
             self.probe_calls.inc();
         }
-        Attempt { metrics: self, operation, start: Instant::now(), result: ABANDONED }
+        let (operation, start) = (call.operation, Instant::now());
+        Attempt { metrics: self, operation, start, span: traces::key_vault_call(call), result: ABANDONED }
     }
 }
 
 impl Attempt<'_> {
+    /// The span to make it in.
+    pub(crate) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
     /// It ended: with that failure, or with success. Returns how long it took.
     pub(crate) fn ended(mut self, failure: Option<&'static str>) -> Duration {
         self.result = failure.unwrap_or("success");
@@ -38,22 +60,33 @@ impl Attempt<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        let Self { metrics, operation, start, result } = self;
+        let Self { metrics, operation, start, span, result } = self;
         let seconds = start.elapsed().as_secs_f64();
         let is_get = *operation == KeyOperation::GetKey;
         let operation = operation.as_str();
         metrics.calls.get_or_create(&CallLabels { operation, result }).inc();
         if *result == ABANDONED {
+            traces::key_vault_call_abandoned(span, ABANDONED);
             return; // how long Key Vault would have taken nobody knows
         }
+        let failure = Some(*result).filter(|result| *result != "success");
+        traces::key_vault_call_ended(span, failure);
         metrics.call_seconds.get_or_create(&OperationLabels { operation }).observe(seconds);
         if *result == "throttled" {
             metrics.throttled.inc();
         }
         if !is_get {
-            let status = if *result == "success" { "success" } else { "error" };
+            let status = if failure.is_none() { "success" } else { "error" };
             metrics.go_requests.get_or_create(&GoLabels { operation, status }).observe(seconds);
         }
+    }
+}
+
+#[cfg(test)]
+impl KeyVaultCall {
+    /// The first attempt of a client's call.
+    pub(super) fn first(operation: KeyOperation) -> Self {
+        Self { operation, probes: false, attempt: 1, hedge: false }
     }
 }
 
@@ -64,14 +97,14 @@ mod tests {
     #[tokio::test]
     async fn throttling_by_key_vault_is_counted() {
         let metrics = Metrics::new();
-        metrics.key_vault_call(KeyOperation::Decrypt, false).ended(Some("throttled"));
+        metrics.key_vault_call(KeyVaultCall::first(KeyOperation::Decrypt)).ended(Some("throttled"));
         assert!(metrics.render().contains("azure_kms_key_vault_throttled_total 1"));
     }
 
     #[tokio::test]
     async fn an_attempt_that_nobody_waits_for_is_counted_as_such() {
         let metrics = Metrics::new();
-        drop(metrics.key_vault_call(KeyOperation::Decrypt, false));
+        drop(metrics.key_vault_call(KeyVaultCall::first(KeyOperation::Decrypt)));
         let counted = r#"azure_kms_key_vault_calls_total{operation="decrypt",result="abandoned"} 1"#;
         assert!(metrics.render().contains(counted), "{}", metrics.render());
     }
@@ -79,8 +112,9 @@ mod tests {
     #[tokio::test]
     async fn the_calls_of_health_probes_are_counted_apart() {
         let metrics = Metrics::new();
-        metrics.key_vault_call(KeyOperation::Decrypt, false).ended(None);
-        metrics.key_vault_call(KeyOperation::Decrypt, true).ended(None);
+        metrics.key_vault_call(KeyVaultCall::first(KeyOperation::Decrypt)).ended(None);
+        let call = KeyVaultCall { probes: true, ..KeyVaultCall::first(KeyOperation::Decrypt) };
+        metrics.key_vault_call(call).ended(None);
         assert!(metrics.render().contains("azure_kms_key_vault_probe_calls_total 1"));
     }
 }

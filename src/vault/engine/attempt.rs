@@ -4,8 +4,10 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Instrument;
 
 use super::{Order, Parts};
+use crate::telemetry::KeyVaultCall;
 use crate::vault::breaker::{Permit, SILENCE};
 use crate::vault::lanes::{Lane, Lanes};
 use crate::vault::{Failure, Priority, Vault, VaultError};
@@ -43,14 +45,14 @@ impl Parts {
         F: Future<Output = Result<T, VaultError>>,
     {
         let slow = self.lanes.current().await;
-        let mut first = pin!(self.observed(order, &slow, attempt));
+        let mut first = pin!(self.observed(order, &slow, false, attempt));
         let fast = tokio::select! {
             biased;
             outcome = &mut first => return outcome,
             fast = self.second_lane(&slow) => fast,
         };
         let sent = Instant::now();
-        let mut second = pin!(self.observed(order, &fast, attempt));
+        let mut second = pin!(self.observed(order, &fast, true, attempt));
         tokio::select! {
             biased;
             outcome = &mut first => match outcome {
@@ -95,15 +97,19 @@ impl Parts {
         &self,
         order: Order,
         lane: &Lane,
+        hedge: bool,
         attempt: &impl Fn(Arc<dyn Vault>) -> F,
     ) -> Result<T, VaultError>
     where
         F: Future<Output = Result<T, VaultError>>,
     {
         let (sent, token) = (Instant::now(), self.tokens.latest());
-        let counted = self.metrics.key_vault_call(order.operation, order.priority == Priority::Probe);
+        let Order { operation, priority, attempt: number, .. } = order;
+        let probes = priority == Priority::Probe;
+        let counted = self.metrics.key_vault_call(KeyVaultCall { operation, probes, attempt: number, hedge });
         let timed_out = |_| Err(VaultError::without_answer(Failure::TimedOut));
-        let outcome = timeout_at(order.deadline, lane.call(attempt)).await.unwrap_or_else(timed_out);
+        let call = timeout_at(order.deadline, lane.call(attempt)).instrument(counted.span());
+        let outcome = call.await.unwrap_or_else(timed_out);
         let took = counted.ended(outcome.as_ref().err().map(|error| error.failure.as_str()));
         match outcome.as_ref().map_err(|error| (error.failure, error.retry_after)) {
             Ok(_) => {

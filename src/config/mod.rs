@@ -12,6 +12,7 @@ mod fields;
 mod files;
 mod key;
 mod listen;
+mod log;
 mod network;
 mod problems;
 mod secret;
@@ -32,6 +33,7 @@ pub(crate) use credential::{CredentialConfig, ManagedIdentity, Proof, ServicePri
 pub(crate) use files::read as read_file;
 pub(crate) use key::{KeyConfig, Operations, check_key_name, check_key_version, check_vault_name, trim};
 pub(crate) use listen::ListenAddr;
+pub(crate) use log::LogConfig;
 pub(crate) use network::NetworkConfig;
 pub(crate) use problems::Problems;
 pub(crate) use secret::Secret;
@@ -41,7 +43,7 @@ pub(crate) use values::{any_duration, port, positive_duration};
 use crate::cli::Flags;
 use key::KeyNames;
 use values::{
-    EVERYWHERE, bind_address, healthz_path, metrics_addr, metrics_backend, on_outage, positive_number,
+    EVERYWHERE, audit_log, bind_address, healthz_path, metrics_addr, metrics_backend, on_outage, positive_number,
     verbosity,
 };
 
@@ -70,6 +72,8 @@ pub(crate) struct Config {
     pub healthz: HealthzConfig,
     /// The metrics endpoint.
     pub metrics_addr: SocketAddr,
+    /// The file of the audit log, if there is to be one.
+    pub audit_log: Option<PathBuf>,
     /// Every flag and its value, fit for everybody to see.
     pub flags: Vec<(String, String)>,
     /// What is accepted but deserves a word.
@@ -125,22 +129,6 @@ pub(crate) struct HealthzConfig {
     pub timeout: Duration,
 }
 
-/// How to log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LogConfig {
-    /// Kubernetes' JSON instead of klog text.
-    pub json: bool,
-    /// `-v`.
-    pub verbosity: u8,
-}
-
-impl LogConfig {
-    /// How to log, as far as the flags are valid: also needed to report that they are not.
-    pub(crate) fn of(flags: &Flags) -> Self {
-        Self { json: flags.log_format_json == "true", verbosity: flags.verbosity.parse().unwrap_or(0) }
-    }
-}
-
 /// Reads and checks everything: what stays, and the access as its files are now.
 ///
 /// # Errors
@@ -159,6 +147,7 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
     let reload_interval = problems.flag("reload-interval", positive_duration(&flags.reload_interval));
     let metrics_addr = problems.flag("metrics-addr", metrics_addr(&flags.metrics_addr, bind));
     let assertion = problems.flag("client-assertion", assertion(flags));
+    let audit_log = problems.flag("audit-log", audit_log(&flags.audit_log));
     problems.flag("v", verbosity(&flags.verbosity));
     problems.flag("metrics-backend", metrics_backend(&flags.metrics_backend));
     if let (Some(healthz), Some(metrics)) = (&healthz, metrics_addr)
@@ -186,6 +175,7 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
             health_interval: health_interval?,
             healthz: healthz?,
             metrics_addr: metrics_addr?,
+            audit_log: audit_log?,
             flags: flags.shown(),
             warnings: Vec::new(),
         };

@@ -42,6 +42,7 @@ pub(crate) struct Metrics {
     token_refreshes: Family<ResultLabels, Counter>,
     reloads: Family<ResultLabels, Counter>,
     restarts: Family<RestartLabels, Counter>,
+    audit_lines_lost: Counter,
 }
 
 /// Counts one in a gauge for as long as it lives.
@@ -98,6 +99,7 @@ impl Metrics {
             token_refreshes: Family::default(),
             reloads: Family::default(),
             restarts: Family::default(),
+            audit_lines_lost: Counter::default(),
         };
         for result in ["success", "error"] {
             drop(metrics.reloads.get_or_create(&ResultLabels { result })); // visible before the first
@@ -155,6 +157,8 @@ impl Metrics {
             "Reloads of credential and trust roots by result; a failed one keeps the old credential";
         registry.register("azure_kms_reloads", reloads, self.reloads.clone());
         registry.register("azure_kms_actor_restarts", "Restarts of actors by reason", self.restarts.clone());
+        let lost = "Key operations that are missing in the audit log";
+        registry.register("azure_kms_audit_lines_lost", lost, self.audit_lines_lost.clone());
     }
 
     /// One gRPC request ended. `code` is `None` for success.
@@ -215,6 +219,16 @@ impl Metrics {
     /// An actor is restarted for that reason.
     pub(crate) fn actor_restarted(&self, actor: &'static str, reason: &'static str) {
         self.restarts.get_or_create(&RestartLabels { actor, reason }).inc();
+    }
+
+    /// A key operation is missing in the audit log.
+    pub(crate) fn audit_line_lost(&self) {
+        self.audit_lines_lost.inc();
+    }
+
+    /// How many are.
+    pub(crate) fn audit_lines_lost(&self) -> u64 {
+        self.audit_lines_lost.get()
     }
 
     /// Makes the counter of that actor and reason visible at zero, so that a first restart shows as an increase.

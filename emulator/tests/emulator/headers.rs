@@ -35,9 +35,7 @@ async fn every_answer_is_remembered_with_its_request_id_until_the_stats_are_rese
     let failing = json!({ "vault": { "error_rate": 1, "status": 503 } });
     azure.control_ok("PUT", "/faults", failing).await;
     let failed = azure.seal("encrypt", "AA").await;
-    let answer = |operation: &str, reply: &Reply| {
-        json!({ "operation": operation, "status": reply.status, "request_id": reply.header("x-ms-request-id") })
-    };
+    let answer = |operation: &str, reply: &Reply| json!({ "operation": operation, "status": reply.status, "request_id": reply.header("x-ms-request-id") });
     let expected = json!([answer("get", &read), answer("encrypt", &sealed), answer("encrypt", &failed)]);
     assert_eq!(azure.control_ok("GET", "/answers", Value::Null).await, expected);
     assert_eq!((sealed.status, refused.status, failed.status), (200, 404, 503));

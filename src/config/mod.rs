@@ -38,12 +38,12 @@ pub(crate) use network::NetworkConfig;
 pub(crate) use problems::Problems;
 pub(crate) use secret::Secret;
 pub(crate) use supervision::{LimitAction, SupervisionConfig};
-pub(crate) use values::{any_duration, port, positive_duration};
+pub(crate) use values::{any_duration, audit_log, port, positive_duration};
 
 use crate::cli::Flags;
 use key::KeyNames;
 use values::{
-    EVERYWHERE, audit_log, bind_address, healthz_path, metrics_addr, metrics_backend, on_outage, positive_number,
+    EVERYWHERE, bind_address, healthz_path, metrics_addr, metrics_backend, on_outage, positive_number,
     verbosity,
 };
 

@@ -1,15 +1,16 @@
-//! What the actor costs a request: socket → actor → vault → back, beside the same server without the actor.
+//! What the actor costs a request: socket → actor → vault → back, beside the same server without the actor. And what the
+//! audit log costs on top.
 //!
 //! `cargo bench --bench request_path`. The vault is in the process and answers at once; client and server share the
 //! machine's cores.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use azure_kms_provider::benchmark::{Through, serve};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kms_testkit::Client;
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// Connections of the client; kube-apiserver has one for each provider entry.
@@ -23,9 +24,16 @@ fn request_path(criterion: &mut Criterion) {
     for in_flight in [1, 64] {
         let mut group = criterion.benchmark_group(format!("encrypt_v2/{in_flight}_in_flight"));
         group.throughput(Throughput::Elements(1)).measurement_time(Duration::from_secs(10));
-        for through in [Through::Handlers, Through::Actor] {
-            let clients = clients(&runtime, &folder, through, in_flight);
-            let name = BenchmarkId::from_parameter(format!("{through:?}").to_lowercase());
+        for (name, through, audited) in [
+            ("handlers", Through::Handlers, false),
+            ("actor", Through::Actor, false),
+            ("audited", Through::Actor, true),
+        ] {
+            let audit = audited.then(|| folder.path().join("audit.log"));
+            let socket = folder.path().join(format!("{name}-{in_flight}.socket"));
+            serve(&socket, through, audit.as_deref());
+            let clients = clients(&runtime, &socket, in_flight);
+            let name = BenchmarkId::from_parameter(name);
             group.bench_function(name, |bencher| {
                 bencher.iter_custom(|requests| runtime.block_on(run(&clients, requests)));
             });
@@ -34,13 +42,11 @@ fn request_path(criterion: &mut Criterion) {
     }
 }
 
-/// A server for this run, and as many clients as requests are to be in flight.
-fn clients(runtime: &Runtime, folder: &TempDir, through: Through, in_flight: usize) -> Vec<Client> {
-    let socket = folder.path().join(format!("{through:?}-{in_flight}.socket"));
-    serve(&socket, through);
+/// As many clients as requests are to be in flight.
+fn clients(runtime: &Runtime, socket: &Path, in_flight: usize) -> Vec<Client> {
     let _on = runtime.enter();
     let connections: Vec<Client> =
-        (0..CONNECTIONS.min(in_flight)).map(|_| Client::new(socket.clone())).collect();
+        (0..CONNECTIONS.min(in_flight)).map(|_| Client::new(socket.to_owned())).collect();
     connections.iter().cloned().cycle().take(in_flight).collect()
 }
 

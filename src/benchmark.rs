@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::actors::{
     ActorName, ActorSlot, ChildSpec, Evidence, HealthReport, KeyVaultActor, KeyVaultParts, Supervisor, Supply,
 };
+use crate::audit::AuditLog;
 use crate::config::{Access, ListenAddr, OnOutage, StatusPolicy, SupervisionConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket};
 use crate::kms::{Algorithm, KeyRing, KeyVersion, KmsError, Opened, Plaintext, Receipt, Sealed};
@@ -40,13 +41,15 @@ pub enum Through {
     Handlers,
 }
 
-/// Serves on that socket until the process ends. Returns once it listens.
+/// Serves on that socket until the process ends, with an audit log in that file if there is one. Returns once it listens.
 ///
 /// # Panics
-/// The socket cannot be bound.
+/// The socket cannot be bound, or the file cannot be written to.
 #[allow(clippy::expect_used)]
-pub fn serve(socket: &Path, through: Through) {
+pub fn serve(socket: &Path, through: Through, audit: Option<&Path>) {
     let listen = ListenAddr::Path(socket.to_owned());
+    let open = |path| AuditLog::open(path, Arc::new(Metrics::new())).expect("the audit log is opened");
+    let audit = audit.map(open).unwrap_or_default();
     let (bound, listening) = mpsc::channel();
     thread::spawn(move || {
         let io =
@@ -57,7 +60,7 @@ pub fn serve(socket: &Path, through: Through) {
             let socket = BoundSocket::bind(&listen).await.expect("the socket is free");
             let _keep = bound.send(());
             let (backend, _supervisor) = backend(through);
-            let _ = io.spawn(grpc::serve(socket.listener, backend, std::future::pending())).await;
+            let _ = io.spawn(grpc::serve(socket.listener, backend, audit, std::future::pending())).await;
         });
     });
     listening.recv().expect("the server starts");

@@ -20,12 +20,14 @@
 //! | `kms` | the domain: keys, ciphertexts, errors |
 //! | `grpc`, `http` | the two faces |
 //! | `telemetry` | logs and metrics |
+//! | `audit` | the audit log |
 //!
 //! The binary is [`main`]; [`proto`] is public for clients and tests.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod actors;
 mod app;
+mod audit;
 mod azure;
 mod backoff;
 #[cfg(feature = "benchmark")]

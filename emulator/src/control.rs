@@ -19,7 +19,7 @@ use crate::server::Answer;
 use crate::world::{Challenge, World};
 
 /// What a request to another path is told.
-const ROUTES: &str = "GET /stats, DELETE /stats, PUT /faults, GET /faults, DELETE /faults, POST /keys/{name}/rotate, \
+const ROUTES: &str = "GET /stats, DELETE /stats, GET /answers, PUT /faults, GET /faults, DELETE /faults, POST /keys/{name}/rotate, \
                       PATCH /keys/{name}/{version}, PUT /application, \
                       POST /federated-token, PUT /permissions, PUT /challenge, PUT /tokens, DELETE /tokens, \
                       POST /connections/hang";
@@ -59,6 +59,7 @@ fn respond(outcome: Result<Value, Refusal>) -> Response<Body> {
 fn dispatch(world: &World, method: &str, path: &[&str], body: &[u8]) -> Result<Value, Refusal> {
     match (method, path) {
         ("GET", ["stats"]) => return Ok(json!(world.stats.snapshot())),
+        ("GET", ["answers"]) => return Ok(json!(world.stats.answers())),
         ("GET", ["faults"]) => return Ok(json!(world.faults.current())),
         ("POST", ["keys", key, "rotate"]) => {
             return Ok(json!({ "version": crate::rotate(world, key).map_err(not_found)? }));

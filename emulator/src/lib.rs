@@ -55,7 +55,7 @@ pub use info::Info;
 pub use issuer::{FederatedToken, ISSUER};
 pub use keys::KeyPatch;
 pub use permissions::Permissions;
-pub use stats::Stats;
+pub use stats::{Answered, Stats};
 pub use world::Challenge;
 
 use axum::body::Body;
@@ -144,7 +144,12 @@ impl Emulator {
         self.world.stats.snapshot()
     }
 
-    /// Starts counting anew.
+    /// The vaults' latest answers since then, oldest first.
+    pub fn answers(&self) -> Vec<Answered> {
+        self.world.stats.answers()
+    }
+
+    /// Starts counting anew, and forgets the answers.
     pub fn reset_stats(&self) {
         self.world.stats.reset();
     }

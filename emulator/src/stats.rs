@@ -1,6 +1,6 @@
-//! Counts what is called, by whom.
+//! Counts what is called, by whom, and remembers the latest answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
@@ -23,6 +23,20 @@ pub struct Stats {
     pub throttled: u64,
     /// Calls by principal (client id) and operation.
     pub by_principal: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+/// So many of the latest answers are remembered.
+const REMEMBERED: usize = 100_000;
+
+/// One answer of a vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Answered {
+    /// The operation (`encrypt`, `get`, …) that its path names.
+    pub operation: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// Its `x-ms-request-id`.
+    pub request_id: String,
 }
 
 impl Stats {
@@ -53,15 +67,33 @@ impl Credential {
 }
 
 #[derive(Default)]
-pub(crate) struct Counters(Mutex<Stats>);
+pub(crate) struct Counters {
+    stats: Mutex<Stats>,
+    answers: Mutex<VecDeque<Answered>>,
+}
 
 impl Counters {
     pub(crate) fn snapshot(&self) -> Stats {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The latest answers, oldest first.
+    pub(crate) fn answers(&self) -> Vec<Answered> {
+        self.remembered(|answers| answers.iter().cloned().collect())
+    }
+
+    pub(crate) fn answered(&self, answer: Answered) {
+        self.remembered(|answers| {
+            if answers.len() == REMEMBERED {
+                answers.pop_front();
+            }
+            answers.push_back(answer);
+        });
     }
 
     pub(crate) fn reset(&self) {
         self.update(|stats| *stats = Stats::default());
+        self.remembered(VecDeque::clear);
     }
 
     pub(crate) fn call(&self, principal: &str, operation: &str) {
@@ -100,6 +132,10 @@ impl Counters {
     }
 
     fn update(&self, change: impl FnOnce(&mut Stats)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn remembered<T>(&self, act: impl FnOnce(&mut VecDeque<Answered>) -> T) -> T {
+        act(&mut self.answers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::actors::{Shutdown, Supervision, Supervisor};
+use crate::audit::AuditLog;
 use crate::cli::{self, CliExit, Command};
 use crate::commands;
 use crate::config::{self, Access, Config, LogConfig};
@@ -29,7 +30,7 @@ use children::{Children, Switches};
 
 /// How long requests in flight may take to finish after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How long the actors may take to stop.
+/// How long the actors may take to stop, and then the calls that are dropped.
 const STOP: Duration = Duration::from_secs(1);
 /// Threads for gRPC and HTTP; each actor has one of its own.
 const IO_THREADS: usize = 2;
@@ -103,31 +104,43 @@ fn start(
 ) -> Result<(), Vec<String>> {
     process::forbid_core_dumps();
     process::allow_many_files();
+    log_start(&config, &access);
+    let audit = audit_log(&config, &telemetry.metrics).map_err(|problem| vec![problem])?;
+    let ready = Ready { config, access, inherited, telemetry, audit: audit.clone() };
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(IO_THREADS).enable_all().build();
     let io = io.map_err(|error| vec![format!("no threads: {error}")])?;
-    let outcome =
-        actix::System::new().block_on(run(config, access, inherited, telemetry, io.handle().clone()));
-    io.shutdown_background(); // outside of the actor system, which must not drop a runtime
+    let outcome = actix::System::new().block_on(run(ready, io.handle().clone()));
+    io.shutdown_timeout(STOP); // outside of the actor system, which must not drop a runtime
+    audit.finish(); // after the last call was dropped
     outcome.map_err(|problem| vec![problem])
 }
 
-async fn run(
+fn audit_log(config: &Config, metrics: &Arc<Metrics>) -> Result<AuditLog, String> {
+    match &config.audit_log {
+        Some(path) => AuditLog::open(path, metrics.clone()),
+        None => Ok(AuditLog::default()),
+    }
+}
+
+/// What is there before anything starts.
+struct Ready {
     config: Config,
     access: Access,
     inherited: Inherited,
     telemetry: Telemetry,
-    io: Handle,
-) -> Result<(), String> {
-    log_start(&config, &access);
-    let Telemetry { metrics, spans } = telemetry;
-    let traces =
-        spans.zip(config.traces.as_ref()).map(|(spans, traces)| spans.export(traces, &io)).transpose()?;
+    audit: AuditLog,
+}
+
+async fn run(ready: Ready, io: Handle) -> Result<(), String> {
+    let Ready { config, access, inherited, telemetry: Telemetry { metrics, spans }, audit } = ready;
+    let traces = spans.zip(config.traces.as_ref());
+    let traces = traces.map(|(spans, traces)| spans.export(traces, &io)).transpose()?;
     let mut signals = process::Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
     let listeners = Listeners::bind(&config, inherited, &io).await?;
-    let mut running = Running::start(&config, access, listeners, metrics, &io);
+    let mut running = Running::start(&config, access, listeners, (metrics, audit.clone()), &io);
     tracing::info!(target: LIFECYCLE, addr = %config.listen, "Listening for connections");
     let reason = running.until_the_end(&mut signals).await;
-    io.spawn(signals.exit_at_the_next());
+    io.spawn(signals.exit_at_the_next(audit));
     tracing::info!(target: LIFECYCLE, reason = reason.as_deref().unwrap_or("signal"), "Draining");
     running.stop().await;
     if let Some(traces) = traces {
@@ -163,6 +176,7 @@ struct Running {
     supervision: watch::Receiver<Supervision>,
     drain: watch::Sender<bool>,
     reload: watch::Sender<u64>,
+    audit: AuditLog,
 }
 
 impl Running {
@@ -171,7 +185,7 @@ impl Running {
         config: &Config,
         access: Access,
         listeners: Listeners,
-        metrics: Arc<Metrics>,
+        (metrics, audit): (Arc<Metrics>, AuditLog),
         io: &Handle,
     ) -> Self {
         let key = KeyVersion::new(&config.key.key_url(), &config.key.name, &config.key.version);
@@ -186,20 +200,24 @@ impl Running {
             Supervisor::new(children.specs(), config.supervision, metrics.clone());
         let supervisor = supervisor.start();
         let checks = Checks { supervision: supervision.clone(), report, tokens };
-        let snapshots = Snapshots { started: SystemTime::now(), ring, checks, traffic };
+        let snapshots = Snapshots { started: SystemTime::now(), ring, checks, traffic, audit: audit.clone() };
         let routes = health_routes(config, snapshots, &supervisor);
         let healthz = io.spawn(http::serve(listeners.healthz, routes));
         let metrics = io.spawn(http::serve(listeners.metrics, http::metrics_routes(metrics)));
         let BoundSocket { listener, file: socket } = listeners.socket;
-        let grpc = io.spawn(grpc::serve(listener, backend, drained(draining)));
-        Self { grpc, http: [healthz, metrics], socket, supervisor, supervision, drain, reload }
+        let grpc = io.spawn(grpc::serve(listener, backend, audit.clone(), drained(draining)));
+        Self { grpc, http: [healthz, metrics], socket, supervisor, supervision, drain, reload, audit }
     }
 
     /// Waits for a signal (`None`), or for what ends the process otherwise.
     async fn until_the_end(&mut self, signals: &mut process::Signals) -> Option<String> {
-        let reload = &self.reload;
+        let (reload, audit) = (&self.reload, &self.audit);
+        let hangup = || {
+            reload.send_modify(|requests| *requests += 1);
+            audit.reopen();
+        };
         tokio::select! {
-            () = signals.end(|| reload.send_modify(|requests| *requests += 1)) => None,
+            () = signals.end(hangup) => None,
             gave_up = self.supervision.wait_for(|supervision| supervision.gave_up) => Some(match gave_up {
                 Ok(_) => "an actor kept failing".to_owned(),
                 Err(_) => "the supervisor ended".to_owned(),

@@ -6,6 +6,7 @@ use std::panic::PanicHookInfo;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::audit::AuditLog;
 use crate::telemetry::LIFECYCLE;
 
 /// SIGTERM and SIGINT, which end the process, and SIGHUP, which reloads.
@@ -13,6 +14,8 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Held so that a file at its limit (RLIMIT_FSIZE) is an error to who writes to it, and not the end of the process.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -22,6 +25,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 
@@ -37,9 +41,10 @@ impl Signals {
     }
 
     /// Whoever sends a second signal does not want to wait for the drain.
-    pub(super) async fn exit_at_the_next(mut self) {
-        self.end(|| {}).await;
+    pub(super) async fn exit_at_the_next(mut self, audit: AuditLog) {
+        self.end(|| audit.reopen()).await;
         tracing::warn!(target: LIFECYCLE, "Second signal: exiting at once");
+        audit.finish();
         std::process::exit(1);
     }
 }

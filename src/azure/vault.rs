@@ -98,7 +98,7 @@ impl Vault for AzureVault {
         let result = model(response)?;
         match (result.kid, result.result) {
             (Some(kid), Some(value)) => Ok(Encrypted { kid, value, receipt }),
-            _ => Err(VaultError::without_answer(Failure::Malformed)),
+            _ => Err(VaultError::of_answer(Failure::Malformed, &receipt.request_id)),
         }
     }
 
@@ -112,7 +112,7 @@ impl Vault for AzureVault {
         let request_id = header(response.headers(), REQUEST_ID).unwrap_or_default();
         traces::key_vault_answered(response.status().into(), Some(&request_id));
         let plaintext = model(response)?.result.map(Plaintext::new);
-        let plaintext = plaintext.ok_or_else(|| VaultError::without_answer(Failure::Malformed))?;
+        let plaintext = plaintext.ok_or_else(|| VaultError::of_answer(Failure::Malformed, &request_id))?;
         Ok(Opened { plaintext, request_id })
     }
 
@@ -139,7 +139,9 @@ fn parameters(algorithm: Algorithm, value: &[u8]) -> Result<Parameters, VaultErr
 
 fn model<T: serde::de::DeserializeOwned>(response: Response<T>) -> Result<T, VaultError> {
     let status = Some(u16::from(response.status()));
-    response.into_model().map_err(|_| VaultError { status, ..VaultError::without_answer(Failure::Malformed) })
+    let request_id = header(response.headers(), REQUEST_ID).unwrap_or_default();
+    let malformed = |_| VaultError { status, ..VaultError::of_answer(Failure::Malformed, &request_id) };
+    response.into_model().map_err(malformed)
 }
 
 fn receipt(headers: &Headers) -> Receipt {

@@ -138,6 +138,15 @@ pub(crate) struct Flags {
     #[arg(long = "v", help_heading = "Logging", default_value = "0", value_name = "LEVEL")]
     #[serde(rename = "v")]
     pub verbosity: String,
+    /// File that gets one JSON line for each key operation; SIGHUP opens it again
+    #[arg(
+        long,
+        help_heading = "Logging",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "FILE"
+    )]
+    pub audit_log: String,
 
     /// Print version, commit and date as JSON, and end
     #[arg(

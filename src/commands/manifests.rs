@@ -6,7 +6,9 @@ mod pod;
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Flags, Manifests};
-use crate::config::{ListenAddr, Problems, check_key_name, check_key_version, check_vault_name, port, trim};
+use crate::config::{
+    ListenAddr, Problems, audit_log, check_key_name, check_key_version, check_vault_name, port, trim,
+};
 use pod::{Pod, scalar};
 
 const POD: &str = include_str!("../../manifests/azure-kms-provider.yaml");
@@ -95,7 +97,15 @@ fn pod<'a>(asked: &'a Manifests, problems: &mut Problems) -> Option<Pod<'a>> {
             problems.0.push(format!("--ca-file: {file:?} is not in the pod: put it below {folders}"));
         }
     }
-    Some(Pod { image: &asked.image, port: &flags.healthz_port, given: &asked.given, configuration, socket })
+    let audit_log = problems.flag("audit-log", audit_folder(&flags.audit_log))?;
+    if audit_log.as_ref().is_some_and(|folder| read_only.contains(&folder.as_path())) {
+        problems.0.push("--audit-log: the pod mounts that folder for reading only".to_owned());
+    }
+    // one mount is enough for both
+    let audit_log =
+        audit_log.filter(|folder| !socket.as_ref().is_some_and(|socket| folder.starts_with(socket)));
+    let (image, port, given) = (&asked.image, &flags.healthz_port, &asked.given);
+    Some(Pod { image, port, given, configuration, socket, audit_log })
 }
 
 fn image_name(image: &str) -> Result<(), String> {
@@ -113,6 +123,11 @@ fn socket_folder(address: &str) -> Result<Option<PathBuf>, String> {
         ListenAddr::Path(path) => folder(&path).map(Some),
         ListenAddr::Abstract(_) => Ok(None),
     }
+}
+
+/// The folder that is to be mounted for the audit log, if there is to be one.
+fn audit_folder(path: &str) -> Result<Option<PathBuf>, String> {
+    audit_log(path)?.map(|file| folder(&file)).transpose()
 }
 
 /// The file's folder: what is mounted, so that a new file of that name is seen.

@@ -38,7 +38,7 @@ pub(crate) use problems::Problems;
 pub(crate) use secret::Secret;
 pub(crate) use supervision::{LimitAction, SupervisionConfig};
 pub(crate) use telemetry::{LogConfig, TracesConfig};
-pub(crate) use values::{any_duration, port, positive_duration};
+pub(crate) use values::{any_duration, audit_log, port, positive_duration};
 
 use crate::cli::Flags;
 use key::KeyNames;
@@ -74,6 +74,8 @@ pub(crate) struct Config {
     pub metrics_addr: SocketAddr,
     /// Where traces go, if anywhere.
     pub traces: Option<TracesConfig>,
+    /// The file of the audit log, if there is to be one.
+    pub audit_log: Option<PathBuf>,
     /// Every flag and its value, fit for everybody to see.
     pub flags: Vec<(String, String)>,
     /// What is accepted but deserves a word.
@@ -148,6 +150,7 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
     let metrics_addr = problems.flag("metrics-addr", metrics_addr(&flags.metrics_addr, bind));
     let traces = telemetry::traces(flags, &mut problems);
     let assertion = problems.flag("client-assertion", assertion(flags));
+    let audit_log = problems.flag("audit-log", audit_log(&flags.audit_log));
     problems.flag("v", verbosity(&flags.verbosity));
     problems.flag("metrics-backend", metrics_backend(&flags.metrics_backend));
     if let (Some(healthz), Some(metrics)) = (&healthz, metrics_addr)
@@ -176,6 +179,7 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
             healthz: healthz?,
             metrics_addr: metrics_addr?,
             traces,
+            audit_log: audit_log?,
             flags: flags.shown(),
             warnings: Vec::new(),
         };

@@ -80,6 +80,7 @@ fn every_problem_is_reported_at_once_and_names_its_flag() {
         "--actor-restart-limit-action=hope",
         "--connect-to=x",
         "--ca-file=/absent.pem",
+        "--audit-log=audit.log",
         "--v=loud",
         "--config-file-path=/absent/azure.json",
     ];

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{OnOutage, duration};
@@ -55,6 +56,15 @@ pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
     match any_duration(text)? {
         Duration::ZERO => Err("must be longer than 0".into()),
         duration => Ok(duration),
+    }
+}
+
+/// A file by a path that holds in any working directory; none if it is empty.
+pub(crate) fn audit_log(text: &str) -> Result<Option<PathBuf>, String> {
+    match text {
+        "" => Ok(None),
+        path if path.starts_with('/') && !path.ends_with('/') => Ok(Some(path.into())),
+        _ => Err(format!("{text:?} must be the path of a file, from / on")),
     }
 }
 

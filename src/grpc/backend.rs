@@ -49,13 +49,15 @@ impl Backend {
         plaintext: Vec<u8>,
         caller: Caller,
     ) -> Result<Sealed, KmsError> {
+        caller.trail.key(&key.id);
         let plaintext = Plaintext::new(plaintext);
         key.check_plaintext(plaintext.expose().len(), algorithm)?;
         let (priority, deadline) = (caller.priority(Priority::Encrypt), caller.deadline);
         let _admitted = self.admission.admit(priority, deadline).await?;
         let job = Seal { key: key.clone(), algorithm, plaintext, priority, deadline };
         let sealed = self.key_vault.seal(job).await;
-        self.witness(&sealed, caller, Evidence::sealed);
+        self.witness(&sealed, &caller, Evidence::sealed);
+        caller.trail.answered(sealed.as_ref().map(|sealed| &*sealed.receipt.request_id));
         sealed
     }
 
@@ -67,19 +69,21 @@ impl Backend {
         ciphertext: &[u8],
         caller: Caller,
     ) -> Result<Vec<u8>, KmsError> {
+        caller.trail.key(&key.id);
         let (form, ciphertext) = Form::recognise(ciphertext)?;
         let (priority, deadline) = (caller.priority(Priority::Decrypt), caller.deadline);
         let _admitted = self.admission.admit(priority, deadline).await?;
         let ciphertext = Arc::new(ciphertext);
         let job = Open { key: key.clone(), algorithm, form, ciphertext, priority, deadline };
         let opened = self.key_vault.open(job).await;
-        self.witness(&opened, caller, Evidence::opened);
+        self.witness(&opened, &caller, Evidence::opened);
+        caller.trail.answered(opened.as_ref().map(|opened| &*opened.request_id));
         Ok(opened?.plaintext.expose().to_vec())
     }
 
     /// What a client's call shows of Key Vault; a probe draws its own conclusions. The failure of a caller in a hurry
     /// shows nothing.
-    fn witness<T>(&self, outcome: &Result<T, KmsError>, caller: Caller, succeeded: fn(&Evidence, Api)) {
+    fn witness<T>(&self, outcome: &Result<T, KmsError>, caller: &Caller, succeeded: fn(&Evidence, Api)) {
         match outcome {
             _ if caller.probes => {}
             Ok(_) => succeeded(&self.evidence, caller.api),
@@ -116,8 +120,9 @@ impl Backend {
         F: Future<Output = Result<A, KmsError>>,
     {
         let start = Instant::now();
-        let caller = Caller::of(api, request.metadata());
+        let caller = Caller::of(api, &request);
         let (uid, api) = (self.uid(api, uid), api.as_str());
+        caller.trail.uid(&uid);
         let span = match caller.probes {
             true => traces::probe(api, method, &uid),
             false => traces::request(api, method, &uid, request.metadata()),

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
+use tonic::Request;
 
+use super::audited::Trail;
 use super::deadline;
 use crate::actors::{Api, PROBE_HEADER};
 use crate::vault::Priority;
@@ -13,7 +14,7 @@ use crate::vault::Priority;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The caller of one request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// The API it speaks.
     pub api: Api,
@@ -23,13 +24,17 @@ pub(crate) struct Caller {
     pub deadline: Instant,
     /// Whether it is the `HealthActor`.
     pub probes: bool,
+    /// What the audit log is to know of it.
+    pub(super) trail: Trail,
 }
 
 impl Caller {
-    /// The caller that sent these headers now.
-    pub(crate) fn of(api: Api, metadata: &MetadataMap) -> Self {
+    /// The caller that sent this now.
+    pub(super) fn of<M>(api: Api, request: &Request<M>) -> Self {
+        let metadata = request.metadata();
         let (arrived, deadline) = (Instant::now(), deadline::of(metadata));
-        Self { api, arrived, deadline, probes: metadata.contains_key(PROBE_HEADER) }
+        let trail = request.extensions().get::<Trail>().cloned().unwrap_or_default();
+        Self { api, arrived, deadline, probes: metadata.contains_key(PROBE_HEADER), trail }
     }
 
     /// Whether it waits for as long as an answer of Key Vault may take.

@@ -5,6 +5,7 @@
 
 mod admission;
 mod answers;
+mod audited;
 mod authority;
 mod backend;
 mod caller;

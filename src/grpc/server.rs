@@ -22,12 +22,14 @@ use tower::{Layer, ServiceExt};
 
 use super::Backend;
 use super::answers::{Answers, AnswersLayer, MESSAGE_LIMIT};
+use super::audited::{Audited, AuditedLayer};
 use super::authority::{AuthorityStream, LargeBlocks};
 use super::connection::{Connection, ConnectionState};
 use super::episode::Episode;
 use super::receive::{Receive, ReceiveLayer};
 use super::v1::V1;
 use super::v2::V2;
+use crate::audit::{AuditLog, Peer};
 use crate::backoff::after_failed_accept;
 use crate::proto::v1beta1::key_management_service_server::KeyManagementServiceServer as V1Server;
 use crate::proto::v2::key_management_service_server::KeyManagementServiceServer as V2Server;
@@ -49,23 +51,38 @@ const PING_AFTER: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Serves until `drain` ends, then finishes what is in flight: no new connection, GOAWAY on the others.
-pub(crate) async fn serve(listener: UnixListener, backend: Arc<Backend>, drain: impl Future<Output = ()>) {
-    serve_all(accepted(listener), backend, drain).await;
+pub(crate) async fn serve(
+    listener: UnixListener,
+    backend: Arc<Backend>,
+    audit: AuditLog,
+    drain: impl Future<Output = ()>,
+) {
+    serve_all(accepted(listener), calls(backend, audit), drain).await;
+}
+
+/// Both services, and what stands before them.
+type Calls = Audited<Receive<Answers<Routes>>>;
+
+fn calls(backend: Arc<Backend>, audit: AuditLog) -> Calls {
+    let v1 = V1Server::new(V1::new(backend.clone())).max_decoding_message_size(MESSAGE_LIMIT);
+    let v2 = V2Server::new(V2::new(backend)).max_decoding_message_size(MESSAGE_LIMIT);
+    let answers = AnswersLayer.layer(Routes::new(v1).add_service(v2).prepare());
+    AuditedLayer(audit).layer(ReceiveLayer::default().layer(answers))
 }
 
 /// The same for connections from anywhere.
 async fn serve_all<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
-    connections: impl Stream<Item = S>,
-    backend: Arc<Backend>,
+    connections: impl Stream<Item = (S, Peer)>,
+    calls: Calls,
     drain: impl Future<Output = ()>,
 ) {
     let (draining, watched) = watch::channel(false);
-    let (calls, running, door) = (calls(backend), TaskTracker::new(), Door::default());
+    let (running, door) = (TaskTracker::new(), Door::default());
     let large = LargeBlocks::default();
-    let connections = connections.for_each(|stream| {
+    let connections = connections.for_each(|(stream, peer)| {
         if let Some(place) = door.place() {
             let connection = Connection::new(stream, place, watched.clone());
-            running.spawn(serve_one(connection, large.clone(), calls.clone(), watched.clone()));
+            running.spawn(serve_one(connection, peer, large.clone(), calls.clone(), watched.clone()));
         }
         std::future::ready(())
     });
@@ -78,24 +95,19 @@ async fn serve_all<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     running.wait().await;
 }
 
-/// Both services, and what stands before them.
-fn calls(backend: Arc<Backend>) -> Receive<Answers<Routes>> {
-    let v1 = V1Server::new(V1::new(backend.clone())).max_decoding_message_size(MESSAGE_LIMIT);
-    let v2 = V2Server::new(V2::new(backend)).max_decoding_message_size(MESSAGE_LIMIT);
-    ReceiveLayer::default().layer(AnswersLayer.layer(Routes::new(v1).add_service(v2).prepare()))
-}
-
 /// Serves one connection until it ends; says GOAWAY when the daemon drains.
 async fn serve_one<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     connection: Connection<S>,
+    peer: Peer,
     large: LargeBlocks,
-    calls: Receive<Answers<Routes>>,
+    calls: Calls,
     mut draining: watch::Receiver<bool>,
 ) {
     let state = connection.state();
     let info = state.clone();
     let calls = calls.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(info.clone());
+        request.extensions_mut().insert(peer);
         request.map(Body::new)
     });
     let io = TokioIo::new(AuthorityStream::new(connection, large));
@@ -121,12 +133,15 @@ fn http2(state: ConnectionState) -> Builder<ConnectionState> {
     http2
 }
 
-/// Every connection there is to accept.
-fn accepted(listener: UnixListener) -> impl Stream<Item = UnixStream> {
+/// Every connection there is to accept, and who made it.
+fn accepted(listener: UnixListener) -> impl Stream<Item = (UnixStream, Peer)> {
     stream::unfold(listener, |listener| async move {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return Some((stream, listener)),
+                Ok((stream, _)) => {
+                    let peer = Peer::of(&stream);
+                    return Some(((stream, peer), listener));
+                }
                 Err(error) => after_failed_accept(&error).await,
             }
         }
@@ -164,7 +179,7 @@ pub(crate) mod fuzzing {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
     use tokio::sync::oneshot;
 
-    use super::{Arc, Backend, serve_all};
+    use super::{Arc, AuditLog, Backend, Peer, calls, serve_all};
 
     /// More than any input, so that the server never waits for its client.
     const CAPACITY: usize = 1024 * 1024;
@@ -173,12 +188,13 @@ pub(crate) mod fuzzing {
     pub(crate) async fn server(bytes: &[u8], piece: usize, backend: Arc<Backend>) {
         let (client, server) = duplex(CAPACITY);
         let (closed, drain) = oneshot::channel();
-        let connections = stream::iter([server]).chain(stream::pending());
+        let connections = stream::iter([(server, Peer::default())]).chain(stream::pending());
         let client = async {
             attack(client, bytes, piece).await;
             let _ = closed.send(());
         };
-        let served = serve_all(connections, backend, async { drop(drain.await) });
+        let calls = calls(backend, AuditLog::default());
+        let served = serve_all(connections, calls, async { drop(drain.await) });
         tokio::join!(client, served);
     }
 

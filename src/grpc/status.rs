@@ -24,6 +24,29 @@ fn grpc_code(code: Code) -> GrpcCode {
     }
 }
 
+/// The name of a code in the spelling of gRPC, also of those that only tonic uses.
+pub(super) fn name(code: GrpcCode) -> &'static str {
+    match code {
+        GrpcCode::Ok => "OK",
+        GrpcCode::Cancelled => "CANCELLED",
+        GrpcCode::Unknown => "UNKNOWN",
+        GrpcCode::InvalidArgument => "INVALID_ARGUMENT",
+        GrpcCode::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        GrpcCode::NotFound => "NOT_FOUND",
+        GrpcCode::AlreadyExists => "ALREADY_EXISTS",
+        GrpcCode::PermissionDenied => "PERMISSION_DENIED",
+        GrpcCode::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        GrpcCode::FailedPrecondition => "FAILED_PRECONDITION",
+        GrpcCode::Aborted => "ABORTED",
+        GrpcCode::OutOfRange => "OUT_OF_RANGE",
+        GrpcCode::Unimplemented => "UNIMPLEMENTED",
+        GrpcCode::Internal => "INTERNAL",
+        GrpcCode::Unavailable => "UNAVAILABLE",
+        GrpcCode::DataLoss => "DATA_LOSS",
+        GrpcCode::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +66,15 @@ mod tests {
         ] {
             let grpc = format!("{:?}", grpc_code(code)).to_uppercase();
             assert_eq!(code.as_str().replace('_', ""), grpc);
+            assert_eq!(name(grpc_code(code)), code.as_str());
+        }
+    }
+
+    #[test]
+    fn every_code_of_grpc_has_its_name() {
+        for number in 0..=16 {
+            let code = GrpcCode::from_i32(number);
+            assert_eq!(name(code).replace('_', ""), format!("{code:?}").to_uppercase());
         }
     }
 }

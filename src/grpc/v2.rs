@@ -74,8 +74,9 @@ impl KeyManagementService for V2 {
 
     async fn decrypt(&self, request: Request<DecryptRequest>) -> Result<Response<DecryptResponse>, Status> {
         let (backend, uid) = (&self.0, request.get_ref().uid.clone());
-        let open = |request: DecryptRequest, caller| async move {
+        let open = |request: DecryptRequest, caller: Caller| async move {
             let key = backend.ring.find(&request.key_id)?;
+            caller.trail.key(&key.id);
             check(&request.annotations)?;
             let plaintext = backend.open(key, ALGORITHM, &request.ciphertext, caller).await?;
             Ok(DecryptResponse { plaintext })

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::Checks;
 use crate::actors::{ActorStatus, Supervision};
+use crate::audit::{AuditLog, AuditView};
 use crate::kms::KeyRing;
 use crate::vault::{TokenReader, Traffic};
 
@@ -29,6 +30,8 @@ pub(crate) struct Snapshot {
     pub key_vault: KeyVaultView,
     /// The actors, in starting order.
     pub actors: Vec<ActorView>,
+    /// The audit log; none without `--audit-log`.
+    pub audit_log: Option<AuditView>,
 }
 
 /// A version of the key.
@@ -92,6 +95,8 @@ pub(crate) struct Snapshots {
     pub checks: Checks,
     /// The traffic to Key Vault.
     pub traffic: Arc<Traffic>,
+    /// The audit log.
+    pub audit: AuditLog,
 }
 
 impl Snapshots {
@@ -106,6 +111,7 @@ impl Snapshots {
             token: token(tokens),
             key_vault: self.key_vault(),
             actors: actors(supervision),
+            audit_log: self.audit.view(),
         }
     }
 

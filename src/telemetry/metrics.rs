@@ -44,6 +44,7 @@ pub(crate) struct Metrics {
     reloads: Family<ResultLabels, Counter>,
     restarts: Family<RestartLabels, Counter>,
     dropped_spans: Counter,
+    audit_lines_lost: Counter,
 }
 
 /// Counts one in a gauge for as long as it lives.
@@ -101,6 +102,7 @@ impl Metrics {
             reloads: Family::default(),
             restarts: Family::default(),
             dropped_spans: Counter::default(),
+            audit_lines_lost: Counter::default(),
         };
         for result in ["success", "error"] {
             drop(metrics.reloads.get_or_create(&ResultLabels { result })); // visible before the first
@@ -161,6 +163,8 @@ impl Metrics {
         let dropped =
             "Spans of traces that the collector did not take, or that came faster than they were exported";
         registry.register("azure_kms_trace_spans_dropped", dropped, self.dropped_spans.clone());
+        let lost = "Key operations that are missing in the audit log";
+        registry.register("azure_kms_audit_lines_lost", lost, self.audit_lines_lost.clone());
     }
 
     /// One gRPC request ended. `code` is `None` for success.
@@ -226,6 +230,16 @@ impl Metrics {
     /// An actor is restarted for that reason.
     pub(crate) fn actor_restarted(&self, actor: &'static str, reason: &'static str) {
         self.restarts.get_or_create(&RestartLabels { actor, reason }).inc();
+    }
+
+    /// A key operation is missing in the audit log.
+    pub(crate) fn audit_line_lost(&self) {
+        self.audit_lines_lost.inc();
+    }
+
+    /// How many are.
+    pub(crate) fn audit_lines_lost(&self) -> u64 {
+        self.audit_lines_lost.get()
     }
 
     /// Makes the counter of that actor and reason visible at zero, so that a first restart shows as an increase.

@@ -127,7 +127,10 @@ impl Engine {
                 }
                 decrypted => decrypted?,
             };
-        Ok(Opened { plaintext: job.form.open(plaintext)?, request_id })
+        match job.form.open(plaintext) {
+            Ok(plaintext) => Ok(Opened { plaintext, request_id }),
+            Err(error) => Err(KmsError { request_id: Some(request_id), ..error }),
+        }
     }
 
     /// Reads the key once: makes the connection, and teaches the SDK the vault's authentication challenge while no
@@ -214,7 +217,8 @@ impl From<KmsError> for Refused {
 impl From<Down> for KmsError {
     fn from(Down { error, lasted }: Down) -> Self {
         let code = if error.failure == Failure::TimedOut { Code::Unavailable } else { error.failure.code() };
-        let explained = Self { code, ..Self::from(error) };
+        // the request id is that of another call
+        let explained = Self { code, request_id: None, ..Self::from(error) };
         let lasted = lasted.as_secs_f64();
         explained.with_detail(&format!("for {lasted:.1} s now: calls fail at once until it answers"))
     }
@@ -223,11 +227,11 @@ impl From<Down> for KmsError {
 /// What kube-apiserver stores must be readable: made with the key it is labelled with, and whole.
 fn check(encrypted: Encrypted, key: &KeyVersion) -> Result<Encrypted, VaultError> {
     if KeyId::of_url(&encrypted.kid) != key.id {
-        return Err(VaultError::without_answer(Failure::WrongKey));
+        return Err(VaultError::of_answer(Failure::WrongKey, &encrypted.receipt.request_id));
     }
     match key.fits(encrypted.value.len()) {
         true => Ok(encrypted),
-        false => Err(VaultError::without_answer(Failure::Malformed)),
+        false => Err(VaultError::of_answer(Failure::Malformed, &encrypted.receipt.request_id)),
     }
 }
 

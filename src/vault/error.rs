@@ -123,6 +123,12 @@ impl VaultError {
     pub(crate) fn without_answer(failure: Failure) -> Self {
         Self { failure, status: None, code: None, retry_after: None, cause: None, request_id: None }
     }
+
+    /// An answer that is of no use.
+    pub(crate) fn of_answer(failure: Failure, request_id: &str) -> Self {
+        let request_id = Some(request_id.to_owned()).filter(|id| !id.is_empty());
+        Self { request_id, ..Self::without_answer(failure) }
+    }
 }
 
 /// What a code of Key Vault means for this plugin, as the end of a sentence. Each has an anchor in

@@ -87,10 +87,14 @@ impl Process {
         value.trim().trim_end_matches(" kB").parse().map_err(|_| format!("{}: no {field}", self.name))
     }
 
+    /// Its number.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap()).unwrap()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        kill_process(self.pid(), signal).unwrap();
     }
 
     /// Waits for the end.

@@ -4,6 +4,7 @@
 mod harness;
 
 mod apis;
+mod audit;
 mod authority;
 mod credentials;
 mod docs;

@@ -130,6 +130,28 @@ fn what_the_pod_needs_for_its_flags_is_printed_with_them() {
 }
 
 #[test]
+fn the_folder_of_the_audit_log_is_mounted_for_writing_unless_it_is_the_socket_s() {
+    let printed = printed(&["--only=pod", "--audit-log=/var/log/kms plugin/audit.log"]);
+    let (mounts, volumes) = printed.split_once("\n  volumes:").unwrap();
+    let mount = "        - name: audit-log\n          mountPath: \"/var/log/kms plugin\"";
+    assert!(mounts.ends_with(mount), "{printed}");
+    let volume = "    - name: audit-log\n      hostPath:\n        path: \"/var/log/kms plugin\"\n        type: DirectoryOrCreate\n";
+    assert!(volumes.ends_with(volume), "{printed}");
+    assert!(mounts.contains("        - \"--audit-log=/var/log/kms plugin/audit.log\"\n"), "{printed}");
+    assert_eq!(printed.lines().count(), POD.lines().count() + 7);
+    let beside = self::printed(&["--only=pod", "--audit-log=/opt/audit.log"]);
+    assert_eq!(beside.lines().count(), POD.lines().count() + 1, "{beside}");
+    for (path, says) in [
+        ("audit.log", "--audit-log"),
+        ("/audit.log", "folder"),
+        ("/etc/kubernetes/audit.log", "reading only"),
+    ] {
+        let (code, _, stderr) = run(&["manifests", &format!("--audit-log={path}")]);
+        assert!(code == 1 && stderr.contains("--audit-log") && stderr.contains(says), "{stderr}");
+    }
+}
+
+#[test]
 fn what_no_pod_can_have_is_refused_all_at_once() {
     let flags = ["--kms=v3", "--only=x", "--image=", "--listen-addr=unix:///a.sock", "--ca-file=/home/a.pem"];
     let (code, stdout, stderr) = run(&[&["manifests", "--key-version=1"], &flags[..]].concat());

@@ -127,6 +127,25 @@ async fn a_secret_that_everybody_may_read_is_a_warning() {
 }
 
 #[tokio::test]
+async fn an_audit_log_that_cannot_be_written_is_found_and_none_is_made() {
+    let vault = Vault::start().await;
+    let folder = vault.dir.path();
+    let with = |path: &std::path::Path| vec![format!("--audit-log={}", path.display())];
+    let file = folder.join("audit.log");
+    let well = checked(&vault, &with(&file)).await;
+    assert_eq!(
+        (well.code, well.result("audit-log"), file.exists()),
+        (0, "passed", false),
+        "{:#}",
+        well.report
+    );
+    let absent = checked(&vault, &with(&folder.join("absent/audit.log"))).await;
+    absent.only("audit-log", "absent cannot be written to", "mkdir");
+    checked(&vault, &with(&folder.join("akv"))).await.only("audit-log", "not a plain file", "--audit-log");
+    assert!(!checked(&vault, &[]).await.names().contains(&"audit-log"));
+}
+
+#[tokio::test]
 async fn a_running_daemon_is_in_the_way_or_is_checked_itself_with_wait() {
     let vault = Vault::start().await;
     let daemon = vault.daemon().healthy().await;

@@ -8,6 +8,7 @@ use super::REGION;
 use super::asked::Asked;
 use crate::ids::random_guid;
 
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 const NETWORK: &str = "conn_type=Ipv4;addr=127.0.0.1;act_addr_fam=InterNetwork;";
 
@@ -38,6 +39,11 @@ pub(super) fn echo(request: &Request<Body>) -> Option<HeaderValue> {
     request.headers().get(CLIENT_REQUEST_ID).filter(|_| wanted).cloned()
 }
 
+/// The name of this answer.
+pub(super) fn request_id(response: &Response<Body>) -> &str {
+    response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default()
+}
+
 /// Adds them. The server adds the date.
 pub(super) fn add(response: &mut Response<Body>, vault: Asked, echo: Option<HeaderValue>) {
     let own: &[_] = if vault.is_hsm() { &OF_A_MANAGED_HSM } else { &OF_A_VAULT };
@@ -46,7 +52,7 @@ pub(super) fn add(response: &mut Response<Body>, vault: Asked, echo: Option<Head
         headers.insert(*name, HeaderValue::from_static(value));
     }
     if let Ok(id) = HeaderValue::try_from(random_guid().unwrap_or_default()) {
-        headers.insert("x-ms-request-id", id);
+        headers.insert(REQUEST_ID, id);
     }
     if let Some(id) = echo {
         headers.insert(CLIENT_REQUEST_ID, id);

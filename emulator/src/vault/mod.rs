@@ -25,6 +25,7 @@ use crate::faults::Service;
 use crate::misbehave::play;
 use crate::reply::{self, VaultError};
 use crate::server::Answer;
+use crate::stats::Answered;
 use crate::tokens::Claims;
 use crate::world::World;
 pub(crate) use asked::Asked;
@@ -67,7 +68,17 @@ pub(crate) async fn handle(world: &World, vault: Asked, request: Request<Body>) 
     let fail = |status| failed(world, vault, &parts, status);
     let mut response = play(world, Service::Vault, fail, serve(world, vault, &parts, body)).await?;
     headers::add(&mut response, vault, echo);
+    remember(world, &parts, &response);
     Ok(response)
+}
+
+/// So that a client's log can be held against what was answered.
+fn remember(world: &World, request: &Parts, response: &Response<Body>) {
+    if let Some(call) = Call::route(&request.method, request.uri.path()) {
+        let request_id = headers::request_id(response).to_owned();
+        let (operation, status) = (call.operation().to_owned(), response.status().as_u16());
+        world.stats.answered(Answered { operation, status, request_id });
+    }
 }
 
 /// What it says with that status.

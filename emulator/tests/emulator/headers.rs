@@ -1,5 +1,7 @@
 //! The headers of the vault's answers.
 
+use serde_json::{Value, json};
+
 use crate::harness::{Azure, Reply, VAULT};
 
 #[tokio::test]
@@ -22,6 +24,23 @@ async fn every_answer_has_the_recorded_headers_and_a_request_id_of_its_own() {
     }
     assert_eq!(first.header("x-ms-request-id").len(), 36);
     assert_ne!(first.header("x-ms-request-id"), second.header("x-ms-request-id"));
+}
+
+#[tokio::test]
+async fn every_answer_is_remembered_with_its_request_id_until_the_stats_are_reset() {
+    let azure = Azure::start().await;
+    let read = azure.get("/keys/k8s").await;
+    let sealed = azure.seal("encrypt", "AA").await;
+    let refused = azure.seal("sign", "AA").await; // no operation of this vault
+    let failing = json!({ "vault": { "error_rate": 1, "status": 503 } });
+    azure.control_ok("PUT", "/faults", failing).await;
+    let failed = azure.seal("encrypt", "AA").await;
+    let answer = |operation: &str, reply: &Reply| json!({ "operation": operation, "status": reply.status, "request_id": reply.header("x-ms-request-id") });
+    let expected = json!([answer("get", &read), answer("encrypt", &sealed), answer("encrypt", &failed)]);
+    assert_eq!(azure.control_ok("GET", "/answers", Value::Null).await, expected);
+    assert_eq!((sealed.status, refused.status, failed.status), (200, 404, 503));
+    azure.control_ok("DELETE", "/stats", Value::Null).await;
+    assert!(azure.emulator.answers().is_empty());
 }
 
 #[tokio::test]

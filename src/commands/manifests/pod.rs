@@ -16,6 +16,8 @@ pub(super) struct Pod<'a> {
     pub(super) configuration: PathBuf,
     /// The socket's folder.
     pub(super) socket: Option<PathBuf>,
+    /// The audit log's folder, unless it is in the socket's.
+    pub(super) audit_log: Option<PathBuf>,
 }
 
 impl Pod<'_> {
@@ -29,9 +31,24 @@ impl Pod<'_> {
             }
             text.push_str(&self.line(line));
             text.push('\n');
+            text.push_str(&self.beneath(line.trim()));
         }
         let filled = !text.contains("=${");
         if filled { text.replace(TO_FILL_IN, "") } else { text }
+    }
+
+    /// The mount and the volume of the audit log, beneath those of the socket. kubelet makes a missing folder.
+    fn beneath(&self, line: &str) -> String {
+        let Some(folder) = &self.audit_log else { return String::new() };
+        let folder = scalar(&folder.display().to_string());
+        match line {
+            "mountPath: /opt" => format!("        - name: audit-log\n          mountPath: {folder}\n"),
+            "path: /opt" => {
+                let volume = "    - name: audit-log\n      hostPath:\n";
+                format!("{volume}        path: {folder}\n        type: DirectoryOrCreate\n")
+            }
+            _ => String::new(),
+        }
     }
 
     /// The line with this pod's value. Its comment stays where it is, if there is room.

@@ -1,8 +1,11 @@
 //! The flags' values and the files they name.
 
+use std::fs::FileType;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+
+use rustix::fs::{Access as Mode, access};
 
 use super::report::Check;
 use crate::cli::Flags;
@@ -11,6 +14,7 @@ use crate::config::{self, Access, Config};
 const AZURE_JSON: &str = "azure-json";
 const CA_FILES: &str = "ca-files";
 const PERMISSIONS: &str = "permissions";
+const AUDIT_LOG: &str = "audit-log";
 const ADVICE: &str = "advice";
 
 /// What was read, if all of it could be, and what was found on the way.
@@ -37,6 +41,7 @@ pub(super) fn read(flags: &Flags) -> Result<Read, String> {
                 ),
                 permissions(&config, &access),
             ];
+            checks.extend(config.audit_log.as_deref().map(audit_log));
             checks.extend(config.warnings.iter().map(|warning| {
                 Check::warned(
                     ADVICE,
@@ -95,6 +100,31 @@ fn permissions(config: &Config, access: &Access) -> Check {
             PERMISSIONS,
             format!("everybody may read or write {path} (mode {mode:04o})"),
             format!("chmod o-rwx {path}"),
+        ),
+    }
+}
+
+/// Whether the file can be added to, or made.
+fn audit_log(path: &Path) -> Check {
+    let shown = path.display();
+    let found = std::fs::metadata(path).map(|file| file.file_type());
+    if found.as_ref().is_ok_and(|found| !FileType::is_file(found)) {
+        return Check::failed(AUDIT_LOG, format!("{shown} is not a plain file"), "another --audit-log");
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let (needed, modes) = match found {
+        Ok(_) => (path, Mode::WRITE_OK),
+        Err(_) => (folder, Mode::WRITE_OK | Mode::EXEC_OK),
+    };
+    match access(needed, modes) {
+        Ok(()) => Check::passed(AUDIT_LOG, format!("{shown} can be written to")),
+        Err(error) => Check::failed(
+            AUDIT_LOG,
+            format!("{} cannot be written to: {error}", needed.display()),
+            format!(
+                "mkdir -p -m 0700 {0}, owned by the daemon's user, and mount it without readOnly",
+                folder.display()
+            ),
         ),
     }
 }

@@ -1,6 +1,7 @@
 //! The answers as a table for people.
 
 use super::{Answer, Answers, Socket};
+use crate::audit::AuditView;
 use crate::http::{ActorView, Snapshot};
 
 const ACTORS: [&str; 5] = ["ACTOR", "STATE", "GENERATION", "RESTARTS", "LAST REASON"];
@@ -50,7 +51,16 @@ fn of_daemon(daemon: &Snapshot) -> Vec<Vec<String>> {
         row("last success", last_success),
         row("breaker", key_vault.breaker_open.as_ref().map_or("closed".into(), |why| format!("open: {why}"))),
         row("throttling", limit),
+        row("audit log", daemon.audit_log.as_ref().map_or("off".into(), audit_log)),
     ]
+}
+
+fn audit_log(AuditView { problem, lines_lost }: &AuditView) -> String {
+    match (problem, lines_lost) {
+        (Some(problem), lost) => format!("lines are lost: {problem}; {lost} since the start"),
+        (None, 0) => "ok".into(),
+        (None, lost) => format!("ok; {lost} lines lost since the start"),
+    }
 }
 
 fn of_actors(actors: &[ActorView]) -> Vec<Vec<String>> {
@@ -95,6 +105,15 @@ mod tests {
     }
 
     #[test]
+    fn the_audit_log_says_whether_lines_are_lost_and_how_many_were() {
+        let said = |problem: Option<&str>, lines_lost| {
+            audit_log(&AuditView { problem: problem.map(str::to_owned), lines_lost })
+        };
+        assert_eq!([said(None, 0), said(None, 7)], ["ok", "ok; 7 lines lost since the start"]);
+        assert_eq!(said(Some("disk full"), 7), "lines are lost: disk full; 7 since the start");
+    }
+
+    #[test]
     fn the_actors_are_below_the_rest_and_a_silent_port_says_why() {
         let snapshot = r#"{"version":"v1","started":"2026-01-01T00:00:00Z","uptime_seconds":1,
             "key":{"name":"k8s","version":"0123","key_id":"ab"},"token":{"expires":null,"error":"refused"},
@@ -103,7 +122,12 @@ mod tests {
             "last_reason":"panic"}]}"#;
         let daemon = Answer::Answered(serde_json::from_str(snapshot).unwrap());
         let table = of(&Answers { socket: Answer::Failed("nobody".into()), daemon });
-        for line in ["token         none; refused", "last success  never", "breaker       open: silence"] {
+        for line in [
+            "token         none; refused",
+            "last success  never",
+            "breaker       open: silence",
+            "audit log     off",
+        ] {
             assert!(table.contains(line), "{table}");
         }
         assert!(table.ends_with("\ntoken  running  2           1         panic\n"), "{table}");

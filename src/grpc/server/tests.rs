@@ -15,8 +15,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The client's end of a connection that is served until the test ends.
 fn served() -> DuplexStream {
     let (client, server) = duplex(64 * 1024);
-    let connections = stream::iter([server]).chain(stream::pending());
-    tokio::spawn(serve_all(connections, backend(Through::Handlers).0, std::future::pending()));
+    let connections = stream::iter([(server, Peer::default())]).chain(stream::pending());
+    let calls = calls(backend(Through::Handlers).0, AuditLog::default());
+    tokio::spawn(serve_all(connections, calls, std::future::pending()));
     client
 }
 

@@ -1,0 +1,192 @@
+//! Gives the audit log a line for each Encrypt and Decrypt, however it ends: served, refused at any stage, or left by its
+//! caller. Stands before everything else that could refuse a call.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use futures_util::future::Either;
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tower::{Layer, Service};
+
+use super::status;
+use crate::actors::{Api, PROBE_HEADER};
+use crate::audit::{AuditLog, Peer, Record};
+use crate::kms::{KeyId, KmsError};
+use crate::proto::{v1beta1, v2};
+use crate::telemetry::Method;
+
+/// The outcome of a call without an answer, in the words of gRPC.
+const NO_ANSWER: &str = "CANCELLED";
+
+/// Wraps both services.
+#[derive(Clone)]
+pub(super) struct AuditedLayer(pub(super) AuditLog);
+
+impl<S> Layer<S> for AuditedLayer {
+    type Service = Audited<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Audited { log: self.0.clone(), inner }
+    }
+}
+
+/// Follows key operations to their end.
+#[derive(Clone)]
+pub(super) struct Audited<S> {
+    log: AuditLog,
+    inner: S,
+}
+
+type Answer<E> = Result<Response<Body>, E>;
+
+impl<S> Service<Request<Body>> for Audited<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<S::Future, Pin<Box<dyn Future<Output = Answer<S::Error>> + Send>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let operation = self.log.is_on().then(|| key_operation(request.uri().path())).flatten();
+        let Some((api, method)) = operation else { return Either::Left(self.inner.call(request)) };
+        let open = Open::new(self.log.clone(), api, method, &request);
+        request.extensions_mut().insert(open.trail.clone());
+        let answer = self.inner.call(request);
+        Either::Right(Box::pin(async move {
+            let answer = answer.await?;
+            open.answered(&answer);
+            Ok(answer)
+        }))
+    }
+}
+
+/// The key operation that a path names.
+fn key_operation(path: &str) -> Option<(Api, Method)> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    let api = match service {
+        v1beta1::key_management_service_server::SERVICE_NAME => Api::V1,
+        v2::key_management_service_server::SERVICE_NAME => Api::V2,
+        _ => return None,
+    };
+    match method {
+        "Encrypt" => Some((api, Method::Encrypt)),
+        "Decrypt" => Some((api, Method::Decrypt)),
+        _ => None,
+    }
+}
+
+/// What is found out about a call on its way. Travels with its request; without an audit log it is empty.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trail(Option<Arc<Found>>);
+
+#[derive(Debug, Default)]
+struct Found {
+    uid: OnceLock<String>,
+    key_id: OnceLock<KeyId>,
+    request_id: OnceLock<String>,
+}
+
+impl Trail {
+    /// What the client calls its request, or we do.
+    pub(super) fn uid(&self, uid: &str) {
+        if let Some(found) = &self.0 {
+            let _ = found.uid.set(uid.to_owned()); // there is one
+        }
+    }
+
+    /// The key version that it is for.
+    pub(super) fn key(&self, key_id: &KeyId) {
+        if let Some(found) = &self.0 {
+            let _ = found.key_id.set(key_id.clone()); // as above
+        }
+    }
+
+    /// What came of it: Key Vault's name of its answer, if there was one, or the failure.
+    pub(super) fn answered(&self, outcome: Result<&str, &KmsError>) {
+        let request_id = outcome.map_or_else(|error| error.request_id.as_deref(), Some).unwrap_or_default();
+        if let Some(found) = self.0.as_ref().filter(|_| !request_id.is_empty()) {
+            let _ = found.request_id.set(request_id.to_owned()); // as above
+        }
+    }
+}
+
+/// A key operation that has not ended. Its line is written when it is dropped.
+struct Open {
+    log: AuditLog,
+    began: Instant,
+    api: Api,
+    method: Method,
+    probe: bool,
+    peer: Peer,
+    trail: Trail,
+    outcome: &'static str,
+}
+
+impl Open {
+    fn new(log: AuditLog, api: Api, method: Method, request: &Request<Body>) -> Self {
+        Self {
+            log,
+            began: Instant::now(),
+            api,
+            method,
+            probe: request.headers().contains_key(PROBE_HEADER),
+            peer: request.extensions().get().copied().unwrap_or_default(),
+            trail: Trail(Some(Arc::default())),
+            outcome: NO_ANSWER,
+        }
+    }
+
+    /// The status of a failure is in the headers, that of a success in the trailers.
+    fn answered(mut self, answer: &Response<Body>) {
+        self.outcome =
+            Status::from_header_map(answer.headers()).map_or("OK", |status| status::name(status.code()));
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let found = self.trail.0.as_deref();
+        self.log.take(Record {
+            time: SystemTime::now(),
+            uid: found.and_then(|found| found.uid.get().cloned()),
+            operation: self.method.as_str(),
+            api: self.api.as_str(),
+            probe: self.probe,
+            key_id: found.and_then(|found| found.key_id.get().cloned()),
+            request_id: found.and_then(|found| found.request_id.get().cloned()),
+            peer: self.peer,
+            outcome: self.outcome,
+            took_ms: self.began.elapsed().as_micros() as f64 / 1000.0,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_operations_of_both_apis_are_known_and_nothing_else_is_one() {
+        for (path, known) in [
+            ("/v1beta1.KeyManagementService/Encrypt", Some((Api::V1, Method::Encrypt))),
+            ("/v2.KeyManagementService/Decrypt", Some((Api::V2, Method::Decrypt))),
+            ("/v2.KeyManagementService/Status", None),
+            ("/v3.KeyManagementService/Encrypt", None),
+            ("/Encrypt", None),
+            ("", None),
+        ] {
+            assert_eq!(key_operation(path), known, "{path}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use actix::Recipient;
 use actix_rt::{Arbiter, ArbiterHandle};
 use tokio::time::Instant;
 
-use super::control::{ActorName, Control, Ended, Lifeline, Reason};
+use super::control::{ActorName, Control, Ended, GivenUp, Lifeline, Reason};
 use super::life::Life;
 
 /// Starts one generation of an actor on that arbiter. Also called again after every failure, and starts afresh.
@@ -41,6 +41,7 @@ pub(super) struct Child {
     pub(super) control: Option<Recipient<Control>>,
     start: Factory,
     arbiter: Arbiter,
+    given_up: GivenUp,
     started: Instant,
     last_sign: Instant,
     last_reason: Option<Reason>,
@@ -56,6 +57,7 @@ impl Child {
             control: None,
             start: spec.start,
             arbiter: Arbiter::new(),
+            given_up: GivenUp::default(),
             started: Instant::now(),
             last_sign: Instant::now(),
             last_reason: None,
@@ -70,6 +72,7 @@ impl Child {
         self.last_sign = self.started;
         let generation = self.life.begin();
         let lifeline = Lifeline::new(self.name, generation, supervisor);
+        self.given_up = lifeline.given_up();
         let started = self.start_with(lifeline);
         if started.is_err() {
             self.life.end(generation);
@@ -99,8 +102,9 @@ impl Child {
     }
 
     /// Lets go of a failed generation. A hung one may hold its thread, so the next one gets a new thread; the old one
-    /// ends with everything on it as soon as it comes back.
+    /// ends with everything on it soon after it comes back, and publishes nothing until then.
     pub(super) fn detach(&mut self, reason: Reason) {
+        self.given_up.set();
         self.control = None;
         self.last_reason = Some(reason);
         if reason == Reason::Hung {

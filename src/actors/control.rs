@@ -1,8 +1,12 @@
 //! What the supervisor and its children say to each other.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 #[cfg(feature = "fault-injection")]
 use actix::AsyncContext;
 use actix::{Actor, ActorContext, Context, Message, Recipient};
+use tokio::sync::watch;
 
 /// The supervised actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,23 +121,53 @@ pub(crate) struct Ended {
     pub(crate) reason: Reason,
 }
 
+/// Whether the supervisor has given a generation up. It may still be there: a hung one can come back.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// Held by an actor for as long as it lives. Tells the supervisor of its end, a panic included.
 pub(crate) struct Lifeline {
     name: ActorName,
     generation: u64,
+    given_up: GivenUp,
     supervisor: Recipient<Ended>,
 }
 
 impl Lifeline {
     pub(crate) fn new(name: ActorName, generation: u64, supervisor: Recipient<Ended>) -> Self {
-        Self { name, generation, supervisor }
+        Self { name, generation, given_up: GivenUp::default(), supervisor }
     }
-}
 
-impl Lifeline {
     /// The generation of the actor that holds it.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// How the supervisor tells that it has given this generation up.
+    pub(crate) fn given_up(&self) -> GivenUp {
+        self.given_up.clone()
+    }
+
+    /// Publishes for the actor, unless it was given up: what one that hung comes back with is old, and another has
+    /// taken its place. Whether it was published.
+    pub(crate) fn publish<T>(&self, to: &watch::Sender<T>, update: impl FnOnce(&mut T)) -> bool {
+        to.send_if_modified(|state| {
+            let publishes = !self.given_up.is_set();
+            if publishes {
+                update(state);
+            }
+            publishes
+        })
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) struct HealthActor {
     doubted: bool,
     /// The next round; `None` while one runs.
     next: Option<SpawnHandle>,
-    _lifeline: Lifeline,
+    lifeline: Lifeline,
 }
 
 /// The round trip of a round.
@@ -88,7 +88,7 @@ enum RoundTrip {
 impl HealthActor {
     /// An actor that publishes to `parts`.
     pub(crate) fn new(parts: HealthParts, lifeline: Lifeline) -> Self {
-        Self { parts, turn: Api::V1, rounds_to_turn: 0, doubted: false, next: None, _lifeline: lifeline }
+        Self { parts, turn: Api::V1, rounds_to_turn: 0, doubted: false, next: None, lifeline }
     }
 
     /// What is to be looked at in this round: what is due, or else what is in question.
@@ -214,8 +214,9 @@ impl HealthActor {
         let before = self.parts.published.borrow().clone();
         let mut after = before.clone();
         update(&mut after);
-        log_change(&before, &after);
-        self.parts.published.send_replace(after);
+        if self.lifeline.publish(&self.parts.published, |report| *report = after.clone()) {
+            log_change(&before, &after);
+        }
     }
 }
 

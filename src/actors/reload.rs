@@ -83,7 +83,7 @@ pub(crate) struct ReloadActor {
     pauses: ExponentialBackoff,
     retry: Option<SpawnHandle>,
     warned_of: HashSet<PathBuf>,
-    _lifeline: Lifeline,
+    lifeline: Lifeline,
 }
 
 /// What came of one look at the files.
@@ -105,7 +105,7 @@ impl ReloadActor {
             pauses: pauses(),
             retry: None,
             warned_of: HashSet::new(),
-            _lifeline: lifeline,
+            lifeline,
         }
     }
 
@@ -169,7 +169,9 @@ impl ReloadActor {
         self.cancel_retry(ctx);
         (self.failed, self.pauses) = (None, pauses());
         let credential = supply.access.credential.kind();
-        self.parts.supply.send_replace(supply);
+        if !self.lifeline.publish(&self.parts.supply, |published| *published = supply) {
+            return;
+        }
         self.parts.metrics.reloaded(true);
         tracing::info!(target: LIFECYCLE, credential, "Credential reloaded");
     }

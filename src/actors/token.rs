@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
 use backon::ExponentialBackoff;
+use futures_util::future::select_ok;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -23,6 +24,8 @@ use crate::vault::{RejectedTokens, Token, TokenError, TokenState, Trouble};
 
 /// How long one fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// When a fetch has taken so long, a second one goes out: on another connection, as each does.
+const SLOW: Duration = Duration::from_secs(1);
 /// The shortest time between two refreshes.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after a failure, before jitter.
@@ -62,7 +65,7 @@ pub(crate) struct TokenActor {
     distrusted: bool,
     /// The number of the last token that Key Vault rejected in this generation.
     last_rejected: u64,
-    _lifeline: Lifeline,
+    lifeline: Lifeline,
 }
 
 impl TokenActor {
@@ -92,7 +95,7 @@ impl TokenActor {
             refreshing: false,
             distrusted: false,
             last_rejected: 0,
-            _lifeline: lifeline,
+            lifeline,
         }
     }
 
@@ -125,7 +128,7 @@ impl TokenActor {
         }
         let newest = self.newest_serial();
         let (source, number) = (self.source.clone(), self.supply_number);
-        let fetched = async move { timeout(FETCH_TIMEOUT, source.fetch(newest + 1)).await };
+        let fetched = async move { timeout(FETCH_TIMEOUT, fetch(&*source, newest + 1)).await };
         ctx.spawn(wrap_future(fetched).map(move |fetched, actor: &mut Self, ctx| {
             if actor.supply_number != number {
                 return;
@@ -139,6 +142,10 @@ impl TokenActor {
     }
 
     fn fetched(&mut self, token: Token, ctx: &mut Context<Self>) {
+        let state = TokenState { token: Some(token.clone()), trouble: None, supply: self.supply_number };
+        if !self.publish(|published| *published = state) {
+            return;
+        }
         self.parts.metrics.token_refreshed(true);
         self.parts.metrics.token_expires(Some(token.expires_on));
         if !self.distrusted {
@@ -147,11 +154,10 @@ impl TokenActor {
         self.refresh_in(until_refresh(&token), Self::planned_refresh, ctx);
         let seconds = token.expires.duration_since(token.obtained).as_secs();
         tracing::info!(valid_for_s = seconds, "Token refreshed");
-        self.parts.published.send_replace(TokenState {
-            token: Some(token),
-            trouble: None,
-            supply: self.supply_number,
-        });
+    }
+
+    fn publish(&self, update: impl FnOnce(&mut TokenState)) -> bool {
+        self.lifeline.publish(&self.parts.published, update)
     }
 
     /// Keeps the token there is. Whether it is still valid is for its readers to see.
@@ -165,7 +171,7 @@ impl TokenActor {
         let (cause, retry_in_ms) = (error.cause.as_deref().unwrap_or_default(), pause.as_millis());
         tracing::error!(err = error.message, cause, retry_in_ms, "{what}");
         let trouble = Some(Trouble { error, retry_at: Instant::now() + pause });
-        self.parts.published.send_modify(|state| state.trouble = trouble);
+        self.publish(|state| state.trouble = trouble);
         self.refresh_in(pause, Self::refresh, ctx);
     }
 
@@ -198,7 +204,7 @@ impl TokenActor {
         let Some(token) = self.published_token().filter(|token| token.serial <= rejected) else { return };
         tracing::warn!("Key Vault does not accept the token; it is dropped");
         self.parts.metrics.token_expires(None);
-        self.parts.published.send_modify(|state| state.token = None);
+        self.publish(|state| state.token = None);
         let predecessor_too = std::mem::replace(&mut self.last_rejected, token.serial) + 1 == token.serial;
         // one that worked for a moment was revoked: the next one may work again
         let worked =
@@ -236,6 +242,15 @@ impl Handler<Control> for TokenActor {
 
     fn handle(&mut self, message: Control, ctx: &mut Self::Context) {
         message.apply(ctx);
+    }
+}
+
+/// One fetch, and a second one if that is slow. The first token counts, and of two failures the later.
+async fn fetch(source: &dyn TokenSource, serial: u64) -> Result<Token, TokenError> {
+    let mut first = source.fetch(serial);
+    match timeout(SLOW, &mut first).await {
+        Ok(fetched) => fetched,
+        Err(_) => select_ok([first, source.fetch(serial)]).await.map(|(token, _)| token),
     }
 }
 

@@ -14,7 +14,7 @@ const TARGET: HeaderName = HeaderName::from_static("x-azure-proxy-target");
 pub(super) enum Target {
     /// Key Vault: the path begins with the vault's host.
     KeyVault,
-    /// Entra ID: the path stays as it is.
+    /// Entra ID, or IMDS: the path stays as it is.
     EntraId,
 }
 

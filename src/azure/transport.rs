@@ -33,23 +33,23 @@ pub(super) fn client(
     network: &NetworkConfig,
 ) -> Result<Arc<dyn HttpClient>, String> {
     match &network.proxy {
-        None => Ok(Arc::new(https_client(host, network)?)),
-        Some(proxy) => Ok(Arc::new(ProxyModeClient::new(plain_client("the proxy")?, proxy.clone(), target))),
+        None => Ok(Arc::new(built(host, https_builder(host, target, network)?)?)),
+        Some(proxy) => {
+            let client = plain_client("the proxy", target)?;
+            Ok(Arc::new(ProxyModeClient::new(client, proxy.clone(), target)))
+        }
     }
-}
-
-fn https_client(host: &str, network: &NetworkConfig) -> Result<Client, String> {
-    built(host, https_builder(host, network)?)
 }
 
 /// A client that takes any certificate and keeps it: to say whose a refused one is. Nothing secret goes through it.
 pub(super) fn unverifying_client(host: &str, network: &NetworkConfig) -> Result<Client, String> {
-    built(host, https_builder(host, network)?.tls_danger_accept_invalid_certs(true).tls_info(true))
+    let builder = https_builder(host, Target::KeyVault, network)?;
+    built(host, builder.tls_danger_accept_invalid_certs(true).tls_info(true))
 }
 
-fn https_builder(host: &str, network: &NetworkConfig) -> Result<ClientBuilder, String> {
+fn https_builder(host: &str, target: Target, network: &NetworkConfig) -> Result<ClientBuilder, String> {
     let name = host.split(':').next().unwrap_or(host); // an Azure Stack's may have a port
-    let mut builder = base().tls_certs_merge(extra_roots(network)?);
+    let mut builder = base(target).tls_certs_merge(extra_roots(network)?);
     if let Some(redirected) = network.connect_to.iter().rev().find(|to| to.host.eq_ignore_ascii_case(name)) {
         builder = builder.resolve(name, redirected.addr).no_proxy(); // a proxy would resolve the name itself
     }
@@ -65,15 +65,21 @@ fn built(host: &str, builder: ClientBuilder) -> Result<Client, String> {
 
 /// A client for IMDS: plain HTTP on the link-local network, never through a proxy.
 pub(super) fn imds_client() -> Result<Client, String> {
-    plain_client("IMDS")
+    plain_client("IMDS", Target::EntraId)
 }
 
-fn plain_client(whom: &str) -> Result<Client, String> {
-    base().no_proxy().build().map_err(|error| format!("no HTTP client for {whom}: {}", chain(&error)))
+fn plain_client(whom: &str, target: Target) -> Result<Client, String> {
+    base(target).no_proxy().build().map_err(|error| format!("no HTTP client for {whom}: {}", chain(&error)))
 }
 
-fn base() -> ClientBuilder {
+/// Tokens are asked for once in many minutes, each on a connection of its own: an old one may hang.
+fn base(target: Target) -> ClientBuilder {
+    let kept = match target {
+        Target::KeyVault => usize::MAX,
+        Target::EntraId => 0,
+    };
     Client::builder()
+        .pool_max_idle_per_host(kept)
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(TCP_USER_TIMEOUT)

@@ -40,6 +40,18 @@ async fn a_connection_that_hangs_costs_latency_and_no_error() {
 }
 
 #[tokio::test]
+async fn a_token_is_fetched_on_a_connection_of_its_own_whatever_became_of_earlier_ones() {
+    let vault = Vault::start().await;
+    let daemon = vault.daemon().healthy().await;
+    vault.emulator.hang_connections();
+    vault.emulator.revoke_tokens();
+    daemon.client().patient().encrypt_v1(b"x").await.unwrap();
+    let metrics = daemon.metrics().await;
+    assert!(metrics.contains("azure_kms_token_refreshes_total{result=\"success\"} 2"), "{metrics}");
+    assert!(!metrics.contains("azure_kms_token_refreshes_total{result=\"error\"}"), "{metrics}");
+}
+
+#[tokio::test]
 async fn while_key_vault_asks_to_wait_nobody_calls_it() {
     let vault = Vault::start().await;
     let daemon = quiet(&vault, &[]).await;

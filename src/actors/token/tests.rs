@@ -17,12 +17,17 @@ use crate::vault::TokenReader;
 struct Script {
     lifetimes: Mutex<VecDeque<Option<u64>>>,
     fetches: AtomicUsize,
+    /// So many of the first wait to be released.
+    hang: AtomicUsize,
+    release: tokio::sync::Notify,
 }
 
 #[async_trait]
 impl TokenSource for Script {
     async fn fetch(&self, serial: u64) -> Result<Token, TokenError> {
-        self.fetches.fetch_add(1, Ordering::SeqCst);
+        if self.fetches.fetch_add(1, Ordering::SeqCst) < self.hang.load(Ordering::SeqCst) {
+            self.release.notified().await;
+        }
         let next = self.lifetimes.lock().unwrap().pop_front().unwrap_or(Some(3600));
         let Some(seconds) = next else {
             let message = "Entra ID cannot be reached".to_owned();
@@ -57,9 +62,23 @@ fn bench(lifetimes: impl IntoIterator<Item = Option<u64>>) -> Bench {
     Bench { script, parts, state, reader, nobody: no_supervisor() }
 }
 
+/// The first fetches hang.
+fn hanging(fetches: usize) -> Bench {
+    let bench = bench([]);
+    bench.script.hang.store(fetches, Ordering::SeqCst);
+    bench
+}
+
 impl Bench {
     fn start(&self) -> Addr<TokenActor> {
-        let lifeline = Lifeline::new(ActorName::Token, 1, self.nobody.clone());
+        self.start_with(self.lifeline(1))
+    }
+
+    fn lifeline(&self, generation: u64) -> Lifeline {
+        Lifeline::new(ActorName::Token, generation, self.nobody.clone())
+    }
+
+    fn start_with(&self, lifeline: Lifeline) -> Addr<TokenActor> {
         TokenActor::prepare(self.parts.clone()).unwrap()(lifeline).start()
     }
 
@@ -118,6 +137,45 @@ async fn failures_are_retried_with_growing_pauses() {
     assert_eq!(bench.fetches(), 7);
     // 1 + 2 + 4 + 8 + 16 + 30, and jitter of up to as much again
     assert!(waited >= Duration::from_secs(61) && waited <= Duration::from_secs(125), "{waited:?}");
+}
+
+#[actix::test]
+async fn a_fetch_that_hangs_is_made_again_after_a_second() {
+    let mut bench = hanging(1);
+    let start = Instant::now();
+    let _actor = bench.start();
+    let took = bench.serial(1).await - start;
+    assert!(took >= SLOW && took < 2 * SLOW, "{took:?}");
+    assert_eq!(bench.fetches(), 2);
+}
+
+#[actix::test]
+async fn fetches_that_hang_are_given_up_in_the_end() {
+    let mut bench = hanging(2);
+    let start = Instant::now();
+    let _actor = bench.start();
+    let took = bench.serial(1).await - start;
+    assert!(took >= FETCH_TIMEOUT && took <= FETCH_TIMEOUT + 2 * SHORTEST_PAUSE, "{took:?}");
+    assert_eq!(bench.fetches(), 3);
+}
+
+#[actix::test]
+async fn an_actor_that_was_given_up_and_comes_back_publishes_nothing() {
+    let mut bench = hanging(2);
+    let lifeline = bench.lifeline(1);
+    let given_up = lifeline.given_up();
+    let first = bench.start_with(lifeline);
+    tokio::time::sleep(2 * SLOW).await;
+    assert_eq!(bench.fetches(), 2);
+    given_up.set();
+    let _second = bench.start_with(bench.lifeline(2));
+    bench.serial(1).await;
+    bench.state.borrow_and_update();
+    bench.script.release.notify_waiters();
+    for _ in 0..5 {
+        settle(&first).await;
+    }
+    assert!(!bench.state.has_changed().unwrap());
 }
 
 #[actix::test]

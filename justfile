@@ -6,7 +6,7 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER := "aarch64-linux-gnu-gcc"
 
 # All of it, in the order in which it fails soonest
-ci: fmt deny lint test alerts doc interop quickstart
+ci: fmt deny lint test alerts doc interop completions quickstart
 
 # Is everything formatted?
 fmt:
@@ -63,6 +63,10 @@ interop-kubernetes:
 # docs/install.md as a new user follows it, on a real kube-apiserver
 interop-install:
     interop/install/run
+
+# Completions in the real shells, and the manual pages. Needs zsh, fish and mandoc
+completions: build
+    packaging/prove-completions target/debug/azure-kms-provider
 
 # Runs the interop suites, long outages included, and writes their tables into docs/
 interop-docs: build

@@ -92,6 +92,7 @@ bench:
 fuzz target="all" seconds="60":
     fuzz/run {{target}} {{seconds}}
 
-# Rewrites the parts of docs/ that are generated
+# Rewrites the parts of docs/ that are generated, and the command lines in tests/cli
 docs:
     UPDATE_DOCS=1 cargo test --test daemon document
+    TRYCMD=overwrite cargo test --test cli

@@ -6,7 +6,7 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER := "aarch64-linux-gnu-gcc"
 
 # All of it, in the order in which it fails soonest
-ci: fmt deny lint test alerts doc interop quickstart
+ci: fmt deny lint test alerts doc interop completions quickstart
 
 # Is everything formatted?
 fmt:
@@ -64,6 +64,10 @@ interop-kubernetes:
 interop-install:
     interop/install/run
 
+# Completions in the real shells, and the manual pages. Needs zsh, fish and mandoc
+completions: build
+    packaging/prove-completions target/debug/azure-kms-provider
+
 # Runs the interop suites, long outages included, and writes their tables into docs/
 interop-docs: build
     interop/docs
@@ -88,6 +92,7 @@ bench:
 fuzz target="all" seconds="60":
     fuzz/run {{target}} {{seconds}}
 
-# Rewrites the parts of docs/ that are generated
+# Rewrites the parts of docs/ that are generated, and the command lines in tests/cli
 docs:
     UPDATE_DOCS=1 cargo test --test daemon document
+    TRYCMD=overwrite cargo test --test cli

@@ -49,6 +49,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Command::Status(flags)) => {
             told(commands::status(&flags, &mut std::io::stdout()).map(|()| String::new()))
         }
+        Ok(Command::Completion(asked)) => told(commands::completion(&asked)),
+        Ok(Command::Man(asked)) => told(commands::man(&asked)),
         Ok(Command::Run(flags)) => {
             let inherited = Inherited::take();
             let config = config::load(&flags, Arc::new(|name: &str| std::env::var(name).ok()));

@@ -1,16 +1,25 @@
 //! The commands beside the daemon itself: a word before the flags.
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use super::Flags;
 
-/// Every command's word.
-pub(super) const NAMES: [&str; 4] = ["healthcheck", "manifests", "preflight", "status"];
+/// Makes what a command takes.
+type Build = fn() -> clap::Command;
+
+/// Every command: its word, and what it takes.
+pub(super) const COMMANDS: [(&str, Build); 6] = [
+    ("healthcheck", Healthcheck::command),
+    ("manifests", Manifests::command),
+    ("preflight", || preflight_help(Preflight::command())),
+    ("status", Status::command),
+    ("completion", Completion::command),
+    ("man", Man::command),
+];
 
 /// Asks a running daemon through its socket: for exec probes, which need no port.
 #[derive(Clone, Debug, Parser)]
 #[command(
-    name = "azure-kms-provider healthcheck",
     about = "Exit code 0 if the daemon at the socket answers and is healthy, 1 if not",
     disable_help_flag = true,
     disable_version_flag = true,
@@ -31,7 +40,6 @@ pub(crate) struct Healthcheck {
 /// Prints what goes to a node: the static pod and kube-apiserver's encryption configuration.
 #[derive(Clone, Debug, Parser)]
 #[command(
-    name = "azure-kms-provider manifests",
     about = "Prints the static pod and the encryption configuration for the daemon's flags",
     after_help = "The daemon's flags go into the pod. Without the names of vault, key and version, ${...} stand for them.",
     disable_help_flag = true,
@@ -40,13 +48,13 @@ pub(crate) struct Healthcheck {
 )]
 pub(crate) struct Manifests {
     /// API that kube-apiserver speaks: v2, or v1
-    #[arg(long, help_heading = "Manifests", default_value = "v2", value_name = "API")]
+    #[arg(long, help_heading = "Manifests", default_value = "v2", value_name = "v1|v2")]
     pub kms: String,
     /// The pod's image
     #[arg(long, help_heading = "Manifests", default_value = concat!("azure-kms-provider:v", env!("CARGO_PKG_VERSION")), value_name = "NAME")]
     pub image: String,
     /// What to print: pod, encryption (the configuration), or all (both, with --- between them)
-    #[arg(long, help_heading = "Manifests", default_value = "all", value_name = "NAME")]
+    #[arg(long, help_heading = "Manifests", default_value = "all", value_name = "pod|encryption|all")]
     pub only: String,
     /// The daemon's flags, with their defaults.
     #[command(flatten)]
@@ -69,7 +77,7 @@ impl Manifests {
 #[command(args_override_self = true, disable_help_flag = true, disable_version_flag = true)]
 pub(crate) struct Preflight {
     /// How to print the checks: text (one line each) or json
-    #[arg(long, help_heading = "Preflight", default_value = "text", value_name = "FORMAT")]
+    #[arg(long, help_heading = "Preflight", default_value = "text", value_name = "text|json")]
     pub output: String,
     /// kube-apiserver's EncryptionConfiguration, to be compared with the flags
     #[arg(
@@ -89,9 +97,8 @@ pub(crate) struct Preflight {
 }
 
 /// What its help says. Not attributes of the struct: those of the flattened flags would take their place.
-pub(super) fn preflight_help(command: clap::Command) -> clap::Command {
+fn preflight_help(command: clap::Command) -> clap::Command {
     command
-        .name("azure-kms-provider preflight")
         .about("Checks everything the daemon needs, with the daemon's own flags")
         .after_help(
             "One line a check: \u{2713} passed, ! passed with a warning, \u{2717} failed, \u{2013} skipped. What mends it \
@@ -103,7 +110,6 @@ pub(super) fn preflight_help(command: clap::Command) -> clap::Command {
 /// Shows what a running daemon says of itself.
 #[derive(Clone, Debug, Parser)]
 #[command(
-    name = "azure-kms-provider status",
     about = "Shows a running daemon: Status, key, token, breaker and actors. Exit code 1 if the socket does not answer",
     disable_help_flag = true,
     disable_version_flag = true,
@@ -116,8 +122,8 @@ pub(crate) struct Status {
     /// Where the daemon's healthz port is
     #[arg(long, default_value = "http://127.0.0.1:8787", value_name = "URL")]
     pub healthz: String,
-    /// table or json
-    #[arg(long, default_value = "table", value_name = "NAME")]
+    /// How to print it: table, or json (one object a line)
+    #[arg(long, default_value = "table", value_name = "table|json")]
     pub output: String,
     /// Show it again every 2 s, until interrupted
     #[arg(long, default_value = "false", value_name = "BOOL")]
@@ -125,6 +131,43 @@ pub(crate) struct Status {
     /// How long the answers may take
     #[arg(long, default_value = "3s", value_name = "DURATION")]
     pub timeout: String,
+    /// Print this help, and end
+    #[arg(long, default_value = "false", value_name = "BOOL", hide_default_value = true)]
+    pub help: String,
+}
+
+/// Prints a script that completes this command line.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    about = "Prints the completion script of a shell",
+    after_help = "In bash and zsh: source <(azure-kms-provider completion bash), or zsh. \
+                  In fish: azure-kms-provider completion fish | source",
+    disable_help_flag = true,
+    disable_version_flag = true,
+    args_override_self = true
+)]
+pub(crate) struct Completion {
+    /// The shell
+    #[arg(default_value = "", hide_default_value = true, value_name = "bash|zsh|fish")]
+    pub shell: String,
+    /// Print this help, and end
+    #[arg(long, default_value = "false", value_name = "BOOL", hide_default_value = true)]
+    pub help: String,
+}
+
+/// Prints a manual page.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    about = "Prints the manual page of the daemon, or of one of its commands, as roff",
+    after_help = "To read it: azure-kms-provider man | man -l -",
+    disable_help_flag = true,
+    disable_version_flag = true,
+    args_override_self = true
+)]
+pub(crate) struct Man {
+    /// The command; without it, the daemon and the list of its commands
+    #[arg(default_value = "", hide_default_value = true, value_name = "COMMAND")]
+    pub command: String,
     /// Print this help, and end
     #[arg(long, default_value = "false", value_name = "BOOL", hide_default_value = true)]
     pub help: String,

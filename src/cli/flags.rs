@@ -8,11 +8,12 @@ use serde::Serialize;
 #[command(
     name = "azure-kms-provider",
     about = "KMS plugin for kube-apiserver: encrypts etcd with a key in Azure Key Vault",
-    after_help = "Flags take one dash or two, and their value after '=' or as the next argument. \
+    after_help = "Flags take one dash or two, and their value after '=' or as the next argument; BOOL only after '='. \
                   Durations are Go's: 500ms, 20s, 1m30s.\n\
                   Commands, each with its own --help: healthcheck asks a running daemon whether it is healthy; \
                   manifests prints the static pod and the encryption configuration for the given flags; \
-                  preflight checks everything the daemon needs; status shows a daemon's state.",
+                  preflight checks everything the daemon needs; status shows a daemon's state; \
+                  completion prints a shell's completion script; man prints a manual page.",
     args_override_self = true,
     disable_help_flag = true,
     disable_version_flag = true
@@ -26,7 +27,7 @@ pub(crate) struct Flags {
     #[arg(long, help_heading = "gRPC", default_value = "64", value_name = "N")]
     pub max_in_flight: String,
     /// Status while Key Vault is out of reach: coast (key_id and the reason, writes go on) or fail (an error)
-    #[arg(long, help_heading = "gRPC", default_value = "coast", value_name = "NAME")]
+    #[arg(long, help_heading = "gRPC", default_value = "coast", value_name = "coast|fail")]
     pub status_on_outage: String,
     /// How long Status coasts through one outage; 0 for as long as it lasts
     #[arg(long, help_heading = "gRPC", default_value = "0s", value_name = "DURATION")]
@@ -65,10 +66,10 @@ pub(crate) struct Flags {
     #[arg(long, help_heading = "Azure", value_name = "FILE", action = clap::ArgAction::Append)]
     pub ca_file: Vec<String>,
     /// Operations of Key Vault: encrypt (encrypt, decrypt) or wrap (wrapKey, unwrapKey); the same bytes
-    #[arg(long, help_heading = "Key", default_value = "encrypt", value_name = "NAME")]
+    #[arg(long, help_heading = "Key", default_value = "encrypt", value_name = "encrypt|wrap")]
     pub key_operations: String,
     /// How a client certificate signs: PS256 with x5t#S256, or RS256 with x5t
-    #[arg(long, help_heading = "Azure", default_value = "PS256", value_name = "ALGORITHM")]
+    #[arg(long, help_heading = "Azure", default_value = "PS256", value_name = "PS256|RS256")]
     pub client_assertion: String,
     /// Send the client certificate's chain, for authentication by subject name and issuer
     #[arg(long, help_heading = "Azure", default_value = "false", value_name = "BOOL")]
@@ -102,7 +103,12 @@ pub(crate) struct Flags {
     #[arg(long, help_heading = "Health and metrics", default_value = "10s", value_name = "DURATION")]
     pub health_interval: String,
     /// Format of the metrics; only prometheus
-    #[arg(long, help_heading = "Health and metrics", default_value = "prometheus", value_name = "NAME")]
+    #[arg(
+        long,
+        help_heading = "Health and metrics",
+        default_value = "prometheus",
+        value_name = "prometheus"
+    )]
     pub metrics_backend: String,
     /// Port of the metrics at bind-address, or ADDR:PORT
     #[arg(long, help_heading = "Health and metrics", default_value = "8095", value_name = "PORT")]
@@ -121,7 +127,7 @@ pub(crate) struct Flags {
     #[arg(long, help_heading = "Supervision", default_value = "1s", value_name = "DURATION")]
     pub actor_restart_backoff_max: String,
     /// Beyond actor-restart-limit: exit (drain, exit code 1) or retry (go on with the longest pause)
-    #[arg(long, help_heading = "Supervision", default_value = "exit", value_name = "NAME")]
+    #[arg(long, help_heading = "Supervision", default_value = "exit", value_name = "exit|retry")]
     pub actor_restart_limit_action: String,
 
     /// Collector that takes OpenTelemetry traces over OTLP with gRPC: http://HOST:PORT; none without it

@@ -61,7 +61,7 @@ fn one(
 }
 
 /// A flag that may stand without a value: its help calls the value BOOL.
-fn is_boolean(flag: &clap::Arg) -> bool {
+pub(super) fn is_boolean(flag: &clap::Arg) -> bool {
     flag.get_value_names().is_some_and(|names| names.iter().any(|name| name.as_str() == "BOOL"))
 }
 

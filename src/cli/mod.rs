@@ -6,14 +6,15 @@ mod commands;
 mod flags;
 mod go_syntax;
 mod shown;
+mod tree;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser};
+use clap::FromArgMatches;
 
-pub(crate) use commands::{Healthcheck, Manifests, Preflight, Status};
-use commands::{NAMES, preflight_help};
+pub(crate) use commands::{Completion, Healthcheck, Man, Manifests, Preflight, Status};
 pub(crate) use flags::Flags;
+pub(crate) use tree::{PROGRAM, for_completion, whole};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -30,6 +31,10 @@ pub(crate) enum Command {
     Preflight(Box<Preflight>),
     /// Show what a running daemon says of itself.
     Status(Status),
+    /// Print a shell's completion script.
+    Completion(Completion),
+    /// Print a manual page.
+    Man(Man),
 }
 
 /// The process ends here, with this text.
@@ -56,39 +61,44 @@ impl CliExit {
 /// Help that was asked for, or every malformed flag.
 pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
     let mut args = args.peekable();
-    let word = args.next_if(|arg| arg.to_str().is_some_and(|arg| NAMES.contains(&arg)));
-    match word.as_deref().and_then(OsStr::to_str) {
-        Some("healthcheck") => Ok(Command::Healthcheck(read(args)?.0)),
-        Some("manifests") => {
-            let (flags, given) = read::<Manifests>(args)?;
+    let Some(name) = args.peek().and_then(|arg| arg.to_str()).and_then(tree::name) else {
+        return Ok(match read::<Flags>(args, &tree::daemon())?.0 {
+            flags if flags.version == "true" => Command::Version,
+            flags => Command::Run(Box::new(flags)),
+        });
+    };
+    args.next();
+    let known = &tree::command(name);
+    // what a command is about, if it takes that: its only argument that is no flag
+    let takes_word = known.get_positionals().next().is_some();
+    let word = args.next_if(|arg| takes_word && !arg.to_string_lossy().starts_with('-'));
+    Ok(match name {
+        "healthcheck" => Command::Healthcheck(read(args, known)?.0),
+        "manifests" => {
+            let (flags, given) = read::<Manifests>(args, known)?;
             let given = Manifests::for_the_daemon(given);
-            Ok(Command::Manifests(Box::new(Manifests { given, ..flags })))
+            Command::Manifests(Box::new(Manifests { given, ..flags }))
         }
-        Some("preflight") => {
-            let read = read_as(args, &preflight_help(Preflight::command()));
-            Ok(Command::Preflight(Box::new(read.map_err(CliExit::could_not_run)?.0)))
-        }
-        Some("status") => Ok(Command::Status(read(args)?.0)),
-        _ => match read::<Flags>(args)?.0 {
-            flags if flags.version == "true" => Ok(Command::Version),
-            flags => Ok(Command::Run(Box::new(flags))),
-        },
-    }
+        "preflight" => Command::Preflight(Box::new(read(args, known).map_err(CliExit::could_not_run)?.0)),
+        "status" => Command::Status(read(args, known)?.0),
+        "completion" => Command::Completion(Completion { shell: text(word), ..read(args, known)?.0 }),
+        _ => Command::Man(Man { command: text(word), ..read(args, known)?.0 }),
+    })
+}
+
+fn text(word: Option<OsString>) -> String {
+    word.unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The flags of one command, each of which has a `--help`: read, and as `--name=value` each.
-fn read<T: Parser>(args: impl Iterator<Item = OsString>) -> Result<(T, Vec<String>), CliExit> {
-    read_as(args, &T::command())
-}
-
-/// The same with another help.
-fn read_as<T: Parser>(
+fn read<T: FromArgMatches>(
     args: impl Iterator<Item = OsString>,
     known: &clap::Command,
 ) -> Result<(T, Vec<String>), CliExit> {
     let normal = go_syntax::normalise(args, known).map_err(refused)?;
     if normal.iter().any(|flag| flag == "--help=true") {
-        return Err(CliExit { message: known.clone().render_help().to_string(), code: 0, to_stdout: true });
+        let help = known.clone().render_help().to_string();
+        return Err(CliExit { message: help, code: 0, to_stdout: true });
     }
     let program = std::iter::once(known.get_name().to_owned());
     let matches = known.clone().try_get_matches_from(program.chain(normal.iter().cloned()));
@@ -104,35 +114,39 @@ fn refused(problems: Vec<String>) -> CliExit {
 
 /// What `--version` prints, in the Go plugin's shape.
 pub(crate) fn version_json() -> String {
-    let date = env!("BUILD_EPOCH").parse().ok().and_then(|epoch| chrono::DateTime::from_timestamp(epoch, 0));
-    let date = date.map(|date| date.format("%Y-%m-%d-%H:%M").to_string()).unwrap_or_default();
     let version = serde_json::json!({
         "BuildVersion": concat!("v", env!("CARGO_PKG_VERSION")),
         "GitCommit": env!("BUILD_COMMIT"),
-        "BuildDate": date,
+        "BuildDate": build_date("%Y-%m-%d-%H:%M"),
     });
     version.to_string()
+}
+
+/// When this was committed, in that format.
+pub(crate) fn build_date(format: &str) -> String {
+    let date = env!("BUILD_EPOCH").parse().ok().and_then(|epoch| chrono::DateTime::from_timestamp(epoch, 0));
+    date.map(|date| date.format(format).to_string()).unwrap_or_default()
 }
 
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing {
     use std::os::unix::ffi::OsStrExt;
 
-    use clap::CommandFactory;
+    use std::ffi::OsStr;
 
     use super::*;
 
     /// Arguments, one a line. The normal form of what is accepted is accepted too, and its own normal form.
     pub(crate) fn flags(arguments: &[u8]) {
-        let known = Flags::command();
+        let known = tree::daemon();
         let lines = || arguments.split(|byte| *byte == b'\n').map(|line| OsStr::from_bytes(line).to_owned());
         let Ok(normal) = go_syntax::normalise(lines(), &known) else {
-            assert!(read::<Flags>(lines()).is_err_and(|exit| exit.code == 1));
+            assert!(read::<Flags>(lines(), &known).is_err_and(|exit| exit.code == 1));
             return;
         };
         let again = go_syntax::normalise(normal.iter().map(OsString::from), &known);
         assert_eq!(again.as_ref(), Ok(&normal));
-        assert!(read::<Flags>(lines()).err().is_none_or(|help| help.code == 0));
+        assert!(read::<Flags>(lines(), &known).err().is_none_or(|help| help.code == 0));
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn anchors(page: &Path) -> Vec<String> {
 }
 
 /// Every block of commands outside of docs/install.md, whose blocks interop/install runs: its page and first line.
-const BLOCKS: [(&str, &str); 9] = [
+const BLOCKS: [(&str, &str); 10] = [
     // the same lines in the justfile, which CI runs
     ("README.md", "cargo run --release --example quickstart"),
     // interop/install/readme_test.go
@@ -87,6 +87,8 @@ const BLOCKS: [(&str, &str); 9] = [
     ("README.md", "az keyvault set-policy"),
     // `the_readme_starts_the_daemon_with_flags_that_exist`
     ("README.md", "azure-kms-provider --keyvault-name"),
+    // packaging/prove-completions
+    ("docs/configuration.md", "azure-kms-provider completion bash > /usr/share"),
     // not run: systemd would have to be the machine's own. manifests.rs has the units' flags, drain.rs what a restart does
     ("docs/operations.md", "install -m 0644 manifests/azure-kms-provider.{service,socket}"),
     // what interop/kubernetes/run does for two packages; not run for all, as that takes minutes for each release

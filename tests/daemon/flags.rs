@@ -126,3 +126,37 @@ fn status_exits_1_when_nobody_answers_or_a_flag_is_wrong() {
         assert!(code == 1 && stderr.starts_with(name), "{stderr}");
     }
 }
+
+/// `--name <a|b>` of a help: the flag and its values.
+fn closed_lists(help: &str) -> Vec<(String, Vec<String>)> {
+    let lists = help.lines().filter_map(|line| {
+        let (flag, rest) = line.trim().split_once(" <")?;
+        let (values, _) = rest.split_once('>')?;
+        let values: Vec<String> = values.split('|').map(str::to_owned).collect();
+        (flag.starts_with("--") && values.len() > 1).then(|| (flag.to_owned(), values))
+    });
+    lists.collect()
+}
+
+#[test]
+fn what_the_help_lists_as_values_is_taken_and_nothing_else() {
+    let lists = |command: &[&str]| closed_lists(&run(&[command, &["--help"]].concat()).1);
+    let (of_daemon, mut known) = (lists(&[]), 0);
+    for command in [&[][..], &["manifests"], &["preflight"], &["status"]] {
+        // the daemon's own are the daemon's to judge
+        let own = |list: &(String, Vec<String>)| command.is_empty() || !of_daemon.contains(list);
+        for (flag, values) in lists(command).into_iter().filter(own) {
+            let refused = |value: &str| {
+                let flags = format!("{flag}={value}");
+                let absent = ["--config-file-path=/absent", "--socket=unix:///absent"];
+                let more = if command == ["status"] { absent[1] } else { absent[0] };
+                let (_, _, stderr) = run(&[command, &[&flags, more]].concat());
+                stderr.contains(&format!("{flag}: "))
+            };
+            assert!(values.iter().all(|value| !refused(value)), "{command:?} {flag} {values:?}");
+            assert!(refused("nonsense"), "{command:?} {flag}");
+            known += 1;
+        }
+    }
+    assert!(known >= 8, "{known}");
+}

@@ -202,7 +202,15 @@ impl Running {
             Supervisor::new(children.specs(), config.supervision, metrics.clone());
         let supervisor = supervisor.start();
         let checks = Checks { supervision: supervision.clone(), report, tokens };
-        let snapshots = Snapshots { started: SystemTime::now(), ring, checks, traffic, audit: audit.clone() };
+        let snapshots = Snapshots {
+            started: SystemTime::now(),
+            ring,
+            checks,
+            traffic,
+            audit: audit.clone(),
+            metrics: metrics.clone(),
+            max_in_flight: config.admission.max_in_flight,
+        };
         let routes = health_routes(config, snapshots, &supervisor);
         let healthz = io.spawn(http::serve(listeners.healthz, routes));
         let metrics = io.spawn(http::serve(listeners.metrics, http::metrics_routes(metrics)));

@@ -26,8 +26,8 @@ pub(crate) struct Admission {
 
 /// The right to run one key operation; ends when dropped.
 pub(crate) struct Admitted<'a> {
+    _counted: Counted, // before the turn goes to the next one: never more than --max-in-flight are counted
     _turn: Turn,
-    _counted: Counted,
     _place: SemaphorePermit<'a>,
 }
 
@@ -60,7 +60,7 @@ impl Admission {
                 format!("{} operations that wait for Key Vault (--max-in-flight)", self.max_in_flight);
             return Err(KmsError::deadline(&ahead));
         };
-        Ok(Admitted { _turn: turn, _counted: self.metrics.in_flight(), _place: place })
+        Ok(Admitted { _counted: self.metrics.in_flight(), _turn: turn, _place: place })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The state of the daemon at one moment, made of what others publish. Calls nobody.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,7 +12,8 @@ use super::Checks;
 use crate::actors::{ActorStatus, Supervision};
 use crate::audit::{AuditLog, AuditView};
 use crate::kms::KeyRing;
-use crate::vault::{TokenReader, Traffic};
+use crate::telemetry::{AdmissionView, Metrics};
+use crate::vault::{RateLimit, TokenReader, Traffic};
 
 /// The daemon at one moment. Its JSON is read by `status`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,6 +30,12 @@ pub(crate) struct Snapshot {
     pub token: TokenView,
     /// The traffic to Key Vault.
     pub key_vault: KeyVaultView,
+    /// Our own limit on calls to Key Vault; an older daemon does not tell.
+    #[serde(default)]
+    pub rate_limit: Option<RateLimit>,
+    /// The key operations that run and wait; an older daemon does not tell.
+    #[serde(default)]
+    pub admission: Option<AdmissionView>,
     /// The actors, in starting order.
     pub actors: Vec<ActorView>,
     /// The audit log; none without `--audit-log`.
@@ -97,6 +105,10 @@ pub(crate) struct Snapshots {
     pub traffic: Arc<Traffic>,
     /// The audit log.
     pub audit: AuditLog,
+    /// How many key operations run and wait.
+    pub metrics: Arc<Metrics>,
+    /// How many may run.
+    pub max_in_flight: NonZeroU32,
 }
 
 impl Snapshots {
@@ -110,6 +122,8 @@ impl Snapshots {
             key: self.key(),
             token: token(tokens),
             key_vault: self.key_vault(),
+            rate_limit: Some(self.traffic.rate_limit()),
+            admission: Some(self.metrics.admission(self.max_in_flight)),
             actors: actors(supervision),
             audit_log: self.audit.view(),
         }

@@ -2,6 +2,7 @@
 //!
 //! Labels are closed sets; no text of an error, no name of a key and no client value ever becomes one.
 
+mod admission;
 mod attempt;
 mod labels;
 
@@ -15,6 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, expo
 use prometheus_client::registry::Registry;
 
 use crate::kms::Code;
+pub(crate) use admission::{AdmissionView, Counted};
 pub(crate) use attempt::KeyVaultCall;
 use labels::{
     BuildLabels, CallLabels, GoLabels, MethodLabels, OperationLabels, RequestLabels, RestartLabels,
@@ -45,22 +47,6 @@ pub(crate) struct Metrics {
     restarts: Family<RestartLabels, Counter>,
     dropped_spans: Counter,
     audit_lines_lost: Counter,
-}
-
-/// Counts one in a gauge for as long as it lives.
-pub(crate) struct Counted(Gauge);
-
-impl Counted {
-    fn new(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 /// The Go plugin's buckets: eleven from 0.1 s to 2 s, each the same factor above the last.
@@ -192,16 +178,6 @@ impl Metrics {
     /// Whether the circuit breaker is open.
     pub(crate) fn breaker_open(&self, open: bool) {
         self.breaker_open.set(i64::from(open));
-    }
-
-    /// One more key operation waits, until the result is dropped.
-    pub(crate) fn queued(&self) -> Counted {
-        Counted::new(&self.queued)
-    }
-
-    /// One more key operation runs, until the result is dropped.
-    pub(crate) fn in_flight(&self) -> Counted {
-        Counted::new(&self.in_flight)
     }
 
     /// A refresh of the token ended.

@@ -20,7 +20,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::{Layer, util::SubscriberInitExt};
 
-pub(crate) use metrics::{Counted, KeyOperation, KeyVaultCall, Method, Metrics};
+pub(crate) use metrics::{AdmissionView, Counted, KeyOperation, KeyVaultCall, Method, Metrics};
 
 use crate::config::{LogConfig, TracesConfig};
 use layer::LogLayer;

@@ -1,14 +1,15 @@
 //! The limit on calls to Key Vault, its own and ours: callers are let through one by one, the most urgent first.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
+use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Priority, Queue, Traffic};
@@ -16,21 +17,65 @@ use crate::kms::{Code, KmsError};
 
 /// A generic cell rate limit: `qps` calls a second, after a burst of `burst`.
 pub(crate) struct Rate {
-    cells: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>,
+    cells: RateLimiter<NotKeyed, InMemoryState, TokioClock, StateInformationMiddleware>,
     clock: TokioClock,
     qps: NonZeroU32,
+    burst: NonZeroU32,
+    last: Mutex<Left>,
+}
+
+/// How many calls could pass at once, and when that was so.
+#[derive(Clone, Copy)]
+struct Left {
+    calls: u32,
+    at: Instant,
+}
+
+/// The state of our own limit.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RateLimit {
+    /// `--keyvault-qps`
+    pub qps: u32,
+    /// `--keyvault-burst`
+    pub burst: u32,
+    /// How many calls could pass at once now.
+    pub left: u32,
+    /// How many callers wait for this limit, or for Key Vault's.
+    pub waiting: usize,
 }
 
 impl Rate {
     /// Starts with the whole burst at hand.
     pub(crate) fn new(qps: NonZeroU32, burst: NonZeroU32) -> Self {
-        let clock = TokioClock { start: Instant::now() };
+        let start = Instant::now();
+        let clock = TokioClock { start };
         let quota = Quota::per_second(qps).allow_burst(burst);
-        Self { cells: RateLimiter::direct_with_clock(quota, clock.clone()), clock, qps }
+        let cells = RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware();
+        Self { cells, clock, qps, burst, last: Mutex::new(Left { calls: burst.get(), at: start }) }
     }
 
     fn next_cell(&self) -> Result<(), Duration> {
-        self.cells.check().map_err(|not_until| not_until.wait_time_from(self.clock.now()))
+        let mut last = self.last(); // held, so that calls are noted in the order in which they pass
+        let passed = self.cells.check().map_err(|not_until| not_until.wait_time_from(self.clock.now()))?;
+        *last = Left { calls: passed.remaining_burst_capacity(), at: Instant::now() };
+        Ok(())
+    }
+
+    /// How many calls could pass at once now, perhaps one more: governor tells of whole calls only.
+    fn left(&self) -> u32 {
+        let Left { calls, at } = *self.last();
+        let regained =
+            at.elapsed().as_nanos() * u128::from(self.qps.get()) / Duration::from_secs(1).as_nanos();
+        calls.saturating_add(u32::try_from(regained).unwrap_or(u32::MAX)).min(self.burst.get())
+    }
+
+    /// Its state, with so many callers that wait.
+    pub(super) fn state(&self, waiting: usize) -> RateLimit {
+        RateLimit { qps: self.qps.get(), burst: self.burst.get(), left: self.left(), waiting }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Left> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -52,6 +97,7 @@ impl Limiter {
     /// # Errors
     /// `ResourceExhausted`, at once, when it cannot be made before its deadline; says whose limit that is.
     pub(crate) async fn admit(&self, priority: Priority, deadline: Instant) -> Result<(), KmsError> {
+        let _waiting = self.traffic.waits();
         let closed = self.traffic.tap.closed_for();
         if closed.is_some_and(|wait| Instant::now() + wait >= deadline) {
             return Err(self.refused());
@@ -137,6 +183,37 @@ mod tests {
             elapsed >= Duration::from_millis(990) && elapsed < Duration::from_millis(1100),
             "{elapsed:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_state_tells_what_is_left_of_the_burst_and_that_it_comes_back_at_the_rate() {
+        let limiter = limiter(10, 5);
+        let left = || limiter.traffic.rate_limit().left;
+        assert_eq!(limiter.traffic.rate_limit(), RateLimit { qps: 10, burst: 5, left: 5, waiting: 0 });
+        for passed in 1..=5 {
+            limiter.pass().unwrap();
+            assert_eq!(left(), 5 - passed);
+        }
+        for (millis, expected) in [(99, 0), (1, 1), (250, 3), (10_000, 5)] {
+            tokio::time::advance(Duration::from_millis(millis)).await;
+            assert_eq!(left(), expected, "after another {millis} ms");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_counted_until_it_passes_or_goes_away_whatever_limiter_it_waits_at() {
+        let before = limiter(1, 1);
+        let after = Limiter::new(before.traffic.clone()); // that of the next generation
+        before.pass().unwrap();
+        let waiting = || before.traffic.rate_limit().waiting;
+        let mut passes = Box::pin(before.admit(Priority::Encrypt, within(60)));
+        let mut goes = Box::pin(after.admit(Priority::Encrypt, within(60)));
+        assert!(futures_util::poll!(&mut passes).is_pending() && futures_util::poll!(&mut goes).is_pending());
+        assert_eq!(waiting(), 2);
+        drop(goes);
+        assert_eq!(waiting(), 1);
+        passes.await.unwrap();
+        assert_eq!(waiting(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ pub(crate) use description::KeyDescription;
 pub(crate) use engine::{Engine, Open, Seal};
 pub(crate) use error::{Failure, VaultError};
 pub(crate) use lanes::Connect;
-pub(crate) use limiter::Limiter;
+pub(crate) use limiter::{Limiter, RateLimit};
 pub(crate) use queue::{Priority, Queue, Turn};
 pub(crate) use token::{RejectedTokens, Token, TokenError, TokenReader, TokenState, Trouble};
 pub(crate) use traffic::Traffic;

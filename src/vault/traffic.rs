@@ -2,7 +2,7 @@
 //! forgets neither a throttling nor an outage.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::breaker::{Breaker, Down};
 use super::lanes::HedgeBudget;
 use super::latency::Latencies;
-use super::limiter::Rate;
+use super::limiter::{Rate, RateLimit};
 use super::tap::Tap;
 
 /// Shared by every engine of one vault.
@@ -27,6 +27,17 @@ pub(crate) struct Traffic {
     pub(super) hedges: HedgeBudget,
     /// When a call last succeeded, in Unix seconds; 0 is never.
     last_success: AtomicU64,
+    /// How many callers wait for one of the limits.
+    waiting: AtomicUsize,
+}
+
+/// A caller that waits for one of the limits, for as long as it lives.
+pub(super) struct Waits<'a>(&'a AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Traffic {
@@ -39,6 +50,7 @@ impl Traffic {
             latencies: Latencies::default(),
             hedges: HedgeBudget::default(),
             last_success: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
         }
     }
 
@@ -64,6 +76,17 @@ impl Traffic {
     /// For how long Key Vault lets no call pass.
     pub(crate) fn throttled_for(&self) -> Option<Duration> {
         self.tap.closed_for()
+    }
+
+    /// One more caller waits, until the result is dropped.
+    pub(super) fn waits(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waits(&self.waiting)
+    }
+
+    /// The state of our own limit.
+    pub(crate) fn rate_limit(&self) -> RateLimit {
+        self.rate.state(self.waiting.load(Ordering::Relaxed))
     }
 
     /// Whether calls are held back after a throttling.

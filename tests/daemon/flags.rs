@@ -78,55 +78,6 @@ fn healthcheck_names_a_flag_that_is_wrong_and_says_when_nobody_answers() {
     assert!(code == 0 && stdout.contains("--socket"), "{stdout}");
 }
 
-#[tokio::test]
-async fn status_shows_the_actors_as_a_table_and_as_json() {
-    let vault = Vault::start().await;
-    let daemon = vault.daemon().healthy().await;
-    let socket = format!("--socket=unix://{}", daemon.socket.display());
-    let healthz = format!("--healthz=http://{}", daemon.healthz_addr());
-    let asked = |output: &'static str| {
-        let (socket, healthz) = (socket.clone(), healthz.clone());
-        tokio::task::spawn_blocking(move || run(&["status", &socket, &healthz, output]))
-    };
-    let (code, table, _) = asked("--output=table").await.unwrap();
-    assert_eq!(code, 0, "{table}");
-    for part in
-        ["status        ok (v2beta1)", "breaker       closed", "ACTOR", "key-vault  running", "expires 2"]
-    {
-        assert!(table.contains(part), "{part} is not in\n{table}");
-    }
-    let (_, json, _) = asked("--output=json").await.unwrap();
-    let status: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(status["socket"]["answered"]["key_id"], vault.key_id());
-    assert_eq!(status["daemon"]["answered"]["actors"][0]["state"], "running");
-}
-
-#[tokio::test]
-async fn status_shows_what_the_socket_says_when_nobody_listens_on_the_healthz_port() {
-    let vault = Vault::start().await;
-    let daemon = vault.daemon().healthy().await;
-    let socket = format!("--socket=unix://{}", daemon.socket.display());
-    let asked = move || run(&["status", &socket, "--healthz=http://127.0.0.1:1"]);
-    let (code, table, _) = tokio::task::spawn_blocking(asked).await.unwrap();
-    assert!(
-        code == 0 && table.contains("status        ok") && table.contains("healthz port  127.0.0.1:1: "),
-        "{table}"
-    );
-}
-
-#[test]
-fn status_exits_1_when_nobody_answers_or_a_flag_is_wrong() {
-    let (code, _, stderr) =
-        run(&["status", "--socket=unix:///absent/kms.socket", "--healthz=http://127.0.0.1:1"]);
-    assert!(code == 1 && stderr.contains("v2 Status"), "{stderr}");
-    for (flag, name) in
-        [("--output=xml", "--output"), ("--healthz=x", "--healthz"), ("--socket=x", "--socket")]
-    {
-        let (code, _, stderr) = run(&["status", flag]);
-        assert!(code == 1 && stderr.starts_with(name), "{stderr}");
-    }
-}
-
 /// `--name <a|b>` of a help: the flag and its values.
 fn closed_lists(help: &str) -> Vec<(String, Vec<String>)> {
     let lists = help.lines().filter_map(|line| {

@@ -22,6 +22,7 @@ mod preflight;
 mod reload;
 mod secrets;
 mod socket;
+mod status;
 mod supervision;
 mod throttling;
 mod tokens;

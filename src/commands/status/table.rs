@@ -3,8 +3,12 @@
 use super::{Answer, Answers, Socket};
 use crate::audit::AuditView;
 use crate::http::{ActorView, Snapshot};
+use crate::telemetry::AdmissionView;
+use crate::vault::RateLimit;
 
 const ACTORS: [&str; 5] = ["ACTOR", "STATE", "GENERATION", "RESTARTS", "LAST REASON"];
+
+const NOT_TOLD: &str = "not told by this version of the daemon";
 
 /// Everything, a line each, and the actors below.
 pub(super) fn of(answers: &Answers) -> String {
@@ -51,8 +55,18 @@ fn of_daemon(daemon: &Snapshot) -> Vec<Vec<String>> {
         row("last success", last_success),
         row("breaker", key_vault.breaker_open.as_ref().map_or("closed".into(), |why| format!("open: {why}"))),
         row("throttling", limit),
+        row("rate limit", daemon.rate_limit.as_ref().map_or(NOT_TOLD.into(), rate_limit)),
+        row("admission", daemon.admission.as_ref().map_or(NOT_TOLD.into(), admission)),
         row("audit log", daemon.audit_log.as_ref().map_or("off".into(), audit_log)),
     ]
+}
+
+fn rate_limit(RateLimit { qps, burst, left, waiting }: &RateLimit) -> String {
+    format!("{left} of {burst} calls left, {qps} a second come back; {waiting} callers wait")
+}
+
+fn admission(AdmissionView { max_in_flight, in_flight, queued }: &AdmissionView) -> String {
+    format!("{in_flight} of {max_in_flight} in flight; {queued} queued")
 }
 
 fn audit_log(AuditView { problem, lines_lost }: &AuditView) -> String {
@@ -127,6 +141,8 @@ mod tests {
             "last success  never",
             "breaker       open: silence",
             "audit log     off",
+            "rate limit    not told by this version of the daemon",
+            "admission     not told by this version of the daemon",
         ] {
             assert!(table.contains(line), "{table}");
         }

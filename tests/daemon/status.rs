@@ -1,0 +1,90 @@
+//! `status`: what a running daemon says of itself.
+
+use serde_json::Value;
+
+use crate::harness::{Daemon, Start, Vault, run};
+
+#[tokio::test]
+async fn status_shows_the_actors_as_a_table_and_as_json() {
+    let vault = Vault::start().await;
+    let daemon = vault.daemon().healthy().await;
+    let socket = format!("--socket=unix://{}", daemon.socket.display());
+    let healthz = format!("--healthz=http://{}", daemon.healthz_addr());
+    let asked = |output: &'static str| {
+        let (socket, healthz) = (socket.clone(), healthz.clone());
+        tokio::task::spawn_blocking(move || run(&["status", &socket, &healthz, output]))
+    };
+    let (code, table, _) = asked("--output=table").await.unwrap();
+    assert_eq!(code, 0, "{table}");
+    for part in
+        ["status        ok (v2beta1)", "breaker       closed", "ACTOR", "key-vault  running", "expires 2"]
+    {
+        assert!(table.contains(part), "{part} is not in\n{table}");
+    }
+    let (_, json, _) = asked("--output=json").await.unwrap();
+    let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(status["socket"]["answered"]["key_id"], vault.key_id());
+    assert_eq!(status["daemon"]["answered"]["actors"][0]["state"], "running");
+}
+
+#[tokio::test]
+async fn status_shows_what_the_socket_says_when_nobody_listens_on_the_healthz_port() {
+    let vault = Vault::start().await;
+    let daemon = vault.daemon().healthy().await;
+    let socket = format!("--socket=unix://{}", daemon.socket.display());
+    let asked = move || run(&["status", &socket, "--healthz=http://127.0.0.1:1"]);
+    let (code, table, _) = tokio::task::spawn_blocking(asked).await.unwrap();
+    assert!(
+        code == 0 && table.contains("status        ok") && table.contains("healthz port  127.0.0.1:1: "),
+        "{table}"
+    );
+}
+
+#[test]
+fn status_exits_1_when_nobody_answers_or_a_flag_is_wrong() {
+    let (code, _, stderr) =
+        run(&["status", "--socket=unix:///absent/kms.socket", "--healthz=http://127.0.0.1:1"]);
+    assert!(code == 1 && stderr.contains("v2 Status"), "{stderr}");
+    for (flag, name) in
+        [("--output=xml", "--output"), ("--healthz=x", "--healthz"), ("--socket=x", "--socket")]
+    {
+        let (code, _, stderr) = run(&["status", flag]);
+        assert!(code == 1 && stderr.starts_with(name), "{stderr}");
+    }
+}
+
+#[tokio::test]
+async fn status_shows_the_state_of_our_own_limits_and_who_waits_for_them() {
+    let vault = Vault::start().await;
+    let flags = ["--keyvault-qps=1", "--keyvault-burst=2", "--max-in-flight=8", "--health-interval=1h"];
+    let daemon = flags.into_iter().fold(vault.daemon(), Start::arg).listening().await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let mut client = daemon.client().patient();
+        calls.spawn(async move { client.encrypt_v2(b"x").await.map(drop) });
+    }
+    daemon.until_metric("azure_kms_requests_queued", |queued| queued >= 16).await; // for 16 s at least
+    let [socket, healthz] = addresses(&daemon);
+    let (_, table, _) =
+        tokio::task::spawn_blocking(move || run(&["status", &socket, &healthz])).await.unwrap();
+    let shown = |name: &str| table.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+    assert!(shown("admission").contains(" of 8 in flight; "), "{table}");
+    assert!(shown("rate limit").contains(" of 2 calls left, 1 a second come back; "), "{table}");
+
+    let (_, body) = daemon.get("/statusz?format=json").await;
+    let status: Value = serde_json::from_str(&body).unwrap();
+    let (limit, admission) = (&status["rate_limit"], &status["admission"]);
+    assert_eq!(
+        (&limit["qps"], &limit["burst"], &admission["max_in_flight"]),
+        (&1.into(), &2.into(), &8.into())
+    );
+    assert!(limit["left"].is_u64() && limit["waiting"].as_u64().unwrap() >= 1, "{body}");
+    assert!(admission["in_flight"].is_u64() && admission["queued"].as_u64().unwrap() >= 1, "{body}");
+}
+
+fn addresses(daemon: &Daemon) -> [String; 2] {
+    [
+        format!("--socket=unix://{}", daemon.socket.display()),
+        format!("--healthz=http://{}", daemon.healthz_addr()),
+    ]
+}

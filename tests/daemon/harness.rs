@@ -8,7 +8,7 @@ use akv_emulator::{Emulator, Options};
 pub(crate) use kms_testkit::{Client, Daemon, Load, Start};
 use tempfile::TempDir;
 
-const DAEMON: &str = env!("CARGO_BIN_EXE_azure-kms-provider");
+pub(crate) const DAEMON: &str = env!("CARGO_BIN_EXE_azure-kms-provider");
 
 /// An emulator in this process, in a folder of its own.
 pub(crate) struct Vault {

@@ -1,8 +1,13 @@
 //! `status`: what a running daemon says of itself.
 
+use std::io::{BufRead, BufReader, Lines};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::harness::{Daemon, Start, Vault, run};
+use crate::harness::{DAEMON, Daemon, Start, Vault, run};
 
 #[tokio::test]
 async fn status_shows_the_actors_as_a_table_and_as_json() {
@@ -80,6 +85,48 @@ async fn status_shows_the_state_of_our_own_limits_and_who_waits_for_them() {
     );
     assert!(limit["left"].is_u64() && limit["waiting"].as_u64().unwrap() >= 1, "{body}");
     assert!(admission["in_flight"].is_u64() && admission["queued"].as_u64().unwrap() >= 1, "{body}");
+}
+
+/// A `status --watch` of that daemon, and its lines.
+fn watch(daemon: &Daemon) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut command = Command::new(DAEMON);
+    command.args(["status", "--watch", "--output=json"]).args(addresses(daemon));
+    let mut watch = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    (watch, lines)
+}
+
+/// Which end answered, of the next line.
+fn next_answer(lines: &mut Lines<BufReader<ChildStdout>>) -> [bool; 2] {
+    let answers: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    ["socket", "daemon"].map(|end| answers[end]["answered"].is_object())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_goes_on_without_a_daemon_until_sigint_ends_it() {
+    let vault = Vault::start().await;
+    let mut daemon = vault.daemon().healthy().await;
+    let (watch, mut lines) = watch(&daemon);
+    for _ in 0..2 {
+        assert_eq!(next_answer(&mut lines), [true, true]);
+    }
+    daemon.terminate();
+    daemon.exit().await;
+    while next_answer(&mut lines) != [false, false] {}
+    kill_process(Pid::from_child(&watch), Signal::INT).unwrap();
+    let ended = tokio::task::spawn_blocking(move || watch.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!((ended.status.signal(), ended.stderr), (Some(2), Vec::new()), "a shell shows 130");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_nobody_reads_any_more_ends_with_exit_code_0() {
+    let vault = Vault::start().await;
+    let daemon = vault.daemon().healthy().await;
+    let (watch, mut lines) = watch(&daemon);
+    assert_eq!(next_answer(&mut lines), [true, true]);
+    drop(lines);
+    let ended = tokio::task::spawn_blocking(move || watch.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()));
 }
 
 fn addresses(daemon: &Daemon) -> [String; 2] {

@@ -160,6 +160,11 @@ func (d *Daemon) Healthz() (int, string) {
 	return get(d.healthz + "/healthz")
 }
 
+// HealthzURL gives the URL of another page of the healthz port.
+func (d *Daemon) HealthzURL(path string) string {
+	return d.healthz + path
+}
+
 // WaitForHealthz waits until /healthz has that status.
 func (d *Daemon) WaitForHealthz(t testing.TB, status int) {
 	t.Helper()

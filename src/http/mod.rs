@@ -1,5 +1,6 @@
 //! The HTTP endpoints: health for the kubelet, metrics for Prometheus. Answer from memory, call nobody.
 
+mod accept;
 mod checks;
 #[cfg(feature = "fault-injection")]
 mod debug;

@@ -1,19 +1,24 @@
-//! Kubernetes' z-pages, as text for people: `/statusz` and `/flagz`. `/statusz?format=json` is for our own command.
+//! Kubernetes' z-pages `/statusz` and `/flagz`: text for people, or an object of Kubernetes for who asks for one in the
+//! Accept header. `/statusz?format=json` is for our own command.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
 
+use super::accept::{CURRENT, Form, GROUP, form};
 use super::router::plain;
-use super::snapshot::Snapshots;
+use super::snapshot::{Snapshot, Snapshots};
 
 const COMPONENT: &str = "azure-kms-provider";
+/// The kinds of the objects.
+const STATUSZ: &str = "Statusz";
+const FLAGZ: &str = "Flagz";
 const WARNING: &str = "Warning: This endpoint is not meant to be machine parseable, has no formatting \
                        compatibility guarantees and is for debugging purposes only.";
 /// JSON, and nobody is to keep what was true a moment ago.
@@ -36,29 +41,85 @@ pub(crate) fn zpage_routes(pages: ZPages) -> Router {
     Router::new().route("/statusz", get(statusz)).route("/flagz", get(flagz)).with_state(pages)
 }
 
-async fn statusz(State(pages): State<ZPages>, RawQuery(query): RawQuery) -> Response {
+async fn statusz(State(pages): State<ZPages>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let snapshot = pages.snapshots.take();
     if query.is_some_and(|query| query.split('&').any(|pair| pair == "format=json")) {
         let json = serde_json::to_string(&snapshot).unwrap_or_default(); // strings and numbers do not fail
         return (JSON, json).into_response();
     }
     let paths = [pages.healthz.as_str(), "/livez", "/readyz", "/statusz", "/flagz"];
-    let up = Duration::from_secs(snapshot.uptime_seconds);
-    plain(StatusCode::OK, status_page(snapshot.started, up, &snapshot.version, &paths))
+    match form(&headers, STATUSZ) {
+        Some(Form::Text) => plain(
+            StatusCode::OK,
+            status_page(snapshot.started, snapshot.uptime_seconds, &snapshot.version, &paths),
+        ),
+        Some(Form::Object(version)) => object(STATUSZ, version, status_object(&snapshot, paths)),
+        None => not_acceptable(STATUSZ),
+    }
 }
 
-async fn flagz(State(pages): State<ZPages>) -> Response {
-    plain(StatusCode::OK, flag_page(&pages.flags))
+async fn flagz(State(pages): State<ZPages>, headers: HeaderMap) -> Response {
+    match form(&headers, FLAGZ) {
+        Some(Form::Text) => plain(StatusCode::OK, flag_page(&pages.flags)),
+        Some(Form::Object(version)) => object(FLAGZ, version, flag_object(&pages.flags)),
+        None => not_acceptable(FLAGZ),
+    }
+}
+
+/// An object of Kubernetes; an older version comes with the warning that Kubernetes gives.
+fn object(kind: &str, version: &str, fields: Value) -> Response {
+    let mut object = json!({
+        "kind": kind, "apiVersion": format!("{GROUP}/{version}"), "metadata": { "name": COMPONENT }
+    });
+    if let (Value::Object(object), Value::Object(fields)) = (&mut object, fields) {
+        object.extend(fields);
+    }
+    let page = kind.to_lowercase();
+    let deprecated =
+        format!("299 - \"This version of the {page} endpoint is deprecated. Please use a newer version.\"");
+    let warning = (version != CURRENT).then_some([(header::WARNING, deprecated)]);
+    (JSON, warning.map(AppendHeaders), object.to_string()).into_response()
+}
+
+fn status_object(snapshot: &Snapshot, mut paths: [&str; 5]) -> Value {
+    paths.sort_unstable();
+    json!({
+        "startTime": snapshot.started.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "uptimeSeconds": snapshot.uptime_seconds,
+        "binaryVersion": snapshot.version,
+        "paths": paths,
+    })
+}
+
+fn flag_object(flags: &[(String, String)]) -> Value {
+    let flags: serde_json::Map<_, _> =
+        flags.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    json!({ "flags": flags })
+}
+
+/// A failure as Kubernetes tells it.
+fn not_acceptable(kind: &str) -> Response {
+    let ours = format!("text/plain, application/json;v={CURRENT};g={GROUP};as={kind}");
+    let status = json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": format!("only the following media types are accepted: {ours}"),
+        "reason": "NotAcceptable",
+        "code": StatusCode::NOT_ACCEPTABLE.as_u16(),
+    });
+    (StatusCode::NOT_ACCEPTABLE, JSON, status.to_string()).into_response()
 }
 
 fn head(page: &str) -> String {
     format!("\n{COMPONENT} {page}\n{WARNING}\n")
 }
 
-fn status_page(started: DateTime<Utc>, up: Duration, version: &str, paths: &[&str]) -> String {
+fn status_page(started: DateTime<Utc>, up: u64, version: &str, paths: &[&str]) -> String {
     let (head, started, paths) =
         (head("statusz"), started.format("%a %b %e %H:%M:%S UTC %Y"), paths.join(" "));
-    let (hours, minutes, seconds) = (up.as_secs() / 3600, up.as_secs() / 60 % 60, up.as_secs() % 60);
+    let (hours, minutes, seconds) = (up / 3600, up / 60 % 60, up % 60);
     format!(
         "{head}Started: {started}\nUp: {hours} hr {minutes:02} min {seconds:02} sec\nBinary version: {version}\nPaths: \
          {paths}\n"
@@ -76,12 +137,22 @@ mod tests {
 
     #[test]
     fn statusz_is_kubernetes_page() {
-        let up = Duration::from_secs(3 * 3600 + 5 * 60 + 9);
+        let up = 3 * 3600 + 5 * 60 + 9;
         let page = status_page(DateTime::UNIX_EPOCH, up, "v0.1.0", &["/livez", "/readyz"]);
         let expected = "\nazure-kms-provider statusz\nWarning: This endpoint is not meant to be machine parseable, has \
                         no formatting compatibility guarantees and is for debugging purposes only.\nStarted: Thu Jan  \
                         1 00:00:00 UTC 1970\nUp: 3 hr 05 min 09 sec\nBinary version: v0.1.0\nPaths: /livez /readyz\n";
         assert_eq!(page, expected);
+    }
+
+    #[test]
+    fn only_the_older_version_of_an_object_comes_with_a_warning() {
+        let warning =
+            |version| object(FLAGZ, version, flag_object(&[])).headers().get(header::WARNING).cloned();
+        assert_eq!(warning(CURRENT), None);
+        assert!(
+            warning("v1alpha1").unwrap().to_str().unwrap().starts_with("299 - \"This version of the flagz ")
+        );
     }
 
     #[test]

@@ -14,9 +14,17 @@ impl Http {
     /// # Errors
     /// Nobody answers.
     pub async fn ask(&self, method: &str, url: &str) -> Result<(u16, String), String> {
+        self.ask_for(method, url, "*/*").await
+    }
+
+    /// The same, asked for in that form: an Accept header.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn ask_for(&self, method: &str, url: &str, accept: &str) -> Result<(u16, String), String> {
         let answered = async {
             let method = method.parse().expect("a method of HTTP");
-            let response = self.0.request(method, url).send().await?;
+            let response = self.0.request(method, url).header("accept", accept).send().await?;
             Ok((response.status().as_u16(), response.text().await?))
         };
         answered.await.map_err(|error: reqwest::Error| format!("{method} {url}: {error}"))

@@ -1,5 +1,8 @@
 //! healthz, livez, readyz and metrics.
 
+use kms_testkit::Http;
+use serde_json::Value;
+
 use crate::harness::Vault;
 
 #[tokio::test]
@@ -105,13 +108,40 @@ async fn statusz_and_flagz_are_kubernetes_pages_without_secrets() {
 }
 
 #[tokio::test]
+async fn statusz_and_flagz_are_kubernetes_objects_for_who_asks_for_one_without_secrets() {
+    let vault = Vault::start().await;
+    let daemon = vault.daemon().arg("--proxy-address=user:s3cr3t@proxy").healthy().await;
+    let asked = async |path: &str, accept: &str| {
+        let url = format!("http://{}{path}", daemon.healthz_addr());
+        let (status, body) = Http::new().ask_for("GET", &url, accept).await.unwrap();
+        assert!(!body.contains("s3cr3t"));
+        (status, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    for (path, kind) in [("/statusz", "Statusz"), ("/flagz", "Flagz")] {
+        for version in ["v1beta1", "v1alpha1"] {
+            let (status, object) =
+                asked(path, &format!("application/json;v={version};g=config.k8s.io;as={kind}")).await;
+            assert_eq!((status, &object["kind"]), (200, &kind.into()));
+            assert_eq!(object["apiVersion"], format!("config.k8s.io/{version}"));
+        }
+        let (status, refusal) = asked(path, "application/json").await;
+        assert_eq!((status, &refusal["code"]), (406, &406.into()));
+        assert!(refusal["message"].as_str().unwrap().contains(&format!("as={kind}")), "{refusal}");
+    }
+    let (_, flags) = asked("/flagz", "application/json;v=v1beta1;g=config.k8s.io;as=Flagz").await;
+    assert_eq!(flags["flags"]["proxy-address"], "CLASSIFIED");
+    let (_, ours) = asked("/statusz?format=json", "application/json").await;
+    assert_eq!(ours["key"]["key_id"], vault.key_id());
+}
+
+#[tokio::test]
 async fn the_json_of_statusz_names_every_actor_the_key_and_the_token() {
     let vault = Vault::start().await;
     let mut daemon = vault.daemon().healthy().await;
     daemon.inject("reload", "panic").await;
     daemon.logs_times("\"Actor started\" actor=\"reload\"", 2).await;
     let (_, body) = daemon.get("/statusz?format=json").await;
-    let status: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let status: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(status["key"]["key_id"], vault.key_id());
     assert!(status["token"]["expires"].is_string() && status["key_vault"]["last_success"].is_string());
     assert!(status["key_vault"]["breaker_open"].is_null(), "{body}");

@@ -174,15 +174,21 @@ func (d *Daemon) WaitForHealthz(t testing.TB, status int) {
 	})
 }
 
-// Metric adds up the samples of that name whose labels contain all the given pairs, such as operation="encrypt".
-func (d *Daemon) Metric(t testing.TB, name string, labels ...string) float64 {
+// Metrics gives all of them, as text.
+func (d *Daemon) Metrics(t testing.TB) string {
 	t.Helper()
 	status, text := get(d.metrics)
 	if status != 200 {
 		t.Fatalf("metrics: status %d: %s", status, text)
 	}
+	return text
+}
+
+// Metric adds up the samples of that name whose labels contain all the given pairs, such as operation="encrypt".
+func (d *Daemon) Metric(t testing.TB, name string, labels ...string) float64 {
+	t.Helper()
 	sum := 0.0
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(d.Metrics(t)) {
 		series, value, found := strings.Cut(strings.TrimSpace(line), " ")
 		if !found || !matches(series, name, labels) {
 			continue

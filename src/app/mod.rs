@@ -205,7 +205,7 @@ impl Running {
         let snapshots = Snapshots {
             started: SystemTime::now(),
             ring,
-            checks,
+            checks: checks.clone(),
             traffic,
             audit: audit.clone(),
             metrics: metrics.clone(),
@@ -213,7 +213,7 @@ impl Running {
         };
         let routes = health_routes(config, snapshots, &supervisor);
         let healthz = io.spawn(http::serve(listeners.healthz, routes));
-        let metrics = io.spawn(http::serve(listeners.metrics, http::metrics_routes(metrics)));
+        let metrics = io.spawn(http::serve(listeners.metrics, http::metrics_routes(metrics, checks)));
         let BoundSocket { listener, file: socket } = listeners.socket;
         let grpc = io.spawn(grpc::serve(listener, backend, audit.clone(), drained(draining)));
         Self { grpc, http: [healthz, metrics], socket, supervisor, supervision, drain, reload, audit }

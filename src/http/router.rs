@@ -26,10 +26,13 @@ pub(crate) fn health_routes(healthz_path: &str, checks: Checks) -> Router {
         .merge(endpoint("readyz", "/readyz", all, &checks))
 }
 
-/// `/metrics`.
-pub(crate) fn metrics_routes(metrics: Arc<Metrics>) -> Router {
-    let render = |State(metrics): State<Arc<Metrics>>| async move { (OPEN_METRICS, metrics.render()) };
-    Router::new().route("/metrics", get(render)).with_state(metrics)
+/// `/metrics`, with the health checks as they are at that moment.
+pub(crate) fn metrics_routes(metrics: Arc<Metrics>, checks: Checks) -> Router {
+    let render = |State((metrics, checks)): State<(Arc<Metrics>, Checks)>| async move {
+        checks.all().iter().for_each(|(name, outcome)| metrics.healthcheck(name, outcome.is_ok()));
+        (OPEN_METRICS, metrics.render())
+    };
+    Router::new().route("/metrics", get(render)).with_state((metrics, checks))
 }
 
 fn endpoint(name: &'static str, path: &str, select: fn(&Checks) -> Vec<Outcome>, checks: &Checks) -> Router {

@@ -19,8 +19,8 @@ use crate::kms::Code;
 pub(crate) use admission::{AdmissionView, Counted};
 pub(crate) use attempt::KeyVaultCall;
 use labels::{
-    BuildLabels, CallLabels, GoLabels, MethodLabels, OperationLabels, RequestLabels, RestartLabels,
-    ResultLabels,
+    BuildLabels, CallLabels, GoLabels, HealthcheckLabels, MethodLabels, OperationLabels, RequestLabels,
+    RestartLabels, ResultLabels,
 };
 pub(crate) use labels::{KeyOperation, Method};
 
@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     restarts: Family<RestartLabels, Counter>,
     dropped_spans: Counter,
     audit_lines_lost: Counter,
+    healthchecks: Family<HealthcheckLabels, Gauge>,
 }
 
 /// The Go plugin's buckets: eleven from 0.1 s to 2 s, each the same factor above the last.
@@ -89,6 +90,7 @@ impl Metrics {
             restarts: Family::default(),
             dropped_spans: Counter::default(),
             audit_lines_lost: Counter::default(),
+            healthchecks: Family::default(),
         };
         for result in ["success", "error"] {
             drop(metrics.reloads.get_or_create(&ResultLabels { result })); // visible before the first
@@ -151,6 +153,9 @@ impl Metrics {
         registry.register("azure_kms_trace_spans_dropped", dropped, self.dropped_spans.clone());
         let lost = "Key operations that are missing in the audit log";
         registry.register("azure_kms_audit_lines_lost", lost, self.audit_lines_lost.clone());
+        let checks =
+            "Result of each check of healthz: 1 ok, 0 failed; as Kubernetes' own components export it";
+        registry.register("kubernetes_healthcheck", checks, self.healthchecks.clone());
     }
 
     /// One gRPC request ended. `code` is `None` for success.
@@ -216,6 +221,12 @@ impl Metrics {
     /// How many are.
     pub(crate) fn audit_lines_lost(&self) -> u64 {
         self.audit_lines_lost.get()
+    }
+
+    /// What a check of healthz says now.
+    pub(crate) fn healthcheck(&self, name: &'static str, ok: bool) {
+        let labels = HealthcheckLabels { name, r#type: "healthz" };
+        self.healthchecks.get_or_create(&labels).set(i64::from(ok));
     }
 
     /// Makes the counter of that actor and reason visible at zero, so that a first restart shows as an increase.

@@ -92,6 +92,20 @@ async fn metrics_are_named_by_convention_and_hold_no_error_text() {
 }
 
 #[tokio::test]
+async fn each_check_of_healthz_is_a_gauge_in_kubernetes_words_that_follows_it() {
+    let vault = Vault::start().await;
+    let daemon = vault.daemon().healthy().await;
+    let gauge = |check: &str| format!(r#"kubernetes_healthcheck{{name="{check}",type="healthz"}}"#);
+    for check in ["actors", "grpc-socket", "token", "key-vault"] {
+        assert_eq!(daemon.metric(&gauge(check)).await, 1, "{check}");
+    }
+    let refused = [(vault.emulator.info().client_id.clone(), [].into())].into();
+    vault.emulator.set_permissions(refused);
+    daemon.until_metric(&gauge("key-vault"), |healthy| healthy == 0).await;
+    assert_eq!((daemon.get("/healthz/key-vault").await.0, daemon.metric(&gauge("token")).await), (500, 1));
+}
+
+#[tokio::test]
 async fn statusz_and_flagz_are_kubernetes_pages_without_secrets() {
     let vault = Vault::start().await;
     let daemon = vault.daemon().arg("--proxy-address=user:s3cr3t@proxy").healthy().await;

@@ -8,6 +8,8 @@ use crate::harness::Vault;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ALERTS: &str = include_str!("../../manifests/alerts.yaml");
 const DASHBOARD: &str = include_str!("../../manifests/dashboard.json");
+/// How the names of the metrics begin that the alerts and the dashboard use.
+const OURS: [&str; 2] = ["azure_kms_", "kubernetes_healthcheck"];
 const RUNBOOK: &str = "docs/troubleshooting.md";
 const HEAD: &str = "# Metrics\n\n`:8095/metrics`, OpenMetrics text. This page is written by `just docs` from what a \
                     daemon exports.\n\n| metric | type | labels | |\n|---|---|---|---|\n";
@@ -74,7 +76,7 @@ async fn the_documented_metrics_are_those_of_the_registry() {
 /// The metrics that a file names.
 fn named(file: &str) -> Vec<&str> {
     let words = file.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| word.starts_with("azure_kms_")).collect()
+    words.filter(|word| OURS.iter().any(|ours| word.starts_with(ours))).collect()
 }
 
 #[tokio::test]
@@ -93,7 +95,7 @@ async fn the_alerts_and_the_dashboard_name_metrics_that_exist() {
 /// The labels that a file asks of metrics: the metric, and the label of each matcher behind it.
 fn matchers(file: &str) -> Vec<(&str, String)> {
     let mut found = Vec::new();
-    for (at, _) in file.match_indices("azure_kms_") {
+    for (at, _) in OURS.iter().flat_map(|ours| file.match_indices(ours)) {
         let rest = &file[at..];
         let name = named(rest)[0];
         let Some(inside) = rest[name.len()..].strip_prefix('{').and_then(|rest| rest.split('}').next())

@@ -101,6 +101,12 @@ pub(super) struct RestartLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct HealthcheckLabels {
+    pub(super) name: &'static str,
+    pub(super) r#type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct BuildLabels {
     pub(super) version: &'static str,
     pub(super) commit: &'static str,

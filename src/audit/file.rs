@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -18,7 +18,8 @@ pub(super) struct AuditFile {
 
 impl AuditFile {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), file: open(path)?, torn: false })
+        let file = open(path)?;
+        Ok(Self { path: path.to_owned(), torn: is_torn(&file)?, file })
     }
 
     /// A file without a name.
@@ -54,10 +55,18 @@ impl AuditFile {
     }
 }
 
+/// Whether its last line was not written to its end: the disk was full, or the process was killed.
+fn is_torn(file: &File) -> io::Result<bool> {
+    let Some(last) = file.metadata()?.len().checked_sub(1) else { return Ok(false) };
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, last)?;
+    Ok(byte != *b"\n")
+}
+
 /// What is not a plain file is refused: who reads a pipe or a terminal could stop us. Not even its opening waits.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(FOR_ITS_OWNER_ONLY);
+    options.read(true).append(true).create(true).mode(FOR_ITS_OWNER_ONLY);
     let nonblocking = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
     let file = options.custom_flags(nonblocking).open(path)?;
     match file.metadata()?.is_file() {

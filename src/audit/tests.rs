@@ -139,6 +139,19 @@ fn a_torn_line_spoils_no_other() {
 }
 
 #[test]
+fn a_line_that_was_torn_before_the_file_was_opened_spoils_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    for (before, after) in [("", "a\n"), ("{}\n", "{}\na\n"), ("{}\n{\"to", "{}\n{\"to\na\n")] {
+        let path = folder.path().join("audit");
+        fs::write(&path, before).unwrap();
+        let mut file = AuditFile::open(&path).unwrap();
+        file.reopen().unwrap();
+        file.write("a").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), after);
+    }
+}
+
+#[test]
 fn what_is_no_plain_file_is_refused_by_name_and_its_opening_does_not_wait() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");

@@ -168,10 +168,12 @@ impl TokenActor {
 
     fn try_again_later(&mut self, what: &str, error: TokenError, ctx: &mut Context<Self>) {
         let pause = self.pauses.next().unwrap_or(LONGEST_PAUSE);
+        let trouble = Trouble { error: error.clone(), retry_at: Instant::now() + pause };
+        if !self.publish(|state| state.trouble = Some(trouble)) {
+            return;
+        }
         let (cause, retry_in_ms) = (error.cause.as_deref().unwrap_or_default(), pause.as_millis());
         tracing::error!(err = error.message, cause, retry_in_ms, "{what}");
-        let trouble = Some(Trouble { error, retry_at: Instant::now() + pause });
-        self.publish(|state| state.trouble = trouble);
         self.refresh_in(pause, Self::refresh, ctx);
     }
 
@@ -202,9 +204,11 @@ impl TokenActor {
     fn drop_rejected(&mut self, ctx: &mut Context<Self>) {
         let rejected = self.parts.rejected.newest();
         let Some(token) = self.published_token().filter(|token| token.serial <= rejected) else { return };
+        if !self.publish(|state| state.token = None) {
+            return;
+        }
         tracing::warn!("Key Vault does not accept the token; it is dropped");
         self.parts.metrics.token_expires(None);
-        self.publish(|state| state.token = None);
         let predecessor_too = std::mem::replace(&mut self.last_rejected, token.serial) + 1 == token.serial;
         // one that worked for a moment was revoked: the next one may work again
         let worked =

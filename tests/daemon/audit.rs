@@ -5,6 +5,7 @@ mod refusals;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use akv_emulator::{FaultSet, Faults};
 use azure_kms_provider::proto::v1beta1;
@@ -13,7 +14,7 @@ use kms_testkit::PATIENCE;
 use rustix::process::{Signal, getgid, getuid};
 use serde_json::Value;
 use tokio::task::JoinSet;
-use tonic::Code;
+use tonic::{Code, Request};
 
 use crate::harness::{Client, Start, Vault};
 
@@ -110,7 +111,9 @@ async fn whom_the_full_queue_refuses_and_who_leaves_has_a_line() {
     for call in 0..1101 {
         let mut client = connections[call % connections.len()].clone();
         calls.spawn(async move {
-            let request = v1beta1::EncryptRequest { version: "v1beta1".into(), plain: b"x".to_vec() };
+            let message = v1beta1::EncryptRequest { version: "v1beta1".into(), plain: b"x".to_vec() };
+            let mut request = Request::new(message);
+            request.set_timeout(Duration::from_secs(60));
             client.v1.encrypt(request).await.unwrap_err().code()
         });
     }

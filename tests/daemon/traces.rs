@@ -4,7 +4,7 @@ use akv_emulator::{FaultSet, Faults};
 use azure_kms_provider::proto::v2;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kms_testkit::{Collector, attribute, free_port};
+use kms_testkit::{Collector, attribute};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -30,9 +30,16 @@ fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
     spans.iter().filter(|span| span.name == name).collect()
 }
 
+/// Whether it is an attempt beside one that was slow, as any can be on a busy machine.
+fn is_second(span: &Span) -> bool {
+    attribute(span, "hedge") == "true"
+}
+
+/// Without second attempts.
 fn children<'a>(spans: &'a [Span], parent: &Span) -> Vec<&'a Span> {
     let mut children: Vec<_> = spans
         .iter()
+        .filter(|span| !is_second(span))
         .filter(|span| span.parent_span_id == parent.span_id && span.trace_id == parent.trace_id)
         .collect();
     children.sort_by_key(|span| span.start_time_unix_nano);
@@ -90,7 +97,8 @@ async fn each_rpc_is_a_span_with_its_uid_and_each_call_to_key_vault_one_in_it_wi
             assert_eq!(attribute(call, "azure.service.request.id").len(), 36, "{call:?}");
         }
     }
-    assert_eq!(spans.len(), 10, "the probes of the daemon itself are not there: {spans:#?}");
+    let expected = spans.iter().filter(|span| !is_second(span)).count();
+    assert_eq!(expected, 10, "the probes of the daemon itself are not there: {spans:#?}");
     let encrypt = children(&spans, named(&spans, "v2.KeyManagementService/Encrypt")[0])[0];
     let answered = annotation(&sealed.annotations, "x-ms-request-id.azure.akv.io");
     assert_eq!(attribute(encrypt, "azure.service.request.id"), answered);
@@ -138,7 +146,8 @@ async fn the_caller_decides_whether_its_request_is_traced_and_the_rate_decides_f
     let spans = collector.spans();
     let [rpc] = named(&spans, "v2.KeyManagementService/Encrypt")[..] else { panic!("{spans:#?}") };
     assert_eq!((hex(&rpc.trace_id), hex(&rpc.parent_span_id)), (TRACE_ID.into(), SPAN_ID.into()));
-    assert_eq!((attribute(rpc, "uid"), children(&spans, rpc).len(), spans.len()), ("traced".into(), 1, 2));
+    assert_eq!((attribute(rpc, "uid"), children(&spans, rpc).len()), ("traced".into(), 1));
+    assert!(spans.iter().all(|span| span.trace_id == rpc.trace_id), "{spans:#?}");
 }
 
 #[tokio::test]
@@ -181,7 +190,7 @@ async fn no_secret_identity_or_url_is_exported() {
 #[tokio::test]
 async fn without_a_collector_requests_are_served_and_one_warning_is_logged() {
     let vault = Vault::start().await;
-    let dead = format!("--tracing-endpoint=http://127.0.0.1:{}", free_port());
+    let dead = "--tracing-endpoint=http://127.0.0.1:1"; // nobody listens there
     let mut daemon = vault.daemon().arg(dead).healthy().await;
     for _ in 0..2 {
         let dropped = daemon.metric("azure_kms_trace_spans_dropped_total").await;

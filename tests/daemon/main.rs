@@ -18,6 +18,7 @@ mod metrics;
 mod network;
 mod operations;
 mod outages;
+mod planted;
 mod preflight;
 mod reload;
 mod secrets;

@@ -2,10 +2,10 @@
 
 mod children;
 mod process;
+mod said;
 mod trial;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::actors::{Shutdown, Supervision, Supervisor};
 use crate::audit::AuditLog;
-use crate::cli::{self, CliExit, Command};
+use crate::cli::{self, Command};
 use crate::commands;
 use crate::config::{self, Access, Config, LogConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket, Inherited, SocketFile};
@@ -27,6 +27,7 @@ use crate::http::{self, Checks, Snapshots, ZPages};
 use crate::kms::{KeyRing, KeyVersion};
 use crate::telemetry::{LIFECYCLE, Metrics, Telemetry};
 use children::{Children, Switches};
+use said::{ended, told};
 
 /// How long requests in flight may take to finish after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -39,10 +40,7 @@ const IO_THREADS: usize = 2;
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     match cli::parse(args) {
         Err(exit) => ended(&exit),
-        Ok(Command::Version) => {
-            print(true, &cli::version_json());
-            ExitCode::SUCCESS
-        }
+        Ok(Command::Version) => told(Ok(cli::version_json())),
         Ok(Command::Healthcheck(flags)) => told(commands::healthcheck(&flags)),
         Ok(Command::Manifests(flags)) => told(commands::manifests(&flags)),
         Ok(Command::Preflight(flags)) => ended(&commands::preflight(&flags)),
@@ -62,33 +60,6 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             )
         }
     }
-}
-
-fn ended(exit: &CliExit) -> ExitCode {
-    print(exit.to_stdout, &exit.message);
-    ExitCode::from(exit.code)
-}
-
-fn told(outcome: Result<String, String>) -> ExitCode {
-    match outcome {
-        Ok(text) if text.is_empty() => ExitCode::SUCCESS,
-        Ok(text) => {
-            print(true, &text);
-            ExitCode::SUCCESS
-        }
-        Err(problem) => {
-            print(false, &problem);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn print(to_stdout: bool, text: &str) {
-    // nobody to tell when the terminal is gone
-    let _ = match to_stdout {
-        true => writeln!(std::io::stdout(), "{text}"),
-        false => writeln!(std::io::stderr(), "{text}"),
-    };
 }
 
 fn exit_code(outcome: Result<(), Vec<String>>) -> ExitCode {

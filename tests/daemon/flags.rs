@@ -1,6 +1,9 @@
 //! The command line as an operator meets it.
 
-use crate::harness::{Start, Vault, run};
+use std::fs::OpenOptions;
+use std::process::Command;
+
+use crate::harness::{DAEMON, Start, Vault, run};
 
 #[test]
 fn help_exits_0_and_version_prints_the_go_plugin_s_json() {
@@ -9,6 +12,25 @@ fn help_exits_0_and_version_prints_the_go_plugin_s_json() {
     let (code, stdout, _) = run(&["-version"]);
     let version: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert!(code == 0 && version["BuildVersion"].is_string() && version["GitCommit"].is_string());
+}
+
+#[test]
+fn what_does_not_fit_on_the_disk_is_no_success() {
+    for said in [&["man"][..], &["completion", "bash"], &["--help"], &["manifests", "--keyvault-name=kv-1"]] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let ended = Command::new(DAEMON).args(said).stdout(full).output().unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{said:?}");
+        assert!(stderr.contains("standard output: No space left"), "{said:?}: {stderr}");
+    }
+}
+
+#[test]
+fn who_reads_only_the_head_is_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = Command::new(DAEMON).arg("man").stdout(writer).output().unwrap();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod caller;
 mod connection;
 mod deadline;
 mod episode;
+mod holder;
 mod inherited;
 mod open_calls;
 mod receive;
@@ -32,6 +33,7 @@ pub(crate) mod fuzzing {
 
 pub(crate) use admission::Admission;
 pub(crate) use backend::Backend;
+pub(crate) use holder::Holder;
 pub(crate) use inherited::Inherited;
 pub(crate) use server::serve;
 pub(crate) use socket::{BoundSocket, SocketFile};

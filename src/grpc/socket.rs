@@ -9,7 +9,7 @@ use rustix::fs::Mode;
 use rustix::process::umask;
 use tokio::net::{UnixListener, UnixStream};
 
-use super::Inherited;
+use super::{Holder, Inherited};
 use crate::config::ListenAddr;
 use crate::telemetry::LIFECYCLE;
 
@@ -99,12 +99,21 @@ async fn make_room(path: &Path) -> Result<(), String> {
         return Err("something that is not a socket stands there; move it away or choose another path".into());
     }
     match UnixStream::connect(path).await {
-        Ok(_) => Err("another process answers on that socket; stop it first".into()),
+        Ok(connection) => Err(in_the_way(&Holder::of(&connection))),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             tracing::info!(path = %path.display(), "Removing a stale socket");
             std::fs::remove_file(path).map_err(|error| format!("the stale socket cannot be removed: {error}"))
         }
         Err(error) => Err(format!("cannot tell whether the socket is in use: {error}")),
+    }
+}
+
+fn in_the_way(holder: &Holder) -> String {
+    match holder {
+        Holder::Systemd => "systemd listens on that socket: start the service that it hands the socket to, or stop \
+                            the .socket unit"
+            .into(),
+        other => format!("{other} listens on that socket; stop it first"),
     }
 }
 
@@ -144,7 +153,7 @@ mod tests {
         drop(bind_at(&path).await.unwrap().listener); // the file stays behind
         let live = bind_at(&path).await.unwrap();
         let refused = bind_at(&path).await.err().unwrap();
-        assert!(refused.contains("another process answers"), "{refused}");
+        assert!(refused.contains("listens on that socket; stop it first"), "{refused}");
         drop(live);
     }
 

@@ -2,11 +2,12 @@
 
 mod azure;
 mod encryption_config;
+mod proxies;
 
 use kms_testkit::free_port;
 use serde_json::Value;
 
-use crate::harness::{Vault, run, run_with};
+use crate::harness::{DAEMON, Start, Vault, run, run_with};
 
 /// The checks by the JSON of one run.
 struct Checked {
@@ -59,23 +60,25 @@ fn args_without(vault: &Vault, flag: &str) -> Vec<String> {
     args
 }
 
-async fn ran(args: Vec<String>, imds: &str) -> (i32, String, String) {
-    let imds = imds.to_owned();
+/// More of the environment.
+type Env = Vec<(&'static str, String)>;
+
+async fn ran(args: Vec<String>, env: Env) -> (i32, String, String) {
     let run = move || {
         let args = [&["preflight"][..], &args.iter().map(String::as_str).collect::<Vec<_>>()].concat();
-        run_with(&args, &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", &imds)])
+        let env: Vec<_> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        run_with(&args, &env)
     };
     tokio::task::spawn_blocking(run).await.unwrap()
 }
 
 async fn checked_with(args: Vec<String>) -> Checked {
-    checked_in(args, "").await
+    checked_in(args, vec![]).await
 }
 
-/// With IMDS at that address.
-async fn checked_in(mut args: Vec<String>, imds: &str) -> Checked {
+async fn checked_in(mut args: Vec<String>, env: Env) -> Checked {
     args.push("--output=json".into());
-    let (code, stdout, stderr) = ran(args, imds).await;
+    let (code, stdout, stderr) = ran(args, env).await;
     let report = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}\n{stderr}"));
     Checked { code, report }
 }
@@ -98,7 +101,7 @@ async fn all_is_well_and_the_exit_code_is_0() {
 async fn text_and_json_tell_of_the_same_checks_and_of_no_secret() {
     let vault = Vault::start().await;
     let json = checked(&vault, &[]).await;
-    let (code, text, _) = ran(args_without(&vault, ""), "").await;
+    let (code, text, _) = ran(args_without(&vault, ""), vec![]).await;
     let lines: Vec<_> = text.lines().filter_map(|line| line.split_once(' ')?.1.split_once(':')).collect();
     assert_eq!((code, lines.iter().map(|line| line.0).collect::<Vec<_>>()), (0, json.names()), "{text}");
     assert!(text.lines().all(|line| !line.starts_with('✗')) && text.contains("✓ token:"), "{text}");
@@ -151,12 +154,35 @@ async fn a_running_daemon_is_in_the_way_or_is_checked_itself_with_wait() {
     let daemon = vault.daemon().healthy().await;
     let listen = format!("--listen-addr=unix://{}", daemon.socket.display());
     let taken = checked(&vault, std::slice::from_ref(&listen)).await;
-    taken.only("socket", "listens at", "--wait");
+    taken.only("socket", &format!("the process {} serves KMS at", daemon.process.pid()), "--wait");
     let waited = checked(&vault, &[listen.clone(), "--wait=30s".into()]).await;
     assert_eq!((waited.code, waited.result("ports")), (0, "skipped"), "{:#}", waited.report);
     for name in ["socket", "daemon-status", "daemon-v2", "daemon-v1"] {
         assert_eq!(waited.result(name), "passed");
     }
+}
+
+#[tokio::test]
+async fn who_listens_and_is_no_kms_plugin_is_told_apart() {
+    let vault = Vault::start().await;
+    let path = vault.dir.path().join("other.socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap(); // and never answers
+    let other = checked(&vault, &[format!("--listen-addr=unix://{}", path.display())]).await;
+    let cause = format!("the process {} listens, and does not answer as a KMS plugin", std::process::id());
+    other.only("socket", &cause, "another --listen-addr");
+}
+
+#[tokio::test]
+async fn a_socket_that_systemd_holds_is_not_in_the_way() {
+    let vault = Vault::start().await;
+    let systemd = vault.dir.path().join("systemd"); // the kernel takes a process's name from there
+    std::os::unix::fs::symlink(DAEMON, &systemd).unwrap();
+    let args = std::fs::read_to_string(vault.folder().join("args")).unwrap();
+    let args = args.lines().map(str::to_owned).collect();
+    let holder = Start::new(systemd.to_str().unwrap(), vault.dir.path(), args).healthy().await;
+    let held = checked(&vault, &[format!("--listen-addr=unix://{}", holder.socket.display())]).await;
+    assert_eq!((held.code, held.result("socket")), (0, "passed"), "{:#}", held.report);
+    assert!(held.check("socket")["found"].as_str().unwrap().contains("systemd holds"));
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ async fn a_live_socket_is_left_to_its_owner() {
     let first = vault.daemon().healthy().await;
     let mut second = vault.daemon().spawn();
     assert_eq!(second.exit().await.code(), Some(1));
-    assert!(second.log().contains("another process answers"), "{}", second.log());
+    assert!(second.log().contains("listens on that socket; stop it first"), "{}", second.log());
     first.client().round_trips().await.unwrap();
 }
 

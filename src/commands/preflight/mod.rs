@@ -104,7 +104,7 @@ fn skipped(names: &[&'static str], why: &str) -> Vec<Check> {
 
 /// The socket, its peer and the ports.
 async fn here(listen: &ListenAddr, config: Option<&Config>, wait: Option<Duration>) -> Vec<Check> {
-    let mut checks = vec![socket::folder(listen), socket::peer(listen, wait.is_some()).await];
+    let mut checks = vec![socket::folder(listen), socket::holder(listen, wait.is_some()).await];
     let taken = checks.iter().any(Check::has_failed);
     checks.push(match (wait, config) {
         (Some(_), _) => Check::skipped(socket::PORTS, "since a running daemon has them"),

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
@@ -14,8 +15,6 @@ use crate::config::{Access, Config, CredentialConfig, NetworkConfig};
 
 /// How long each step may take.
 const STEP: Duration = Duration::from_secs(5);
-/// The variables by which the HTTP client learns of a proxy.
-const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 /// The names of the three checks of a destination.
 pub(super) type Names = [&'static str; 3];
@@ -76,8 +75,8 @@ enum Route {
     Direct(String, u16),
     /// We, to that address (`--connect-to`).
     Redirected(SocketAddr),
-    /// The proxy of that variable.
-    Proxied(&'static str),
+    /// A proxy that the environment names, and does not exempt the host from.
+    Proxied,
 }
 
 impl Route {
@@ -90,15 +89,18 @@ impl Route {
         }
         let (name, port) = host.split_once(':').unwrap_or((host, "443"));
         let redirected = network.connect_to.iter().rev().find(|to| to.host.eq_ignore_ascii_case(name));
-        let proxy = PROXY_VARIABLES
-            .into_iter()
-            .find(|variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty()));
-        match (redirected, proxy) {
-            (Some(to), _) => Self::Redirected(to.addr),
-            (None, Some(variable)) => Self::Proxied(variable),
-            (None, None) => Self::Direct(name.into(), port.parse().unwrap_or(443)),
+        match redirected {
+            Some(to) => Self::Redirected(to.addr),
+            None if is_proxied(host) => Self::Proxied,
+            None => Self::Direct(name.into(), port.parse().unwrap_or(443)),
         }
     }
+}
+
+/// As the HTTP client reads `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`: by the same library.
+fn is_proxied(host: &str) -> bool {
+    let url = format!("https://{host}/").parse();
+    url.is_ok_and(|url| Matcher::from_system().intercept(&url).is_some())
 }
 
 async fn go(
@@ -129,10 +131,9 @@ async fn go(
 async fn connection(names: Names, host: &str, network: &NetworkConfig) -> Vec<Check> {
     let [name, tcp, _] = names;
     let (named, addresses) = match Route::to(host, network) {
-        Route::Proxied(variable) => {
-            return [name, tcp]
-                .map(|name| Check::skipped(name, format!("the proxy of {variable} does that")))
-                .into();
+        Route::Proxied => {
+            let why = "the proxy of HTTPS_PROXY or ALL_PROXY does that";
+            return [name, tcp].map(|name| Check::skipped(name, why)).into();
         }
         Route::Redirected(addr) => {
             (Check::passed(name, format!("{host} is at {addr} (--connect-to)")), vec![addr])

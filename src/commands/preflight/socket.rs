@@ -3,17 +3,22 @@
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::Access as Mode;
 use tokio::net::UnixStream;
 
 use super::report::Check;
+use crate::actors::{Probe, SocketClient};
 use crate::config::{Config, ListenAddr};
+use crate::grpc::Holder;
 use crate::http;
 
 const FOLDER: &str = "socket-folder";
 const SOCKET: &str = "socket";
 pub(super) const PORTS: &str = "ports";
+/// How long who listens may take to answer.
+const STEP: Duration = Duration::from_secs(2);
 
 /// The folder of the socket, and what stands in its place.
 pub(super) fn folder(address: &ListenAddr) -> Check {
@@ -39,16 +44,14 @@ pub(super) fn folder(address: &ListenAddr) -> Check {
     }
 }
 
-/// Who listens there: nobody, unless a daemon is `expected`.
-pub(super) async fn peer(address: &ListenAddr, expected: bool) -> Check {
+/// Who listens there: nobody, unless a daemon is `expected`, or systemd until it hands the socket to the daemon.
+pub(super) async fn holder(address: &ListenAddr, expected: bool) -> Check {
     match (UnixStream::connect(address.socket_path()).await, expected) {
         (Ok(_), true) => Check::passed(SOCKET, format!("a daemon listens at {address}")),
-        (Ok(peer), false) => {
-            let pid = peer.peer_cred().ok().and_then(|peer| peer.pid());
-            let who = pid.map_or("another process".to_owned(), |pid| format!("the process {pid}"));
-            let mend = "stop it first, or another --listen-addr, or --wait=30s to check that daemon itself";
-            Check::failed(SOCKET, format!("{who} listens at {address} already"), mend)
-        }
+        (Ok(connection), false) => match Holder::of(&connection) {
+            Holder::Systemd => Check::passed(SOCKET, format!("systemd holds {address} for the daemon")),
+            holder => in_the_way(address, &holder).await,
+        },
         (Err(error), false) if is_free(&error) => Check::passed(SOCKET, format!("{address} is free")),
         // whoever started it may still be at it
         (Err(error), true) if is_free(&error) => Check::skipped(SOCKET, "since it is waited for"),
@@ -57,6 +60,18 @@ pub(super) async fn peer(address: &ListenAddr, expected: bool) -> Check {
             Check::failed(SOCKET, format!("cannot tell who listens at {address}: {error}"), mend)
         }
     }
+}
+
+/// A KMS plugin, or something else.
+async fn in_the_way(address: &ListenAddr, holder: &Holder) -> Check {
+    let (what, mend) = match Probe::new(address, STEP).version().await {
+        Ok(()) => (
+            "serves KMS",
+            "stop it first, or another --listen-addr, or --wait=30s to check that daemon itself",
+        ),
+        Err(_) => ("listens, and does not answer as a KMS plugin,", "stop it first, or another --listen-addr"),
+    };
+    Check::failed(SOCKET, format!("{holder} {what} at {address} already"), mend)
 }
 
 fn is_free(error: &io::Error) -> bool {

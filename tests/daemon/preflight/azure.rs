@@ -3,7 +3,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use akv_emulator::{FaultSet, Faults, KeyPatch};
-use kms_testkit::free_port;
 use serde_json::json;
 
 use super::{args_without, checked, checked_in, checked_with};
@@ -127,27 +126,12 @@ async fn an_operation_that_the_key_does_not_allow_is_named_with_the_whole_list_t
 async fn a_managed_identity_is_looked_for_at_imds_and_a_wrong_one_is_explained() {
     let vault = Vault::start().await;
     let args = args_without(&vault, "--config-file-path");
+    let imds = vec![("AZURE_POD_IDENTITY_AUTHORITY_HOST", vault.emulator.info().imds_url.clone())];
     let config = format!("--config-file-path={}", vault.folder().join("azure-msi.json").display());
-    let well = checked_in([args.clone(), vec![config]].concat(), &vault.emulator.info().imds_url).await;
+    let well = checked_in([args.clone(), vec![config]].concat(), imds.clone()).await;
     assert_eq!((well.code, well.result("issuer-tcp"), well.result("issuer-tls")), (0, "passed", "skipped"));
     let file = json!({ "useManagedIdentityExtension": true, "userAssignedIdentityID": "0".repeat(8) + "-0000-0000-0000-000000000000" });
     let wrong = [args, vec![vault.azure_json(&file.to_string())]].concat();
-    let wrong = checked_in(wrong, &vault.emulator.info().imds_url).await;
+    let wrong = checked_in(wrong, imds).await;
     wrong.only("token", "IMDS refuses", "az vm identity assign");
-}
-
-#[tokio::test]
-async fn in_proxy_mode_the_proxy_stands_for_both_services() {
-    let vault = Vault::start().await;
-    let proxy = vault.emulator.info().proxy_url.trim_start_matches("http://").to_owned();
-    let (address, port) = proxy.trim_end_matches('/').split_once(':').unwrap();
-    let proxied = |port: &str| {
-        let flags =
-            ["--proxy-mode".to_owned(), format!("--proxy-address={address}"), format!("--proxy-port={port}")];
-        [args_without(&vault, "--connect-to"), flags.to_vec()].concat()
-    };
-    let well = checked_with(proxied(port)).await;
-    assert_eq!((well.code, well.result("round-trip-v2")), (0, "passed"), "{:#}", well.report);
-    let closed = checked_with(proxied(&free_port().to_string())).await;
-    assert_eq!((closed.code, closed.with_result("failed")), (1, vec!["issuer-tcp", "vault-tcp"]));
 }

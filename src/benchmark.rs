@@ -2,11 +2,9 @@
 //! build feature `benchmark`.
 
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use actix::{Actor, Recipient};
@@ -18,10 +16,12 @@ use crate::actors::{
     ActorName, ActorSlot, ChildSpec, Evidence, HealthReport, KeyVaultActor, KeyVaultParts, Supervisor, Supply,
 };
 use crate::audit::AuditLog;
-use crate::config::{Access, ListenAddr, OnOutage, StatusPolicy, SupervisionConfig};
+use crate::config::{
+    Access, ListenAddr, LogConfig, OnOutage, StatusPolicy, SupervisionConfig, TracesConfig,
+};
 use crate::grpc::{self, Admission, Backend, BoundSocket};
 use crate::kms::{Algorithm, KeyRing, KeyVersion, KmsError, Opened, Plaintext, Receipt, Sealed};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Telemetry};
 use crate::vault::{
     Encrypted, Engine, KeyOperations, Open, RejectedTokens, Seal, Token, TokenReader, TokenState, Traffic,
     Vault, VaultError,
@@ -41,29 +41,43 @@ pub enum Through {
     Handlers,
 }
 
-/// Serves on that socket until the process ends, with an audit log in that file if there is one. Returns once it listens.
-///
-/// # Panics
-/// The socket cannot be bound, or the file cannot be written to.
-#[allow(clippy::expect_used)]
-pub fn serve(socket: &Path, through: Through, audit: Option<&Path>) {
-    let listen = ListenAddr::Path(socket.to_owned());
-    let open = |path| AuditLog::open(path, Arc::new(Metrics::new())).expect("the audit log is opened");
-    let audit = audit.map(open).unwrap_or_default();
-    let (bound, listening) = mpsc::channel();
-    thread::spawn(move || {
+/// A server to measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Who makes the calls.
+    pub through: Through,
+    /// The file of the audit log, if there is to be one.
+    pub audit_log: Option<PathBuf>,
+    /// The collector of traces, if there is to be one, and how many requests of a million are traced.
+    pub traces: Option<(String, u32)>,
+}
+
+impl Server {
+    /// Serves on that socket for as long as the process lives, and logs as the daemon does. Returns when it cannot.
+    ///
+    /// # Panics
+    /// The socket cannot be bound, the file cannot be written to, or the collector's address is none.
+    #[allow(clippy::expect_used)]
+    pub fn run(&self, socket: &Path) {
+        let traces = self.traces.as_ref().map(|(endpoint, per_million)| TracesConfig {
+            endpoint: endpoint.parse().expect("the collector has an address"),
+            per_million: *per_million,
+        });
+        let telemetry = Telemetry::init(LogConfig::default(), traces.as_ref());
         let io =
             Builder::new_multi_thread().worker_threads(IO_THREADS).enable_all().build().expect("threads");
-        let io = io.handle().clone();
+        let spans = telemetry.spans.zip(traces.as_ref());
+        let _exporting = spans.map(|(spans, traces)| spans.export(traces, io.handle()).expect("an exporter"));
+        let open = |path: &PathBuf| AuditLog::open(path, telemetry.metrics).expect("the audit log is opened");
+        let audit = self.audit_log.as_ref().map(open).unwrap_or_default();
+        let listen = ListenAddr::Path(socket.to_owned());
         actix::System::new().block_on(async move {
             let _on_io = io.enter();
             let socket = BoundSocket::bind(&listen).await.expect("the socket is free");
-            let _keep = bound.send(());
-            let (backend, _supervisor) = backend(through);
+            let (backend, _supervisor) = backend(self.through);
             let _ = io.spawn(grpc::serve(socket.listener, backend, audit, std::future::pending())).await;
         });
-    });
-    listening.recv().expect("the server starts");
+    }
 }
 
 pub(crate) fn backend(through: Through) -> (Arc<Backend>, Option<actix::Addr<Supervisor>>) {

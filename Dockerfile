@@ -2,6 +2,9 @@
 #
 #   docker buildx build --platform linux/amd64,linux/arm64 --build-arg GIT_SHA="$(git rev-parse --short=12 HEAD)" \
 #       --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" -t REGISTRY/azure-kms-provider:v0.1.0 --push .
+#
+# podman and buildah of Debian 12 take the image's platform for the builder's, unless they are told it:
+# --build-arg BUILDPLATFORM=linux/amd64
 
 # The build runs on the builder's own platform, and compiles for the image's.
 FROM --platform=$BUILDPLATFORM docker.io/library/rust:1.95.0-bookworm AS build

@@ -168,3 +168,12 @@ fn every_recipe_and_command_that_a_page_names_exists() {
         }
     }
 }
+
+#[test]
+fn the_dockerfile_has_the_versions_of_program_and_toolchain() {
+    let toolchain = read("rust-toolchain.toml");
+    let rust = toolchain.split('"').nth(1).unwrap();
+    for part in [format!("/rust:{rust}-"), format!("image.version=\"{}\"", env!("CARGO_PKG_VERSION"))] {
+        assert!(read("Dockerfile").contains(&part), "{part}");
+    }
+}

@@ -13,7 +13,7 @@ use crate::application::Application;
 use crate::faults::Faults;
 use crate::issuer::FederatedToken;
 use crate::keys::{Change, KeyPatch};
-use crate::permissions::{self, Permissions};
+use crate::permissions::{self, PermissionModel, Permissions};
 use crate::reply;
 use crate::server::Answer;
 use crate::world::{Challenge, World};
@@ -21,8 +21,8 @@ use crate::world::{Challenge, World};
 /// What a request to another path is told.
 const ROUTES: &str = "GET /stats, DELETE /stats, GET /answers, PUT /faults, GET /faults, DELETE /faults, POST /keys/{name}/rotate, \
                       PATCH /keys/{name}/{version}, PUT /application, \
-                      POST /federated-token, PUT /permissions, PUT /challenge, PUT /tokens, DELETE /tokens, \
-                      POST /connections/hang";
+                      POST /federated-token, PUT /permissions, PUT /permission-model, PUT /challenge, PUT /tokens, \
+                      DELETE /tokens, POST /connections/hang";
 
 /// A refused request: its status and what is wrong.
 type Refusal = (u16, String);
@@ -38,6 +38,13 @@ struct TokenSettings {
 struct ChallengeSettings {
     format: Challenge,
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PermissionModelSettings {
+    model: PermissionModel,
+}
+
 
 /// Answers one control request.
 pub(crate) async fn handle(world: Arc<World>, request: Request<Body>) -> Answer {
@@ -78,6 +85,9 @@ fn dispatch(world: &World, method: &str, path: &[&str], body: &[u8]) -> Result<V
             crate::change(world, key, version, key_change(body)?).map_err(not_found)?;
         }
         ("PUT", ["permissions"]) => world.set_permissions(checked::<Permissions>(body, permissions::check)?),
+        ("PUT", ["permission-model"]) => {
+            world.set_permission_model(read::<PermissionModelSettings>(body)?.model);
+        }
         ("PUT", ["challenge"]) => world.set_challenge(read::<ChallengeSettings>(body)?.format),
         ("PUT", ["tokens"]) => {
             world.tokens.set_lifetime(Duration::from_secs(read::<TokenSettings>(body)?.lifetime_s));

@@ -54,7 +54,7 @@ pub use faults::{BodyFault, FaultSet, Faults, Unauthorized};
 pub use info::Info;
 pub use issuer::{FederatedToken, ISSUER};
 pub use keys::KeyPatch;
-pub use permissions::Permissions;
+pub use permissions::{PermissionModel, Permissions};
 pub use stats::{Answered, Stats};
 pub use world::Challenge;
 
@@ -173,6 +173,11 @@ impl Emulator {
     /// Replaces what each principal (client id) may do; others may do everything.
     pub fn set_permissions(&self, permissions: Permissions) {
         self.world.set_permissions(permissions);
+    }
+
+    /// By what vaults decide from now on who may do what.
+    pub fn set_permission_model(&self, model: PermissionModel) {
+        self.world.set_permission_model(model);
     }
 
     /// Changes the credentials of the application in Entra ID, in later runs too.

@@ -12,7 +12,7 @@ use crate::hang::Hangs;
 use crate::ids::random_hex;
 use crate::kept::{Directory, Kept, encode};
 use crate::keys::{Change, Found, Keys, Version};
-use crate::permissions::Permissions;
+use crate::permissions::{PermissionModel, Permissions};
 use crate::rsa::RsaKey;
 use crate::stats::Counters;
 use crate::tokens::Tokens;
@@ -43,6 +43,7 @@ pub(crate) struct World {
     registered: Mutex<Arc<Registered>>,
     issuer_key: Mutex<Option<Arc<RsaKey>>>,
     permissions: Mutex<Permissions>,
+    permission_model: Mutex<PermissionModel>,
     challenge: Mutex<Challenge>,
 }
 
@@ -65,6 +66,7 @@ impl World {
             registered: Mutex::new(Arc::new(registered)),
             issuer_key: Mutex::new(issuer_key.map(Arc::new)),
             permissions: Mutex::default(),
+            permission_model: Mutex::default(),
             challenge: Mutex::default(),
         };
         world.save(&world.keys())?;
@@ -99,8 +101,11 @@ impl World {
     /// Makes a version like the newest; `None` when there is no such key.
     pub(crate) fn rotate(&self, key: &str) -> Result<Option<Found>, Error> {
         let Some(Found { name, version }) = self.keys().find(key, None) else { return Ok(None) };
-        let same =
-            Change { operations: Some(version.operations), tags: Some(version.tags), ..Change::default() };
+        let same = Change {
+            operations: Some(version.operations),
+            tags: Some(version.tags),
+            ..Change::default()
+        };
         self.create(&name, version.bits, same).map(Some)
     }
 
@@ -156,6 +161,14 @@ impl World {
 
     pub(crate) fn may(&self, principal: &str, operation: &str) -> bool {
         lock(&self.permissions).get(principal).is_none_or(|allowed| allowed.contains(operation))
+    }
+
+    pub(crate) fn set_permission_model(&self, model: PermissionModel) {
+        *lock(&self.permission_model) = model;
+    }
+
+    pub(crate) fn permission_model(&self) -> PermissionModel {
+        *lock(&self.permission_model)
     }
 
     pub(crate) fn set_challenge(&self, challenge: Challenge) {

@@ -19,6 +19,8 @@ async fn unknown_fields_and_values_are_refused_and_change_nothing() {
         ("PUT", "/challenge", json!({})),
         ("PUT", "/tokens", json!({ "lifetime": 5 })),
         ("PUT", "/permissions", json!({ "somebody": "get" })),
+        ("PUT", "/permission-model", json!({ "model": "abac" })),
+        ("PUT", "/permission-model", json!({})),
         ("PATCH", &*version, json!({ "enabled": false, "tags": {} })),
     ] {
         let reply = azure.control(method, path, body.clone()).await;

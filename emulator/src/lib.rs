@@ -33,6 +33,7 @@ mod keys;
 mod misbehave;
 mod permissions;
 mod proxy;
+mod recovery;
 mod reply;
 mod rsa;
 mod server;
@@ -55,6 +56,7 @@ pub use info::Info;
 pub use issuer::{FederatedToken, ISSUER};
 pub use keys::KeyPatch;
 pub use permissions::{PermissionModel, Permissions};
+pub use recovery::RecoveryLevel;
 pub use stats::{Answered, Stats};
 pub use world::Challenge;
 

@@ -103,6 +103,7 @@ impl World {
         let Some(Found { name, version }) = self.keys().find(key, None) else { return Ok(None) };
         let same = Change {
             operations: Some(version.operations),
+            recovery_level: Some(version.recovery_level),
             tags: Some(version.tags),
             ..Change::default()
         };

@@ -19,6 +19,7 @@ mod keys;
 mod lists;
 mod program;
 mod proxy;
+mod recovery;
 mod refusals;
 mod restart;
 mod rights;

@@ -22,7 +22,7 @@ use crate::world::{Challenge, World};
 const ROUTES: &str = "GET /stats, DELETE /stats, GET /answers, PUT /faults, GET /faults, DELETE /faults, POST /keys/{name}/rotate, \
                       PATCH /keys/{name}/{version}, PUT /application, \
                       POST /federated-token, PUT /permissions, PUT /permission-model, PUT /challenge, PUT /tokens, \
-                      DELETE /tokens, POST /connections/hang";
+                      DELETE /tokens, PUT /clock, POST /connections/hang";
 
 /// A refused request: its status and what is wrong.
 type Refusal = (u16, String);
@@ -45,6 +45,11 @@ struct PermissionModelSettings {
     model: PermissionModel,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockSettings {
+    offset_s: i32,
+}
 
 /// Answers one control request.
 pub(crate) async fn handle(world: Arc<World>, request: Request<Body>) -> Answer {
@@ -88,6 +93,7 @@ fn dispatch(world: &World, method: &str, path: &[&str], body: &[u8]) -> Result<V
         ("PUT", ["permission-model"]) => {
             world.set_permission_model(read::<PermissionModelSettings>(body)?.model);
         }
+        ("PUT", ["clock"]) => world.clock.set_offset(read::<ClockSettings>(body)?.offset_s),
         ("PUT", ["challenge"]) => world.set_challenge(read::<ChallengeSettings>(body)?.format),
         ("PUT", ["tokens"]) => {
             world.tokens.set_lifetime(Duration::from_secs(read::<TokenSettings>(body)?.lifetime_s));

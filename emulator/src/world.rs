@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::application::{Application, Registered};
+use crate::clock::Clock;
 use crate::faults::FaultSwitch;
 use crate::hang::Hangs;
 use crate::ids::random_hex;
@@ -37,6 +38,7 @@ pub(crate) struct World {
     pub faults: FaultSwitch,
     pub stats: Counters,
     pub hangs: Hangs,
+    pub clock: Clock,
     signing_key: String,
     file: PathBuf,
     keys: Mutex<Keys>,
@@ -60,6 +62,7 @@ impl World {
             faults: FaultSwitch::default(),
             stats: Counters::default(),
             hangs: Hangs::default(),
+            clock: Clock::default(),
             signing_key: kept.signing_key,
             file,
             keys: Mutex::new(kept.keys),

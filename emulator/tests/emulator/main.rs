@@ -3,6 +3,7 @@
 
 mod application;
 mod assertion;
+mod clock;
 mod clouds;
 mod connect;
 mod control;

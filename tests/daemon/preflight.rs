@@ -2,6 +2,7 @@
 
 mod azure;
 mod encryption_config;
+mod rights;
 
 use kms_testkit::free_port;
 use serde_json::Value;

@@ -13,7 +13,7 @@ use crate::application::Application;
 use crate::faults::Faults;
 use crate::issuer::FederatedToken;
 use crate::keys::{Change, KeyPatch};
-use crate::permissions::{self, Permissions};
+use crate::permissions::{self, PermissionModel, Permissions};
 use crate::reply;
 use crate::server::Answer;
 use crate::world::{Challenge, World};
@@ -21,8 +21,8 @@ use crate::world::{Challenge, World};
 /// What a request to another path is told.
 const ROUTES: &str = "GET /stats, DELETE /stats, GET /answers, PUT /faults, GET /faults, DELETE /faults, POST /keys/{name}/rotate, \
                       PATCH /keys/{name}/{version}, PUT /application, \
-                      POST /federated-token, PUT /permissions, PUT /challenge, PUT /tokens, DELETE /tokens, \
-                      POST /connections/hang";
+                      POST /federated-token, PUT /permissions, PUT /permission-model, PUT /challenge, PUT /tokens, \
+                      DELETE /tokens, PUT /clock, POST /connections/hang";
 
 /// A refused request: its status and what is wrong.
 type Refusal = (u16, String);
@@ -37,6 +37,18 @@ struct TokenSettings {
 #[serde(deny_unknown_fields)]
 struct ChallengeSettings {
     format: Challenge,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PermissionModelSettings {
+    model: PermissionModel,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockSettings {
+    offset_s: i32,
 }
 
 /// Answers one control request.
@@ -78,6 +90,10 @@ fn dispatch(world: &World, method: &str, path: &[&str], body: &[u8]) -> Result<V
             crate::change(world, key, version, key_change(body)?).map_err(not_found)?;
         }
         ("PUT", ["permissions"]) => world.set_permissions(checked::<Permissions>(body, permissions::check)?),
+        ("PUT", ["permission-model"]) => {
+            world.set_permission_model(read::<PermissionModelSettings>(body)?.model);
+        }
+        ("PUT", ["clock"]) => world.clock.set_offset(read::<ClockSettings>(body)?.offset_s),
         ("PUT", ["challenge"]) => world.set_challenge(read::<ChallengeSettings>(body)?.format),
         ("PUT", ["tokens"]) => {
             world.tokens.set_lifetime(Duration::from_secs(read::<TokenSettings>(body)?.lifetime_s));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::ids::random_hex;
+use crate::recovery::RecoveryLevel;
 use crate::rsa::RsaKey;
 use crate::tokens::now;
 
@@ -31,6 +32,8 @@ pub struct KeyPatch {
     pub exp: Option<u64>,
     /// What it may be used for (`key_ops`).
     pub operations: Option<Vec<String>>,
+    /// What becomes of it when it is deleted.
+    pub recovery_level: Option<RecoveryLevel>,
 }
 
 /// Everything that can change about a version. `Some(None)` takes a time away.
@@ -40,12 +43,20 @@ pub(crate) struct Change {
     pub nbf: Option<Option<u64>>,
     pub exp: Option<Option<u64>>,
     pub operations: Option<Vec<String>>,
+    pub recovery_level: Option<RecoveryLevel>,
     pub tags: Option<BTreeMap<String, String>>,
 }
 
 impl From<KeyPatch> for Change {
-    fn from(KeyPatch { enabled, nbf, exp, operations }: KeyPatch) -> Self {
-        Self { enabled, nbf: nbf.map(Some), exp: exp.map(Some), operations, ..Self::default() }
+    fn from(KeyPatch { enabled, nbf, exp, operations, recovery_level }: KeyPatch) -> Self {
+        Self {
+            enabled,
+            nbf: nbf.map(Some),
+            exp: exp.map(Some),
+            operations,
+            recovery_level,
+            ..Self::default()
+        }
     }
 }
 
@@ -60,6 +71,8 @@ pub(crate) struct Version {
     pub updated: u64,
     pub bits: u64,
     pub operations: Vec<String>,
+    #[serde(default)]
+    pub recovery_level: RecoveryLevel,
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
     pkcs8: String,
@@ -86,6 +99,7 @@ impl Version {
             updated: created,
             bits,
             operations: ALL_OPERATIONS.map(str::to_owned).to_vec(),
+            recovery_level: RecoveryLevel::default(),
             tags: BTreeMap::new(),
             pkcs8: STANDARD.encode(rsa.pkcs8()),
             rsa: Some(Arc::new(rsa)),
@@ -114,6 +128,7 @@ impl Version {
         if let Some(operations) = change.operations {
             self.operations = operations;
         }
+        self.recovery_level = change.recovery_level.unwrap_or(self.recovery_level);
         if let Some(tags) = change.tags {
             self.tags = tags;
         }

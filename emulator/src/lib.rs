@@ -9,7 +9,8 @@
 //!                                                    misbehave)
 //!                                        ─▶ imds     under faults too
 //!                                        ─▶ proxy    vault and entra, by path and header
-//!                                        ─▶ control  statistics, faults, rotation, permissions, challenge, credentials
+//!                                        ─▶ control  statistics, faults, rotation, permissions, challenge, credentials,
+//!                                                    clock
 //! clouds (under which hosts the vault and entra are)
 //! world  (the state behind all of them; what lasts is kept in a folder)
 //! ```
@@ -17,6 +18,7 @@
 
 mod application;
 mod certificate;
+mod clock;
 pub mod clouds;
 mod connect;
 mod control;
@@ -33,6 +35,7 @@ mod keys;
 mod misbehave;
 mod permissions;
 mod proxy;
+mod recovery;
 mod reply;
 mod rsa;
 mod server;
@@ -54,7 +57,8 @@ pub use faults::{BodyFault, FaultSet, Faults, Unauthorized};
 pub use info::Info;
 pub use issuer::{FederatedToken, ISSUER};
 pub use keys::KeyPatch;
-pub use permissions::Permissions;
+pub use permissions::{PermissionModel, Permissions};
+pub use recovery::RecoveryLevel;
 pub use stats::{Answered, Stats};
 pub use world::Challenge;
 
@@ -173,6 +177,17 @@ impl Emulator {
     /// Replaces what each principal (client id) may do; others may do everything.
     pub fn set_permissions(&self, permissions: Permissions) {
         self.world.set_permissions(permissions);
+    }
+
+    /// By what vaults decide from now on who may do what.
+    pub fn set_permission_model(&self, model: PermissionModel) {
+        self.world.set_permission_model(model);
+    }
+
+    /// How many seconds the `Date` of every service's answers is ahead of this machine's clock from now on, or behind
+    /// it if negative. Tokens and keys keep to this machine's clock.
+    pub fn set_clock_offset(&self, seconds: i32) {
+        self.world.clock.set_offset(seconds);
     }
 
     /// Changes the credentials of the application in Entra ID, in later runs too.

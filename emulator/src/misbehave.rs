@@ -1,4 +1,4 @@
-//! Plays one request to a service under the faults that are in force.
+//! Plays one request to a service under the faults that are in force, and by the services' clock.
 
 use std::future::Future;
 
@@ -12,6 +12,17 @@ use crate::world::World;
 
 /// Gives what `serve` answers, or the error of the service (`fail`) with the status that was asked for.
 pub(crate) async fn play(
+    world: &World,
+    service: Service,
+    fail: impl Fn(u16) -> Response<Body>,
+    serve: impl Future<Output = Response<Body>>,
+) -> Answer {
+    let mut response = meet_fate(world, service, fail, serve).await?;
+    world.clock.date(&mut response);
+    Ok(response)
+}
+
+async fn meet_fate(
     world: &World,
     service: Service,
     fail: impl Fn(u16) -> Response<Body>,

@@ -2,9 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 /// What each principal (client id) may do: `get`, `list`, `create`, `update`, `rotate`, `encrypt`, `decrypt`,
 /// `wrapKey`, `unwrapKey`.
 pub type Permissions = BTreeMap<String, BTreeSet<String>>;
+
+/// By what vaults decide who may do what, and so what they say to who may not. Managed HSMs have roles only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PermissionModel {
+    /// Roles: `ForbiddenByRbac`.
+    #[default]
+    Rbac,
+    /// Access policies: `AccessDenied`.
+    AccessPolicy,
+}
 
 const OPERATIONS: [&str; 9] =
     ["get", "list", "create", "update", "rotate", "encrypt", "decrypt", "wrapKey", "unwrapKey"];

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::application::{Application, Registered};
+use crate::clock::Clock;
 use crate::faults::FaultSwitch;
 use crate::hang::Hangs;
 use crate::ids::random_hex;
 use crate::kept::{Directory, Kept, encode};
 use crate::keys::{Change, Found, Keys, Version};
-use crate::permissions::Permissions;
+use crate::permissions::{PermissionModel, Permissions};
 use crate::rsa::RsaKey;
 use crate::stats::Counters;
 use crate::tokens::Tokens;
@@ -37,12 +38,14 @@ pub(crate) struct World {
     pub faults: FaultSwitch,
     pub stats: Counters,
     pub hangs: Hangs,
+    pub clock: Clock,
     signing_key: String,
     file: PathBuf,
     keys: Mutex<Keys>,
     registered: Mutex<Arc<Registered>>,
     issuer_key: Mutex<Option<Arc<RsaKey>>>,
     permissions: Mutex<Permissions>,
+    permission_model: Mutex<PermissionModel>,
     challenge: Mutex<Challenge>,
 }
 
@@ -59,12 +62,14 @@ impl World {
             faults: FaultSwitch::default(),
             stats: Counters::default(),
             hangs: Hangs::default(),
+            clock: Clock::default(),
             signing_key: kept.signing_key,
             file,
             keys: Mutex::new(kept.keys),
             registered: Mutex::new(Arc::new(registered)),
             issuer_key: Mutex::new(issuer_key.map(Arc::new)),
             permissions: Mutex::default(),
+            permission_model: Mutex::default(),
             challenge: Mutex::default(),
         };
         world.save(&world.keys())?;
@@ -99,8 +104,12 @@ impl World {
     /// Makes a version like the newest; `None` when there is no such key.
     pub(crate) fn rotate(&self, key: &str) -> Result<Option<Found>, Error> {
         let Some(Found { name, version }) = self.keys().find(key, None) else { return Ok(None) };
-        let same =
-            Change { operations: Some(version.operations), tags: Some(version.tags), ..Change::default() };
+        let same = Change {
+            operations: Some(version.operations),
+            recovery_level: Some(version.recovery_level),
+            tags: Some(version.tags),
+            ..Change::default()
+        };
         self.create(&name, version.bits, same).map(Some)
     }
 
@@ -156,6 +165,14 @@ impl World {
 
     pub(crate) fn may(&self, principal: &str, operation: &str) -> bool {
         lock(&self.permissions).get(principal).is_none_or(|allowed| allowed.contains(operation))
+    }
+
+    pub(crate) fn set_permission_model(&self, model: PermissionModel) {
+        *lock(&self.permission_model) = model;
+    }
+
+    pub(crate) fn permission_model(&self) -> PermissionModel {
+        *lock(&self.permission_model)
     }
 
     pub(crate) fn set_challenge(&self, challenge: Challenge) {

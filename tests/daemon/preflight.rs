@@ -3,6 +3,7 @@
 mod azure;
 mod encryption_config;
 mod proxies;
+mod rights;
 
 use kms_testkit::free_port;
 use serde_json::Value;

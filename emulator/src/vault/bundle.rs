@@ -46,9 +46,11 @@ fn attributes(ask: Ask<'_>, version: &Version) -> Value {
     }
     attributes.insert("created".into(), json!(version.created));
     attributes.insert("updated".into(), json!(version.updated));
-    attributes.insert("recoveryLevel".into(), json!("Recoverable+Purgeable"));
+    attributes.insert("recoveryLevel".into(), json!(version.recovery_level));
     if !ask.query.api_version.starts_with("201") {
-        attributes.insert("recoverableDays".into(), json!(90));
+        if let Some(days) = version.recovery_level.days() {
+            attributes.insert("recoverableDays".into(), json!(days));
+        }
         attributes.insert("exportable".into(), json!(false));
     }
     Value::Object(attributes)

@@ -44,7 +44,7 @@ pub(super) fn request_id(response: &Response<Body>) -> &str {
     response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default()
 }
 
-/// Adds them. The server adds the date.
+/// Adds them. The date is there.
 pub(super) fn add(response: &mut Response<Body>, vault: Asked, echo: Option<HeaderValue>) {
     let own: &[_] = if vault.is_hsm() { &OF_A_MANAGED_HSM } else { &OF_A_VAULT };
     let headers = response.headers_mut();

@@ -115,7 +115,8 @@ async fn dispatch(
 ) -> Result<Value, VaultError> {
     let ask = Ask { world, vault, query: Query::read(query)? };
     if !world.may(&claims.appid, call.operation()) {
-        return Err(refusals::not_permitted(vault, claims, call.operation(), call.key()));
+        let model = world.permission_model();
+        return Err(refusals::not_permitted(model, vault, claims, call.operation(), call.key()));
     }
     let body = body.ok_or_else(|| VaultError::bad_parameter("The request body is too large."))?;
     ask.perform(call, &body)

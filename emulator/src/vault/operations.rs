@@ -46,7 +46,7 @@ impl KeyRequest {
     fn change(self) -> Change {
         let Attributes { enabled, nbf, exp } = self.attributes;
         let (operations, tags) = (self.key_ops, self.tags);
-        Change { tags, ..KeyPatch { enabled, nbf, exp, operations }.into() }
+        Change { tags, ..KeyPatch { enabled, nbf, exp, operations, ..KeyPatch::default() }.into() }
     }
 }
 

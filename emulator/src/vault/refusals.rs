@@ -2,6 +2,7 @@
 
 use super::REGION;
 use super::asked::Asked;
+use crate::permissions::PermissionModel;
 use crate::reply::VaultError;
 use crate::tokens::Claims;
 
@@ -15,8 +16,31 @@ pub(super) fn not_found(key: &str) -> VaultError {
     VaultError::new(404, "KeyNotFound", message)
 }
 
-/// The caller has no right to the operation. For a managed HSM by analogy.
-pub(super) fn not_permitted(vault: Asked, claims: &Claims, operation: &str, key: &str) -> VaultError {
+/// The caller has no right to the operation.
+pub(super) fn not_permitted(
+    model: PermissionModel,
+    vault: Asked,
+    claims: &Claims,
+    operation: &str,
+    key: &str,
+) -> VaultError {
+    match model {
+        PermissionModel::AccessPolicy if !vault.is_hsm() => by_policy(claims, operation),
+        _ => by_rbac(vault, claims, operation, key),
+    }
+}
+
+fn by_policy(Claims { appid, oid, tid, .. }: &Claims, operation: &str) -> VaultError {
+    let message = format!(
+        "The user, group or application 'appid={appid};oid={oid};iss=https://sts.windows.net/{tid}/' does not have \
+         keys {operation} permission on key vault 'emulator;location={REGION}'. For help resolving this issue, please \
+         see https://go.microsoft.com/fwlink/?linkid=2125287"
+    );
+    VaultError::forbidden("AccessDenied", message)
+}
+
+/// For a managed HSM by analogy.
+fn by_rbac(vault: Asked, claims: &Claims, operation: &str, key: &str) -> VaultError {
     let Claims { appid, oid, tid, .. } = claims;
     let action = vault.right(operation);
     VaultError::forbidden(

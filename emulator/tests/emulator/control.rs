@@ -19,6 +19,10 @@ async fn unknown_fields_and_values_are_refused_and_change_nothing() {
         ("PUT", "/challenge", json!({})),
         ("PUT", "/tokens", json!({ "lifetime": 5 })),
         ("PUT", "/permissions", json!({ "somebody": "get" })),
+        ("PUT", "/permission-model", json!({ "model": "abac" })),
+        ("PUT", "/permission-model", json!({})),
+        ("PUT", "/clock", json!({ "offset": 5 })),
+        ("PUT", "/clock", json!({ "offset_s": 1e12 })),
         ("PATCH", &*version, json!({ "enabled": false, "tags": {} })),
     ] {
         let reply = azure.control(method, path, body.clone()).await;

@@ -1,6 +1,6 @@
 //! The managed HSM: the same keys, asked at another host.
 
-use akv_emulator::{Challenge, Permissions};
+use akv_emulator::{Challenge, PermissionModel, Permissions};
 use serde_json::{Value, json};
 
 use crate::harness::{Azure, Reply, VAULT};
@@ -78,4 +78,14 @@ async fn its_headers_and_rights_are_its_own() {
     assert_eq!(reply.header("content-security-policy"), "default-src 'self'");
     assert_eq!(reply.header("x-frame-options"), "SAMEORIGIN");
     assert!(!reply.headers.contains_key("x-ms-keyvault-service-version"));
+}
+
+#[tokio::test]
+async fn it_has_roles_and_no_access_policies() {
+    let azure = Azure::start().await;
+    azure.emulator.set_permissions(Permissions::from([(azure.info().client_id.clone(), Default::default())]));
+    azure.emulator.set_permission_model(PermissionModel::AccessPolicy);
+    let reply = ask(&azure, "GET", "/keys/k8s", Value::Null, HSM).await;
+    assert_eq!(reply.code(), "403 ForbiddenByRbac");
+    assert_eq!(azure.get("/keys/k8s").await.code(), "403 AccessDenied");
 }

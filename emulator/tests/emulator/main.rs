@@ -3,6 +3,7 @@
 
 mod application;
 mod assertion;
+mod clock;
 mod clouds;
 mod connect;
 mod control;
@@ -19,6 +20,7 @@ mod keys;
 mod lists;
 mod program;
 mod proxy;
+mod recovery;
 mod refusals;
 mod restart;
 mod rights;

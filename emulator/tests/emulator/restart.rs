@@ -34,6 +34,19 @@ async fn versions_made_within_a_second_keep_their_order() {
     assert!(kid.ends_with(&made[5]));
 }
 
+#[tokio::test]
+async fn state_that_was_written_before_there_were_recovery_levels_is_read() {
+    let azure = Azure::start().await;
+    let file = azure.dir.path().join("state.json");
+    let state = std::fs::read_to_string(&file).unwrap();
+    let older = state.replace(",\"recovery_level\":\"Recoverable+Purgeable\"", "");
+    assert_ne!(older, state);
+    std::fs::write(&file, older).unwrap();
+    let azure = azure.restart().await;
+    let attributes = azure.get("/keys/k8s").await.ok()["attributes"].take();
+    assert_eq!(attributes["recoveryLevel"], json!("Recoverable+Purgeable"));
+}
+
 /// Why it does not start in that folder.
 async fn refusal(dir: &std::path::Path) -> String {
     Emulator::start(Options::new(dir)).await.err().expect("it starts").to_string()

@@ -1,6 +1,6 @@
 //! What principals may do.
 
-use akv_emulator::Permissions;
+use akv_emulator::{PermissionModel, Permissions};
 use serde_json::{Value, json};
 
 use crate::harness::{Azure, Reply, VAULT, claims};
@@ -59,6 +59,26 @@ async fn a_missing_right_is_refused_with_the_caller_s_object_id_and_the_action_s
         r#"{{"error":{{"code":"Forbidden","message":"{expected}","innererror":{{"code":"ForbiddenByRbac"}}}}}}"#
     );
     assert_eq!((reply.status, reply.text), (403, body));
+}
+
+#[tokio::test]
+async fn a_vault_with_access_policies_names_the_caller_and_the_missing_permission() {
+    let azure = Azure::start().await;
+    let (token, app) = (azure.token(VAULT).await, azure.info().client_id.clone());
+    azure.emulator.set_permissions(Permissions::from([(app.clone(), ["get".to_owned()].into())]));
+    azure.control_ok("PUT", "/permission-model", json!({ "model": "access-policy" })).await;
+    let oid = claims(&token)["oid"].as_str().unwrap().to_owned();
+    let expected = format!(
+        "The user, group or application 'appid={app};oid={oid};iss=https://sts.windows.net/{}/' does not have keys \
+         wrapKey permission on key vault 'emulator;location=westeurope'. For help resolving this issue, please see \
+         https://go.microsoft.com/fwlink/?linkid=2125287",
+        azure.info().tenant_id
+    );
+    let reply = azure.seal("wrapKey", "AA").await;
+    assert_eq!((reply.code(), reply.message()), ("403 AccessDenied".to_owned(), expected));
+    assert_eq!(allowed(&azure).await, ["get"]);
+    azure.emulator.set_permission_model(PermissionModel::Rbac);
+    assert_eq!(azure.seal("wrapKey", "AA").await.code(), "403 ForbiddenByRbac");
 }
 
 #[tokio::test]

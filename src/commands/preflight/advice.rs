@@ -62,11 +62,29 @@ impl<'a> Advice<'a> {
         self.of_vault(verb, "--enable-purge-protection true")
     }
 
+    /// The command that makes deleted keys recoverable, and keeps anybody from purging them. `az keyvault update` has no
+    /// flag for the first any more (Azure/azure-cli#23858). A managed HSM always has soft delete.
+    pub(super) fn soft_delete(&self) -> String {
+        if self.managed_hsm {
+            return self.protect();
+        }
+        format!(
+            "az resource update --ids \"$({})\" --set properties.enableSoftDelete=true \
+             properties.enablePurgeProtection=true",
+            self.id()
+        )
+    }
+
+    /// The command that prints the vault's resource id.
+    fn id(&self) -> String {
+        self.of_vault("show", "--query id --output tsv")
+    }
+
     /// What mends that answer of Key Vault.
     pub(super) fn for_error(&self, error: &VaultError) -> String {
         match (error.failure, error.code.as_deref().unwrap_or_default()) {
             (_, "ForbiddenByFirewall" | "ForbiddenByConnection") => self.firewall(),
-            (_, "AccessDenied") => self.policy(),
+            (_, "AccessDenied") if !self.managed_hsm => self.policy(),
             (_, "KeyOperationForbidden") => self.allow_operations(&[], &self.operations()),
             (Failure::Forbidden, _) => self.role(),
             (Failure::Unauthorized | Failure::WrongResource, _) => format!(
@@ -94,13 +112,18 @@ impl<'a> Advice<'a> {
         )
     }
 
+    /// `set-policy` replaces all of an identity's key permissions. `get` is for preflight, which sees more with it.
     fn policy(&self) -> String {
         let permissions = self.operations().join(" ");
         let identity = match &self.access.credential {
             CredentialConfig::ServicePrincipal(principal) => format!("--spn {}", principal.client_id),
             CredentialConfig::ManagedIdentity(identity) => format!("--object-id {}", object_id(identity)),
         };
-        self.of_vault("set-policy", &format!("{identity} --key-permissions {permissions}"))
+        format!(
+            "{} (and what else it needs, since this replaces the key permissions it has: {})",
+            self.of_vault("set-policy", &format!("{identity} --key-permissions get {permissions}")),
+            self.of_vault("show", "--query properties.accessPolicies")
+        )
     }
 
     fn role(&self) -> String {
@@ -121,7 +144,7 @@ impl<'a> Advice<'a> {
         };
         format!(
             "az role assignment create --role \"{role}\" --assignee {assignee} --scope \"$({})/keys/{}\"",
-            self.of_vault("show", "--query id --output tsv"),
+            self.id(),
             self.key.name
         )
     }
@@ -161,23 +184,53 @@ pub(super) mod tests {
 
     #[test]
     fn an_access_policy_is_set_for_what_is_called_and_for_who_calls() {
+        let command = |azure_json, operations| {
+            let mend = mend(azure_json, operations, false, "AccessDenied");
+            mend.split_once(" (").unwrap().0.to_owned()
+        };
         assert_eq!(
-            mend(PRINCIPAL, Operations::Encrypt, false, "AccessDenied"),
-            "az keyvault set-policy --name kv-1 --spn app-1 --key-permissions encrypt decrypt"
+            command(PRINCIPAL, Operations::Encrypt),
+            "az keyvault set-policy --name kv-1 --spn app-1 --key-permissions get encrypt decrypt"
         );
         assert_eq!(
-            mend(IDENTITY, Operations::Wrap, false, "AccessDenied"),
-            "az keyvault set-policy --name kv-1 --object-id OBJECT_ID_OF_THE_IDENTITY --key-permissions wrapKey \
+            command(IDENTITY, Operations::Wrap),
+            "az keyvault set-policy --name kv-1 --object-id OBJECT_ID_OF_THE_IDENTITY --key-permissions get wrapKey \
              unwrapKey"
         );
     }
 
     #[test]
-    fn a_role_is_the_smallest_for_what_is_called_and_local_in_a_managed_hsm() {
+    fn an_access_policy_is_said_to_be_replaced_and_shown_before() {
+        let mend = mend(PRINCIPAL, Operations::Encrypt, false, "AccessDenied");
+        assert!(mend.contains("replaces") && mend.contains("az keyvault show --name kv-1"), "{mend}");
+    }
+
+    #[test]
+    fn a_managed_hsm_has_roles_whatever_it_says() {
+        for code in ["ForbiddenByRbac", "AccessDenied"] {
+            let mend = mend(PRINCIPAL, Operations::Encrypt, true, code);
+            assert!(mend.starts_with("az keyvault role assignment create --hsm-name kv-1"), "{mend}");
+        }
+    }
+
+    #[test]
+    fn soft_delete_is_switched_on_with_purge_protection_and_never_missing_in_a_managed_hsm() {
+        let (key, access) = (key(Operations::Encrypt), Access::of_azure_json(PRINCIPAL));
+        assert_eq!(
+            Advice::new(&key, &access, false).soft_delete(),
+            "az resource update --ids \"$(az keyvault show --name kv-1 --query id --output tsv)\" --set \
+             properties.enableSoftDelete=true properties.enablePurgeProtection=true"
+        );
+        assert_eq!(
+            Advice::new(&key, &access, true).soft_delete(),
+            "az keyvault update-hsm --hsm-name kv-1 --enable-purge-protection true"
+        );
+    }
+
+    #[test]
+    fn a_role_is_the_smallest_for_what_is_called() {
         let vault = mend(PRINCIPAL, Operations::Wrap, false, "ForbiddenByRbac");
         assert!(vault.contains("\"Key Vault Crypto Service Encryption User\" --assignee app-1"), "{vault}");
-        let hsm = mend(PRINCIPAL, Operations::Encrypt, true, "ForbiddenByRbac");
-        assert!(hsm.starts_with("az keyvault role assignment create --hsm-name kv-1"), "{hsm}");
     }
 
     #[test]

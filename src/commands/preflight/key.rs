@@ -141,7 +141,6 @@ fn recovery(advice: &Advice<'_>, key: &KeyDescription) -> Check {
         return Check::skipped(RECOVERY, "since the vault does not tell its recovery level");
     };
     let days = key.recoverable_days.map(|days| format!(" for {days} days")).unwrap_or_default();
-    let protect = advice.protect();
     match (level.contains("Recoverable"), level.contains("Purgeable")) {
         (true, false) => {
             Check::passed(RECOVERY, format!("a deleted key can be recovered{days}, and not be purged"))
@@ -149,9 +148,11 @@ fn recovery(advice: &Advice<'_>, key: &KeyDescription) -> Check {
         (true, true) => Check::warned(
             RECOVERY,
             format!("a deleted key can be recovered{days}, unless somebody purges it ({level})"),
-            protect,
+            advice.protect(),
         ),
-        (false, _) => Check::warned(RECOVERY, format!("a deleted key is gone for good ({level})"), protect),
+        (false, _) => {
+            Check::warned(RECOVERY, format!("a deleted key is gone for good ({level})"), advice.soft_delete())
+        }
     }
 }
 
@@ -193,9 +194,12 @@ mod tests {
         for safe in ["Recoverable", "Recoverable+ProtectedSubscription", "CustomizedRecoverable"] {
             assert!(matches!(of_level(safe), Outcome::Passed(_)), "{safe}");
         }
-        for (level, says) in [("Recoverable+Purgeable", "purges"), ("Purgeable", "for good")] {
+        for (level, says, mend) in [
+            ("Recoverable+Purgeable", "purges", "--enable-purge-protection true"),
+            ("Purgeable", "for good", "properties.enableSoftDelete=true"),
+        ] {
             let Outcome::Warned(finding) = of_level(level) else { panic!("{level}") };
-            assert!(finding.cause.contains(says) && finding.mend.contains("--enable-purge-protection true"));
+            assert!(finding.cause.contains(says) && finding.mend.contains(mend), "{finding:?}");
         }
         assert!(matches!(outcome(RECOVERY, KeyDescription::default()), Outcome::Skipped(_)));
     }

@@ -1,8 +1,8 @@
-//! What is wrong on the way to the key: the network, the identity, the rights, the key itself.
+//! What is wrong on the way to the key: the network, the clock, the identity, the key itself.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use akv_emulator::{FaultSet, Faults, KeyPatch};
+use akv_emulator::{KeyPatch, RecoveryLevel};
 use serde_json::json;
 
 use super::{args_without, checked, checked_in, checked_with};
@@ -58,36 +58,6 @@ async fn a_vault_whose_name_has_no_address_is_told_apart_from_one_that_takes_no_
 }
 
 #[tokio::test]
-async fn no_role_a_role_that_may_not_read_and_the_firewall_are_told_apart() {
-    let vault = Vault::start().await;
-    let client = vault.emulator.info().client_id.clone();
-    let permit = |operations: &[&str]| {
-        let operations = operations.iter().map(|name| (*name).to_owned()).collect();
-        vault.emulator.set_permissions([(client.clone(), operations)].into());
-    };
-    permit(&[]);
-    let none = checked(&vault, &[]).await;
-    assert_eq!((none.code, none.with_result("failed")), (1, vec!["round-trip-v2", "round-trip-v1"]));
-    let check = none.check("round-trip-v2");
-    assert!(check["cause"].as_str().unwrap().contains("ForbiddenByRbac"), "{check:#}");
-    let mend = check["mend"].as_str().unwrap();
-    assert!(
-        mend.starts_with("az role assignment create --role \"Key Vault Crypto User\"")
-            && mend.contains(&client)
-    );
-
-    permit(&["encrypt", "decrypt"]);
-    let enough = checked(&vault, &[]).await;
-    assert_eq!((enough.code, enough.result("key"), enough.result("round-trip-v1")), (0, "skipped", "passed"));
-
-    vault.emulator.set_permissions([].into());
-    let firewall = FaultSet { error_rate: 1.0, status: Some(403), ..FaultSet::default() };
-    vault.emulator.set_faults(Faults { vault: firewall, ..Faults::default() });
-    let outside = checked(&vault, &[]).await;
-    outside.only("vault-access", "ForbiddenByFirewall", "az keyvault network-rule add");
-}
-
-#[tokio::test]
 async fn a_key_version_that_does_not_exist_is_looked_for_with_a_command() {
     let vault = Vault::start().await;
     let missing = checked(&vault, &[format!("--key-version={}", "0".repeat(32))]).await;
@@ -120,6 +90,36 @@ async fn an_operation_that_the_key_does_not_allow_is_named_with_the_whole_list_t
         "does not allow wrapKey and unwrapKey",
         "--ops encrypt sign wrapKey unwrapKey",
     );
+}
+
+#[tokio::test]
+async fn a_key_that_is_gone_for_good_when_deleted_is_a_warning_and_a_protected_one_is_none() {
+    let vault = Vault::start().await;
+    let set = |level| {
+        patch(&vault, KeyPatch { recovery_level: Some(level), ..KeyPatch::default() });
+    };
+    set(RecoveryLevel::Purgeable);
+    let gone = checked(&vault, &[]).await;
+    assert_eq!((gone.code, gone.with_result("warned")), (0, vec!["key-recovery"]), "{:#}", gone.report);
+    let check = gone.check("key-recovery");
+    assert!(check["cause"].as_str().unwrap().contains("gone for good"), "{check:#}");
+    assert!(check["mend"].as_str().unwrap().contains("enableSoftDelete=true"), "{check:#}");
+
+    set(RecoveryLevel::Recoverable);
+    let safe = checked(&vault, &[]).await;
+    assert_eq!((safe.code, safe.result("key-recovery")), (0, "passed"), "{:#}", safe.report);
+    assert!(safe.with_result("warned").is_empty(), "{:#}", safe.report);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_behind_fails_beyond_five_minutes_and_is_a_warning_before() {
+    let vault = Vault::start().await;
+    vault.emulator.set_clock_offset(400);
+    checked(&vault, &[]).await.only("clock", "behind Azure's", "timedatectl");
+    vault.emulator.set_clock_offset(60);
+    let little = checked(&vault, &[]).await;
+    assert_eq!((little.code, little.result("clock")), (0, "warned"), "{:#}", little.report);
+    assert!(little.check("clock")["mend"].as_str().unwrap().starts_with("timedatectl"));
 }
 
 #[tokio::test]

@@ -16,9 +16,7 @@ use crate::actors::{
     ActorName, ActorSlot, ChildSpec, Evidence, HealthReport, KeyVaultActor, KeyVaultParts, Supervisor, Supply,
 };
 use crate::audit::AuditLog;
-use crate::config::{
-    Access, ListenAddr, LogConfig, OnOutage, StatusPolicy, SupervisionConfig, TracesConfig,
-};
+use crate::config::{Access, ListenAddr, LogConfig, OnOutage, StatusPolicy, SupervisionConfig, TracesConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket};
 use crate::kms::{Algorithm, KeyRing, KeyVersion, KmsError, Opened, Plaintext, Receipt, Sealed};
 use crate::telemetry::{Metrics, Telemetry};

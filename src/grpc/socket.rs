@@ -110,9 +110,11 @@ async fn make_room(path: &Path) -> Result<(), String> {
 
 fn in_the_way(holder: &Holder) -> String {
     match holder {
-        Holder::Systemd => "systemd listens on that socket: start the service that it hands the socket to, or stop \
+        Holder::Systemd => {
+            "systemd listens on that socket: start the service that it hands the socket to, or stop \
                             the .socket unit"
-            .into(),
+                .into()
+        }
         other => format!("{other} listens on that socket; stop it first"),
     }
 }

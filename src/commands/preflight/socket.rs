@@ -69,7 +69,9 @@ async fn in_the_way(address: &ListenAddr, holder: &Holder) -> Check {
             "serves KMS",
             "stop it first, or another --listen-addr, or --wait=30s to check that daemon itself",
         ),
-        Err(_) => ("listens, and does not answer as a KMS plugin,", "stop it first, or another --listen-addr"),
+        Err(_) => {
+            ("listens, and does not answer as a KMS plugin,", "stop it first, or another --listen-addr")
+        }
     };
     Check::failed(SOCKET, format!("{holder} {what} at {address} already"), mend)
 }

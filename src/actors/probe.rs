@@ -52,12 +52,14 @@ impl Api {
     }
 }
 
-/// Clients of both services on one connection, which is made at the first call.
+/// Clients of both services on one connection, which is made at the first call. Asks as kube-apiserver does, and gets its
+/// answers.
 #[derive(Clone)]
 pub(crate) struct Probe {
     v1: v1beta1::key_management_service_client::KeyManagementServiceClient<Channel>,
     v2: v2::key_management_service_client::KeyManagementServiceClient<Channel>,
     timeout: Duration,
+    is_our_own: bool,
 }
 
 impl Probe {
@@ -75,7 +77,13 @@ impl Probe {
             v1: v1beta1::key_management_service_client::KeyManagementServiceClient::new(channel.clone()),
             v2: v2::key_management_service_client::KeyManagementServiceClient::new(channel),
             timeout: limit.min(CALL_TIMEOUT),
+            is_our_own: false,
         }
+    }
+
+    /// The same, with every request marked as one of our own probes.
+    pub(crate) fn our_own(self) -> Self {
+        Self { is_our_own: true, ..self }
     }
 
     /// The `healthz` of v2 Status: `ok`, or what is wrong.
@@ -117,7 +125,9 @@ impl Probe {
     fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         request.set_timeout(self.timeout);
-        request.metadata_mut().insert(PROBE_HEADER, MetadataValue::from_static("1"));
+        if self.is_our_own {
+            request.metadata_mut().insert(PROBE_HEADER, MetadataValue::from_static("1"));
+        }
         request
     }
 }

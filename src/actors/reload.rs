@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
@@ -45,6 +45,15 @@ pub(crate) struct Supply {
     pub token: Option<Token>,
 }
 
+/// What came of the last change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReloadReport {
+    /// Why it was not taken over; `None` when it was, or when nothing has changed.
+    pub problem: Option<String>,
+    /// When a change was last taken over.
+    pub taken_over: Option<SystemTime>,
+}
+
 /// Tries an access before it is taken over.
 #[async_trait]
 pub(crate) trait Trial: Send + Sync {
@@ -62,6 +71,8 @@ pub(crate) struct ReloadParts {
     pub source: AccessSource,
     /// Where it goes.
     pub supply: Arc<watch::Sender<Supply>>,
+    /// What came of it.
+    pub report: Arc<watch::Sender<ReloadReport>>,
     /// How it is tried.
     pub trial: Arc<dyn Trial>,
     /// The time between two looks.
@@ -172,6 +183,8 @@ impl ReloadActor {
         if !self.lifeline.publish(&self.parts.supply, |published| *published = supply) {
             return;
         }
+        let report = ReloadReport { problem: None, taken_over: Some(SystemTime::now()) };
+        self.lifeline.publish(&self.parts.report, |published| *published = report);
         self.parts.metrics.reloaded(true);
         tracing::info!(target: LIFECYCLE, credential, "Credential reloaded");
     }
@@ -185,6 +198,7 @@ impl ReloadActor {
         let pause = self.pauses.next().unwrap_or(LONGEST_PAUSE);
         let retry_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         tracing::error!(target: LIFECYCLE, err = problem, retry_in_ms, "Reload failed, the old credential stays");
+        self.lifeline.publish(&self.parts.report, |published| published.problem = Some(problem));
         self.parts.metrics.reloaded(false);
         self.retry = Some(ctx.run_later(pause, Self::retry));
     }

@@ -29,8 +29,8 @@ const LAST_WORDS: Duration = Duration::from_millis(20);
 pub(crate) struct Supervision {
     /// Every child, in starting order.
     pub actors: Vec<ActorStatus>,
-    /// The restart limit was passed: the process must end.
-    pub gave_up: bool,
+    /// The restart limit was passed, and the process must end: who passed it, and why it failed last.
+    pub gave_up: Option<String>,
 }
 
 /// Stop every child and then yourself.
@@ -113,7 +113,7 @@ impl Supervisor {
         self.metrics.actor_restarted(actor, reason);
         ctx.run_later(pause, move |supervisor, ctx| supervisor.restart(name, generation, ctx));
         if let Some(limit) = passed {
-            self.limit_passed(actor, &limit);
+            self.limit_passed(actor, &limit, format!("the actor {actor} kept failing: {reason}: {detail}"));
         }
         self.publish();
     }
@@ -125,15 +125,15 @@ impl Supervisor {
     }
 
     /// Children are restarted until the shutdown all the same: calls that are drained still need them.
-    fn limit_passed(&mut self, actor: &'static str, limit: &str) {
+    fn limit_passed(&mut self, actor: &'static str, limit: &str, why: String) {
         match self.at_limit {
             LimitAction::Retry => {
                 tracing::error!(target: LIFECYCLE, actor, limit, "Restart limit passed, going on slowly");
             }
-            LimitAction::Exit if self.published.borrow().gave_up => {}
+            LimitAction::Exit if self.published.borrow().gave_up.is_some() => {}
             LimitAction::Exit => {
                 tracing::error!(target: LIFECYCLE, actor, limit, "Restart limit passed, giving up");
-                self.published.send_modify(|supervision| supervision.gave_up = true);
+                self.published.send_modify(|supervision| supervision.gave_up = Some(why));
             }
         }
     }

@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use super::trial::AzureTrial;
 use crate::actors::{
     ActorHandle, ActorName, ActorSlot, ChildSpec, Evidence, HealthActor, HealthParts, HealthReport,
-    KeyVaultActor, KeyVaultParts, Probe, ReloadActor, ReloadParts, Supply, TokenActor, TokenParts,
+    KeyVaultActor, KeyVaultParts, Probe, ReloadActor, ReloadParts, ReloadReport, Supply, TokenActor,
+    TokenParts,
 };
 use crate::azure::{AzureTokens, AzureVault, TokenSource};
 use crate::config::{Access, Cloud, Config};
@@ -22,6 +23,7 @@ pub(super) struct Children {
     ring: Arc<KeyRing>,
     metrics: Arc<Metrics>,
     supply: Arc<watch::Sender<Supply>>,
+    reloads: Arc<watch::Sender<ReloadReport>>,
     cloud: Cloud,
     tokens: Arc<watch::Sender<TokenState>>,
     rejected: RejectedTokens,
@@ -56,6 +58,7 @@ impl Children {
             ring,
             metrics,
             supply: Arc::new(watch::Sender::new(supply)),
+            reloads: Arc::new(watch::Sender::default()),
             cloud,
             tokens: Arc::new(watch::Sender::default()),
             rejected: RejectedTokens::none(),
@@ -73,6 +76,10 @@ impl Children {
 
     pub(super) fn report(&self) -> watch::Receiver<HealthReport> {
         self.report.subscribe()
+    }
+
+    pub(super) fn reloads(&self) -> watch::Receiver<ReloadReport> {
+        self.reloads.subscribe()
     }
 
     pub(super) fn evidence(&self) -> Arc<Evidence> {
@@ -136,6 +143,7 @@ impl Children {
         let parts = ReloadParts {
             source: self.config.access_source.clone(),
             supply: self.supply.clone(),
+            report: self.reloads.clone(),
             trial: Arc::new(AzureTrial::new(self.config.clone(), self.cloud.clone(), self.ring.clone())),
             interval: self.config.reload_interval,
             requests: self.switches.reload.clone(),
@@ -152,7 +160,7 @@ impl Children {
     fn health(&self) -> ChildSpec {
         let (socket, timeout) = (self.config.listen.clone(), self.config.healthz.timeout);
         let parts = HealthParts {
-            connect: Arc::new(move || Box::new(Probe::new(&socket, timeout))),
+            connect: Arc::new(move || Box::new(Probe::new(&socket, timeout).our_own())),
             evidence: self.evidence.clone(),
             interval: self.config.health_interval,
             timeout,

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::actors::{Shutdown, Supervision, Supervisor};
 use crate::audit::AuditLog;
+use crate::azure::can_connect;
 use crate::cli::{self, Command};
 use crate::commands;
 use crate::config::{self, Access, Config, LogConfig};
@@ -109,6 +110,7 @@ async fn run(ready: Ready, io: Handle) -> Result<(), String> {
     let traces = spans.zip(config.traces.as_ref());
     let traces = traces.map(|(spans, traces)| spans.export(traces, &io)).transpose()?;
     let mut signals = process::Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
+    can_connect(&config.key.vault_host(), &access.network)?;
     let listeners = Listeners::bind(&config, inherited, &io).await?;
     let mut running = Running::start(&config, access, listeners, (metrics, audit.clone()), &io);
     tracing::info!(target: LIFECYCLE, addr = %config.listen, "Listening for connections");
@@ -169,6 +171,7 @@ impl Running {
         let children = Children::new(config, access, ring.clone(), metrics.clone(), switches);
         let backend = backend(config, ring.clone(), &children, metrics.clone());
         let (report, tokens, traffic) = (children.report(), children.tokens(), children.traffic());
+        let reloads = children.reloads();
         let (supervisor, supervision) =
             Supervisor::new(children.specs(), config.supervision, metrics.clone());
         let supervisor = supervisor.start();
@@ -178,6 +181,7 @@ impl Running {
             ring,
             checks: checks.clone(),
             traffic,
+            reloads,
             audit: audit.clone(),
             metrics: metrics.clone(),
             max_in_flight: config.admission.max_in_flight,
@@ -199,10 +203,10 @@ impl Running {
         };
         tokio::select! {
             () = signals.end(hangup) => None,
-            gave_up = self.supervision.wait_for(|supervision| supervision.gave_up) => Some(match gave_up {
-                Ok(_) => "an actor kept failing".to_owned(),
-                Err(_) => "the supervisor ended".to_owned(),
-            }),
+            gave_up = self.supervision.wait_for(|supervision| supervision.gave_up.is_some()) => {
+                let why = gave_up.map_or(None, |supervision| supervision.gave_up.clone());
+                Some(why.unwrap_or_else(|| "the supervisor ended".to_owned()))
+            }
             ended = &mut self.grpc => Some(format!("the gRPC server ended: {ended:?}")),
         }
     }

@@ -15,6 +15,7 @@ mod vault;
 
 pub(crate) use reach::{presented, reach_entra, reach_imds, reach_vault};
 pub(crate) use tokens::{AzureTokens, TokenSource};
+pub(crate) use transport::can_connect;
 pub(crate) use vault::AzureVault;
 
 /// The scope (OAuth 2.0) that stands for a resource.

@@ -41,6 +41,14 @@ pub(super) fn client(
     }
 }
 
+/// Whether clients can be built at all: without trust roots no actor could start, however often it tries.
+///
+/// # Errors
+/// As [`client`].
+pub(crate) fn can_connect(host: &str, network: &NetworkConfig) -> Result<(), String> {
+    client(host, Target::KeyVault, network).map(drop)
+}
+
 /// A client that takes any certificate and keeps it: to say whose a refused one is. Nothing secret goes through it.
 pub(super) fn unverifying_client(host: &str, network: &NetworkConfig) -> Result<Client, String> {
     let builder = https_builder(host, Target::KeyVault, network)?;

@@ -36,8 +36,8 @@ impl Checks {
 
     fn actors(&self) -> Result<(), String> {
         let supervision = self.supervision.borrow();
-        if supervision.gave_up {
-            return Err("the restart limit was passed".into());
+        if let Some(why) = &supervision.gave_up {
+            return Err(format!("the restart limit was passed: {why}"));
         }
         match supervision.actors.iter().find(|actor| !actor.running) {
             Some(actor) => Err(format!("{} is being restarted", actor.name.as_str())),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::Checks;
-use crate::actors::{ActorStatus, Supervision};
+use crate::actors::{ActorStatus, ReloadReport, Supervision};
 use crate::audit::{AuditLog, AuditView};
 use crate::kms::KeyRing;
 use crate::telemetry::{AdmissionView, Metrics};
@@ -38,6 +38,9 @@ pub(crate) struct Snapshot {
     pub admission: Option<AdmissionView>,
     /// The actors, in starting order.
     pub actors: Vec<ActorView>,
+    /// Changes of the credential; an older daemon does not tell.
+    #[serde(default)]
+    pub reload: Option<ReloadView>,
     /// The audit log; none without `--audit-log`.
     pub audit_log: Option<AuditView>,
 }
@@ -60,6 +63,15 @@ pub(crate) struct TokenView {
     pub expires: Option<DateTime<Utc>>,
     /// Why the last refresh failed.
     pub error: Option<String>,
+}
+
+/// What came of the last change of the credential or its files.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ReloadView {
+    /// Why the change was not taken over, and the old credential stays; none when there is none.
+    pub problem: Option<String>,
+    /// When a change was last taken over; none when there was none since the start.
+    pub taken_over: Option<DateTime<Utc>>,
 }
 
 /// What is known of Key Vault.
@@ -103,6 +115,8 @@ pub(crate) struct Snapshots {
     pub checks: Checks,
     /// The traffic to Key Vault.
     pub traffic: Arc<Traffic>,
+    /// Changes of the credential.
+    pub reloads: watch::Receiver<ReloadReport>,
     /// The audit log.
     pub audit: AuditLog,
     /// How many key operations run and wait.
@@ -125,6 +139,7 @@ impl Snapshots {
             rate_limit: Some(self.traffic.rate_limit()),
             admission: Some(self.metrics.admission(self.max_in_flight)),
             actors: actors(supervision),
+            reload: Some(reload(&self.reloads.borrow())),
             audit_log: self.audit.view(),
         }
     }
@@ -151,6 +166,10 @@ impl Snapshots {
 fn token(tokens: &TokenReader) -> TokenView {
     let expires = tokens.latest().map(|token| moment(token.expires_on));
     TokenView { expires, error: tokens.last_error().map(|error| error.message) }
+}
+
+fn reload(report: &ReloadReport) -> ReloadView {
+    ReloadView { problem: report.problem.clone(), taken_over: report.taken_over.map(moment) }
 }
 
 fn actors(supervision: &watch::Receiver<Supervision>) -> Vec<ActorView> {

@@ -108,6 +108,20 @@ async fn https_proxy_and_no_proxy_are_respected() {
 }
 
 #[tokio::test]
+async fn a_daemon_without_any_trust_root_does_not_start_and_says_so() {
+    let vault = Vault::start().await;
+    let daemon = vault.daemon_with(args_without(&vault, "--ca-file"));
+    let mut daemon = daemon.env("SSL_CERT_FILE", "/absent").env("SSL_CERT_DIR", "/absent").spawn();
+    assert_eq!(daemon.exit().await.code(), Some(1));
+    let log = daemon.log();
+    assert!(
+        log.contains("Cannot run") && log.contains("install CA certificates or set SSL_CERT_FILE"),
+        "{log}"
+    );
+    assert!(!log.contains("Actor started"), "{log}");
+}
+
+#[tokio::test]
 async fn connections_are_reused_and_speak_http_2() {
     let vault = Vault::start().await;
     let daemon = vault.daemon().healthy().await;

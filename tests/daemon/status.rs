@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use akv_emulator::{FaultSet, Faults};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -30,6 +31,54 @@ async fn status_shows_the_actors_as_a_table_and_as_json() {
     let status: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(status["socket"]["answered"]["key_id"], vault.key_id());
     assert_eq!(status["daemon"]["answered"]["actors"][0]["state"], "running");
+}
+
+/// The table of that daemon, and the exit code.
+async fn table(daemon: &Daemon) -> (i32, String) {
+    let addresses = addresses(daemon);
+    let asked = move || run(&[&["status"][..], &addresses.each_ref().map(String::as_str)].concat());
+    let (code, table, _) = tokio::task::spawn_blocking(asked).await.unwrap();
+    (code, table)
+}
+
+#[tokio::test]
+async fn status_tells_an_outage_in_which_writes_go_on_from_a_refusal_that_ends_them() {
+    let vault = Vault::start().await;
+    let daemon = vault.daemon().arg("--health-interval=1s").healthy().await;
+    vault.emulator.set_faults(Faults {
+        vault: FaultSet { error_rate: 1.0, status: Some(503), ..FaultSet::default() },
+        ..Faults::default()
+    });
+    daemon.client().until_status(false).await;
+    let (code, outage) = table(&daemon).await;
+    assert!(code == 0 && outage.contains("v2 writes     go on: Status gives the key_id"), "{outage}");
+
+    vault.emulator.set_faults(Faults::default());
+    let client_id = vault.emulator.info().client_id.clone();
+    vault.emulator.set_permissions([(client_id, Default::default())].into());
+    daemon.process.wait_for("(PermissionDenied)", 1).await.unwrap();
+    let (code, refused) = table(&daemon).await;
+    let fails = refused.contains("status        fails: v2 Status: ") && refused.contains("Key Vault refuses");
+    assert!(code == 1 && fails, "{refused}");
+    assert!(refused.contains("v2 writes     end 3 minutes after"), "{refused}");
+}
+
+#[tokio::test]
+async fn status_tells_of_a_changed_credential_that_does_not_work() {
+    let vault = Vault::start().await;
+    let good = std::fs::read_to_string(vault.folder().join("azure.json")).unwrap();
+    let daemon = vault.daemon().arg(vault.azure_json(&good)).healthy().await;
+    assert!(table(&daemon).await.1.contains("credential    in use since the start"));
+    let secret = &vault.emulator.info().client_secret;
+    vault.azure_json(&good.replace(secret, "wr0ng"));
+    daemon.process.signal(Signal::HUP);
+    daemon.process.wait_for("Reload failed", 1).await.unwrap();
+    let (_, said) = table(&daemon).await;
+    assert!(
+        said.contains("credential    a change is not taken over, that of the start stays: Entra ID"),
+        "{said}"
+    );
+    assert!(said.contains("AADSTS7000215") && !said.contains("wr0ng"), "{said}");
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ struct Bench {
     folder: TempDir,
     script: Arc<Script>,
     supply: watch::Receiver<Supply>,
+    report: watch::Receiver<ReloadReport>,
     hangups: watch::Sender<u64>,
     parts: ReloadParts,
     actor: Addr<ReloadActor>,
@@ -66,10 +67,11 @@ fn bench(write: impl FnOnce(&Path)) -> Bench {
     let supply = Arc::new(watch::Sender::new(Supply { number: 0, access, token: None }));
     let (hangups, requests) = watch::channel(0);
     let (script, metrics) = (Arc::new(Script::default()), Arc::new(Metrics::new()));
-    let changes = supply.subscribe();
-    let parts = ReloadParts { source, supply, trial: script.clone(), interval: INTERVAL, requests, metrics };
+    let (changes, reports) = (supply.subscribe(), watch::channel(ReloadReport::default()));
+    let (trial, interval, report) = (script.clone(), INTERVAL, Arc::new(reports.0));
+    let parts = ReloadParts { source, supply, report, trial, interval, requests, metrics };
     let actor = start(&parts);
-    Bench { folder, script, supply: changes, hangups, parts, actor }
+    Bench { folder, script, supply: changes, report: reports.1, hangups, parts, actor }
 }
 
 fn start(parts: &ReloadParts) -> Addr<ReloadActor> {
@@ -98,6 +100,19 @@ impl Bench {
     fn is_unchanged(&self) -> bool {
         !self.supply.has_changed().unwrap()
     }
+}
+
+#[actix::test]
+async fn what_came_of_a_change_is_reported_until_the_next_one() {
+    let mut bench = plain();
+    *bench.script.refusals.lock().unwrap() = 1;
+    bench.write(USER);
+    bench.report.changed().await.unwrap();
+    let refused = ReloadReport { problem: Some("refused".into()), taken_over: None };
+    assert_eq!(*bench.report.borrow_and_update(), refused);
+    bench.report.changed().await.unwrap(); // the next try works
+    let taken_over = bench.report.borrow().clone();
+    assert!(taken_over.problem.is_none() && taken_over.taken_over.is_some(), "{taken_over:?}");
 }
 
 #[actix::test]

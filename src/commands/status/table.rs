@@ -2,20 +2,27 @@
 
 use super::{Answer, Answers, Socket};
 use crate::audit::AuditView;
-use crate::http::{ActorView, Snapshot};
+use crate::http::{ActorView, ReloadView, Snapshot};
 use crate::telemetry::AdmissionView;
 use crate::vault::RateLimit;
 
 const ACTORS: [&str; 5] = ["ACTOR", "STATE", "GENERATION", "RESTARTS", "LAST REASON"];
+
+/// What becomes of kube-apiserver's writes with KMS v2.
+const WRITES: &str = "v2 writes";
 
 const NOT_TOLD: &str = "not told by this version of the daemon";
 
 /// Everything, a line each, and the actors below.
 pub(super) fn of(answers: &Answers) -> String {
     let mut rows = Vec::new();
-    match &answers.socket {
-        Answer::Answered(socket) => rows.extend(of_socket(socket)),
-        Answer::Failed(problem) => rows.push(row("socket", problem)),
+    match (&answers.socket, &answers.daemon) {
+        (Answer::Answered(socket), _) => rows.extend(of_socket(socket)),
+        (Answer::Failed(problem), Answer::Answered(_)) => {
+            rows.push(row("status", format!("fails: {problem}")));
+            rows.push(row(WRITES, "end 3 minutes after the last Status that succeeded"));
+        }
+        (Answer::Failed(problem), Answer::Failed(_)) => rows.push(row("socket", problem)),
     }
     match &answers.daemon {
         Answer::Answered(daemon) => {
@@ -33,8 +40,13 @@ fn row(name: &str, value: impl Into<String>) -> Vec<String> {
     vec![name.to_owned(), value.into()]
 }
 
-fn of_socket(socket: &Socket) -> [Vec<String>; 2] {
-    [row("status", format!("{} ({})", socket.healthz, socket.version)), row("key_id", &socket.key_id)]
+fn of_socket(socket: &Socket) -> [Vec<String>; 3] {
+    let writes = match socket.healthz.as_str() {
+        "ok" => "go on",
+        _ => "go on: Status gives the key_id, and kube-apiserver has a seed for its data keys",
+    };
+    let status = row("status", format!("{} ({})", socket.healthz, socket.version));
+    [status, row(WRITES, writes), row("key_id", &socket.key_id)]
 }
 
 fn of_daemon(daemon: &Snapshot) -> Vec<Vec<String>> {
@@ -51,6 +63,7 @@ fn of_daemon(daemon: &Snapshot) -> Vec<Vec<String>> {
         row("daemon", format!("{version}, since {}", rfc3339(*started))),
         row("key", format!("{} version {}", key.name, key.version)),
         row("token", token.into_iter().flatten().collect::<Vec<_>>().join("; ")),
+        row("credential", daemon.reload.as_ref().map_or(NOT_TOLD.into(), credential)),
         row("key vault", key_vault.problem.as_deref().unwrap_or("ok")),
         row("last success", last_success),
         row("breaker", key_vault.breaker_open.as_ref().map_or("closed".into(), |why| format!("open: {why}"))),
@@ -59,6 +72,14 @@ fn of_daemon(daemon: &Snapshot) -> Vec<Vec<String>> {
         row("admission", daemon.admission.as_ref().map_or(NOT_TOLD.into(), admission)),
         row("audit log", daemon.audit_log.as_ref().map_or("off".into(), audit_log)),
     ]
+}
+
+fn credential(ReloadView { problem, taken_over }: &ReloadView) -> String {
+    let since = taken_over.map_or("the start".into(), rfc3339);
+    match problem {
+        Some(problem) => format!("a change is not taken over, that of {since} stays: {problem}"),
+        None => format!("in use since {since}"),
+    }
 }
 
 fn rate_limit(RateLimit { qps, burst, left, waiting }: &RateLimit) -> String {
@@ -125,6 +146,20 @@ mod tests {
         };
         assert_eq!([said(None, 0), said(None, 7)], ["ok", "ok; 7 lines lost since the start"]);
         assert_eq!(said(Some("disk full"), 7), "lines are lost: disk full; 7 since the start");
+    }
+
+    #[test]
+    fn a_credential_that_does_not_work_is_told_beside_the_one_in_use() {
+        let said = |problem: Option<&str>, taken_over: Option<&str>| {
+            let taken_over = taken_over.map(|at| at.parse().unwrap());
+            credential(&ReloadView { problem: problem.map(str::to_owned), taken_over })
+        };
+        assert_eq!(said(None, None), "in use since the start");
+        assert_eq!(said(None, Some("2026-01-01T00:00:00Z")), "in use since 2026-01-01T00:00:00Z");
+        assert_eq!(
+            said(Some("refused"), None),
+            "a change is not taken over, that of the start stays: refused"
+        );
     }
 
     #[test]

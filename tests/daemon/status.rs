@@ -138,8 +138,10 @@ async fn status_shows_the_state_of_our_own_limits_and_who_waits_for_them() {
 
 /// A `status --watch` of that daemon, and its lines.
 fn watch(daemon: &Daemon) -> (Child, Lines<BufReader<ChildStdout>>) {
-    let mut command = Command::new(DAEMON);
-    command.args(["status", "--watch", "--output=json"]).args(addresses(daemon));
+    let mut command = Command::new("env"); // a shell's job in the background ignores SIGINT, and so would the tests'
+    command
+        .args(["--default-signal=INT", DAEMON, "status", "--watch", "--output=json"])
+        .args(addresses(daemon));
     let mut watch = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
     (watch, lines)

@@ -10,6 +10,7 @@ mod data_plane;
 mod duration;
 mod fields;
 mod files;
+mod integer;
 mod key;
 mod listen;
 mod network;

@@ -8,6 +8,7 @@ mod cloud;
 mod credential;
 mod data_plane;
 mod duration;
+mod environment;
 mod fields;
 mod files;
 mod integer;

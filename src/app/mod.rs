@@ -135,8 +135,9 @@ struct Listeners {
 impl Listeners {
     async fn bind(config: &Config, inherited: Inherited, io: &Handle) -> Result<Self, String> {
         let _on_io = io.enter(); // the listeners belong to the runtime that serves them
-        let healthz = http::bind("healthz-port", config.healthz.addr).await?;
-        let metrics = http::bind("metrics-addr", config.metrics_addr).await?;
+        let told = |problem: http::NotBound| problem.to_string();
+        let healthz = http::bind("healthz-port", config.healthz.addr).await.map_err(told)?;
+        let metrics = http::bind("metrics-addr", config.metrics_addr).await.map_err(told)?;
         let socket = BoundSocket::open(&config.listen, inherited).await?;
         Ok(Self { socket, healthz, metrics })
     }

@@ -13,7 +13,7 @@ mod tokens;
 mod transport;
 mod vault;
 
-pub(crate) use reach::{presented, reach_entra, reach_imds, reach_vault};
+pub(crate) use reach::{Unreached, presented, reach_entra, reach_imds, reach_vault};
 pub(crate) use tokens::{AzureTokens, TokenSource};
 pub(crate) use transport::can_connect;
 pub(crate) use vault::AzureVault;

@@ -9,28 +9,39 @@ use super::proxy_mode::Target;
 use super::transport;
 use crate::config::NetworkConfig;
 
-/// The `Date` of the answer, if it has one; or why there is no answer.
-type Reached = Result<Option<String>, String>;
+/// The `Date` of the answer, if it has one.
+type Reached = Result<Option<String>, Unreached>;
+
+/// Why there is no answer.
+pub(crate) enum Unreached {
+    /// There is no client to ask with: no trust roots.
+    NoClient(String),
+    /// It was asked.
+    NoAnswer(String),
+}
 
 /// Asks the vault at that host.
 pub(crate) async fn reach_vault(host: &str, network: &NetworkConfig) -> Reached {
-    ask(&*transport::client(host, Target::KeyVault, network)?, &format!("https://{host}/")).await
+    let client = transport::client(host, Target::KeyVault, network).map_err(Unreached::NoClient)?;
+    ask(&*client, &format!("https://{host}/")).await
 }
 
 /// Asks Entra ID at that host.
 pub(crate) async fn reach_entra(host: &str, network: &NetworkConfig) -> Reached {
-    ask(&*transport::client(host, Target::EntraId, network)?, &format!("https://{host}/")).await
+    let client = transport::client(host, Target::EntraId, network).map_err(Unreached::NoClient)?;
+    ask(&*client, &format!("https://{host}/")).await
 }
 
 /// Asks IMDS.
 pub(crate) async fn reach_imds(base: &str) -> Reached {
-    ask(&transport::imds_client()?, base).await
+    ask(&transport::imds_client().map_err(Unreached::NoClient)?, base).await
 }
 
 async fn ask(client: &dyn HttpClient, url: &str) -> Reached {
-    let url = Url::parse(url).map_err(|error| error.to_string())?;
+    let url = Url::parse(url).map_err(|error| Unreached::NoAnswer(error.to_string()))?;
     let answer = client.execute_request(&Request::new(url, Method::Get)).await;
-    let answer = answer.map_err(|error| beneath_http(&error).unwrap_or_else(|| error.kind().to_string()))?;
+    let cause = |error: azure_core::Error| beneath_http(&error).unwrap_or_else(|| error.kind().to_string());
+    let answer = answer.map_err(|error| Unreached::NoAnswer(cause(error)))?;
     Ok(answer.headers().get_optional_string(&"date".into()))
 }
 

@@ -192,6 +192,7 @@ fn failure(status: u16, code: Option<&str>) -> Failure {
         (400, _) => Failure::BadRequest,
         (401, _) => Failure::Unauthorized,
         (403, Some("KeyDisabled" | "KeyNotYetValid" | "KeyExpired")) => Failure::KeyUnusable,
+        (403, Some("KeyOperationForbidden")) => Failure::OperationNotAllowed,
         (403, _) => Failure::Forbidden,
         (404, _) => Failure::NotFound,
         (429, _) => Failure::Throttled,
@@ -256,6 +257,16 @@ mod tests {
     fn a_disabled_key_is_told_apart_from_a_missing_right() {
         let body = r#"{"error":{"code":"Forbidden","message":"x","innererror":{"code":"KeyDisabled"}}}"#;
         assert_eq!(error(403, &[], body).failure, Failure::KeyUnusable);
+    }
+
+    #[test]
+    fn an_operation_that_the_key_does_not_allow_is_not_the_identity_s_fault() {
+        let body =
+            r#"{"error":{"code":"Forbidden","message":"x","innererror":{"code":"KeyOperationForbidden"}}}"#;
+        let error = error(403, &[], body);
+        assert_eq!(error.failure, Failure::OperationNotAllowed);
+        let told = error.to_string();
+        assert!(told.contains("key_ops") && !told.contains("identity"), "{told}");
     }
 
     #[test]

@@ -80,14 +80,8 @@ pub(crate) struct Preflight {
     #[arg(long, help_heading = "Preflight", default_value = "text", value_name = "text|json")]
     pub output: String,
     /// kube-apiserver's EncryptionConfiguration, to be compared with the flags
-    #[arg(
-        long,
-        help_heading = "Preflight",
-        default_value = "",
-        hide_default_value = true,
-        value_name = "FILE"
-    )]
-    pub encryption_config: String,
+    #[arg(long, help_heading = "Preflight", value_name = "FILE")]
+    pub encryption_config: Option<String>,
     /// Expect a running daemon at listen-addr, wait so long until it is healthy, and encrypt and decrypt through it
     #[arg(long, help_heading = "Preflight", default_value = "0s", value_name = "DURATION")]
     pub wait: String,

@@ -4,6 +4,9 @@
 
 use std::ffi::OsString;
 
+use super::commands::COMMANDS;
+use super::tree::PROGRAM;
+
 /// The arguments of that command as `--name=value` each.
 ///
 /// # Errors
@@ -16,7 +19,8 @@ pub(super) fn normalise(
     let mut args = args.map(|arg| arg.into_string());
     while let Some(arg) = args.next() {
         if arg.as_deref() == Ok("--") {
-            problems.extend(args.map(|arg| no_flag(&arg.unwrap_or_else(|raw| raw.to_string_lossy().into()))));
+            let rest = args.map(|arg| arg.unwrap_or_else(|raw| raw.to_string_lossy().into()));
+            problems.extend(rest.map(|arg| no_flag(&arg, known)));
             break;
         }
         let next = || args.next();
@@ -38,7 +42,7 @@ fn one(
     let arg = arg.map_err(|raw| format!("the argument {raw:?} is not UTF-8"))?;
     let Some(rest) = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')).filter(|rest| !rest.is_empty())
     else {
-        return Err(no_flag(&arg));
+        return Err(no_flag(&arg, known));
     };
     let (name, value) = match rest.split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
@@ -65,8 +69,17 @@ pub(super) fn is_boolean(flag: &clap::Arg) -> bool {
     flag.get_value_names().is_some_and(|names| names.iter().any(|name| name.as_str() == "BOOL"))
 }
 
-fn no_flag(arg: &str) -> String {
-    format!("{arg:?} is not a flag; this program takes flags only")
+fn no_flag(arg: &str, known: &clap::Command) -> String {
+    match known.get_name() {
+        PROGRAM => {
+            let commands = COMMANDS.map(|(name, _)| name).join(", ");
+            format!("{arg:?} is not a flag; only the first word may be a command: {commands}")
+        }
+        command if known.get_positionals().next().is_some() => {
+            format!("{arg:?} is not a flag; {command} takes no further argument")
+        }
+        command => format!("{arg:?} is not a flag; {command} takes flags only"),
+    }
 }
 
 fn following(name: &str, next: Option<Argument>) -> Result<String, String> {

@@ -95,6 +95,7 @@ fn read<T: FromArgMatches>(
     args: impl Iterator<Item = OsString>,
     known: &clap::Command,
 ) -> Result<(T, Vec<String>), CliExit> {
+    let refused = |problems| refused(problems, known);
     let normal = go_syntax::normalise(args, known).map_err(refused)?;
     if normal.iter().any(|flag| flag == "--help=true") {
         let help = known.clone().render_help().to_string();
@@ -107,9 +108,10 @@ fn read<T: FromArgMatches>(
     Ok((flags, normal))
 }
 
-fn refused(problems: Vec<String>) -> CliExit {
-    let advice = "see azure-kms-provider --help";
-    CliExit { message: format!("{}\n{advice}", problems.join("\n")), code: 1, to_stdout: false }
+fn refused(problems: Vec<String>, known: &clap::Command) -> CliExit {
+    let whole = known.get_bin_name().unwrap_or(PROGRAM);
+    let message = format!("{}\nsee {whole} --help", problems.join("\n"));
+    CliExit { message, code: 1, to_stdout: false }
 }
 
 /// What `--version` prints, in the Go plugin's shape.

@@ -63,8 +63,11 @@ fn pkcs12(content: &[u8], password: &str) -> Result<Parts, String> {
     use p12_keystore::error::Error;
     let archive = Pkcs12Archive::from_pkcs12(content, password);
     let archive = archive.map_err(|error| match error {
+        Error::MacError(_) | Error::Pkcs5Error(_) | Error::UnpadError if password.is_empty() => {
+            "cannot be opened without a password, and none is given (aadClientCertPassword)".to_owned()
+        }
         Error::MacError(_) | Error::Pkcs5Error(_) | Error::UnpadError => {
-            "cannot be opened with aadClientCertPassword".to_owned()
+            "cannot be opened with aadClientCertPassword: that is not its password".to_owned()
         }
         _ => "is neither PKCS#12 nor PEM".to_owned(),
     })?;

@@ -60,12 +60,18 @@ pub(super) fn ca_file(path: &str) -> Result<CaFile, String> {
 
 /// The address of `--proxy-mode`.
 pub(super) fn proxy(address: &str, port: &str) -> Result<reqwest::Url, String> {
-    let plain = address.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte));
-    if address.is_empty() || !plain {
-        return Err("is required with --proxy-mode: the host name or address of the proxy".into());
+    if address.is_empty() {
+        return Err("is required with --proxy-mode: the host name or IP address of the proxy".into());
     }
-    let url = format!("http://{address}:{port}/");
-    reqwest::Url::parse(&url).map_err(|_| format!("{url} is not a URL"))
+    // not repeated: who gives a URL may have a password in it
+    let wrong = || {
+        "must be a host name or IP address alone (IPv6 in brackets), without http:// and port; the port is \
+         --proxy-port's"
+            .to_owned()
+    };
+    let plain = address.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
+    let url = reqwest::Url::parse(&format!("http://{address}:{port}/")).ok().filter(|_| plain);
+    url.ok_or_else(wrong)
 }
 
 pub(super) fn imds_base(env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
@@ -94,6 +100,22 @@ mod tests {
         for bad in ["", "host", "host=", "=1.2.3.4:5", "host=name:443", "host=1.2.3.4", "ho st=1.2.3.4:5"] {
             assert!(connect_to(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_proxy_is_a_host_alone_and_what_else_is_given_is_not_repeated() {
+        for (address, url) in [
+            ("10.0.0.1", "http://10.0.0.1:7788/"),
+            ("proxy.example", "http://proxy.example:7788/"),
+            ("[fd00::1]", "http://[fd00::1]:7788/"),
+        ] {
+            assert_eq!(proxy(address, "7788").unwrap().as_str(), url);
+        }
+        for bad in ["http://127.0.0.1", "127.0.0.1:3128", "fd00::1", "user:s3cr3t@proxy", "proxy/path"] {
+            let problem = proxy(bad, "7788").unwrap_err();
+            assert!(problem.contains("without http://") && !problem.contains("s3cr3t"), "{bad}: {problem}");
+        }
+        assert!(proxy("", "7788").unwrap_err().contains("required"));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use hyper::Uri;
 
-use super::Problems;
+use super::values::verbosity;
+use super::{Problems, integer};
 use crate::cli::Flags;
 
 /// How to log.
@@ -19,7 +20,7 @@ pub(crate) struct LogConfig {
 impl LogConfig {
     /// How to log, as far as the flags are valid: also needed to report that they are not.
     pub(crate) fn of(flags: &Flags) -> Self {
-        Self { json: flags.log_format_json == "true", verbosity: flags.verbosity.parse().unwrap_or(0) }
+        Self { json: flags.log_format_json == "true", verbosity: verbosity(&flags.verbosity).unwrap_or(0) }
     }
 }
 
@@ -47,7 +48,7 @@ pub(super) fn traces(flags: &Flags, problems: &mut Problems) -> Option<TracesCon
 }
 
 fn per_million(text: &str) -> Result<u32, String> {
-    let rate = text.parse().ok().filter(|rate| *rate <= MILLION);
+    let rate = integer::parse(text).filter(|rate| *rate <= MILLION);
     rate.ok_or_else(|| format!("{text:?} must be a whole number from 0 to {MILLION}"))
 }
 

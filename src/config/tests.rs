@@ -140,6 +140,31 @@ fn a_metrics_address_may_name_its_interface() {
 }
 
 #[test]
+fn a_metrics_address_that_is_refused_is_told_both_forms() {
+    let problems = load_args(&["--metrics-addr=localhost:9000"]).unwrap_err().to_string();
+    assert!(problems.contains("1 to 65535") && problems.contains("ADDR:PORT"), "{problems}");
+}
+
+#[test]
+fn whole_numbers_have_every_spelling_of_go() {
+    let config =
+        load_args(&["--healthz-port=0x2253", "--max-in-flight=0b100", "--keyvault-qps=1_000"]).unwrap();
+    let AdmissionConfig { qps, max_in_flight, .. } = config.admission;
+    assert_eq!((config.healthz.addr.port(), max_in_flight.get(), qps.get()), (8787, 4, 1000));
+    for (text, level) in
+        [("4", 4), ("04", 4), ("010", 10), ("0x2", 2), ("0o17", 15), ("0b11", 3), ("1_0", 10)]
+    {
+        assert_eq!(values::verbosity(text), Ok(level), "{text}");
+    }
+}
+
+#[test]
+fn a_number_that_is_too_large_is_told_the_largest() {
+    let problems = load_args(&["--max-in-flight=4294967296"]).unwrap_err().to_string();
+    assert!(problems.contains("from 1 to 4294967295"), "{problems}");
+}
+
+#[test]
 fn one_address_binds_both_ports_unless_the_metrics_name_their_own() {
     let config = load_args(&["--bind-address=127.0.0.1"]).unwrap();
     assert_eq!(config.healthz.addr.to_string(), "127.0.0.1:8787");

@@ -5,7 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{OnOutage, duration};
+use super::{OnOutage, duration, integer};
 
 pub(super) fn metrics_backend(text: &str) -> Result<(), String> {
     match text.eq_ignore_ascii_case("prometheus") {
@@ -25,19 +25,25 @@ pub(super) fn bind_address(text: &str) -> Result<IpAddr, String> {
 }
 
 pub(crate) fn port(text: &str) -> Result<NonZeroU16, String> {
-    text.parse().map_err(|_| format!("{text:?} must be a port from 1 to 65535"))
+    let port = integer::parse(text).and_then(NonZeroU16::new);
+    port.ok_or_else(|| format!("{text:?} must be a port from 1 to 65535"))
 }
 
 /// An address of its own, or a port at `bind`.
 pub(super) fn metrics_addr(text: &str, bind: IpAddr) -> Result<SocketAddr, String> {
-    match text.parse() {
-        Ok(addr) => Ok(addr),
-        Err(_) => port(text.strip_prefix(':').unwrap_or(text)).map(|port| SocketAddr::new(bind, port.get())),
-    }
+    let at_bind = |port: NonZeroU16| SocketAddr::new(bind, port.get());
+    // decimal, as Go's listener reads it
+    let port = || text.strip_prefix(':').unwrap_or(text).parse().ok().map(at_bind);
+    text.parse().ok().or_else(port).ok_or_else(|| {
+        format!(
+            "{text:?} must be a port from 1 to 65535, or ADDR:PORT with an IP address, such as 127.0.0.1:8095"
+        )
+    })
 }
 
 pub(super) fn positive_number(text: &str) -> Result<NonZeroU32, String> {
-    text.parse().map_err(|_| format!("{text:?} must be a whole number of at least 1"))
+    let number = integer::parse(text).and_then(NonZeroU32::new);
+    number.ok_or_else(|| format!("{text:?} must be a whole number from 1 to {}", NonZeroU32::MAX))
 }
 
 pub(super) fn on_outage(text: &str) -> Result<OnOutage, String> {
@@ -68,8 +74,10 @@ pub(crate) fn audit_log(text: &str) -> Result<Option<PathBuf>, String> {
     }
 }
 
+/// Decimal with or without leading zeros, as in klog; what else Go takes for a whole number is taken too.
 pub(super) fn verbosity(text: &str) -> Result<u8, String> {
-    text.parse().map_err(|_| format!("{text:?} must be a number from 0 to 255"))
+    let level = text.parse().ok().or_else(|| integer::parse(text));
+    level.ok_or_else(|| format!("{text:?} must be a number from 0 to 255"))
 }
 
 pub(super) fn healthz_path(text: &str) -> Result<String, String> {

@@ -1,6 +1,6 @@
 //! What is accepted but deserves a word at the start.
 
-use super::{Access, Config, ListenAddr};
+use super::{Access, Config, ListenAddr, environment};
 use crate::cli::Flags;
 
 /// One sentence each.
@@ -33,6 +33,12 @@ pub(super) fn of(flags: &Flags, config: &Config, access: &Access) -> Vec<String>
             to.host,
             contacted.join(" and ")
         ));
+    }
+    if access.network.proxy.is_none() {
+        warnings.extend(environment::proxies(&*config.access_source.env));
+    }
+    if config.traces.is_some() {
+        warnings.extend(environment::traces(&*config.access_source.env));
     }
     warnings
 }

@@ -115,6 +115,11 @@ fn in_the_way(holder: &Holder) -> String {
                             the .socket unit"
                 .into()
         }
+        Holder::Process(pid) if u32::try_from(*pid) == Ok(std::process::id()) => {
+            "this process has inherited that socket, but LISTEN_PID or LISTEN_FDS does not say so: LISTEN_PID must be \
+             its own process id, so start it with exec, and LISTEN_FDS must be 1"
+                .into()
+        }
         other => format!("{other} listens on that socket; stop it first"),
     }
 }
@@ -149,14 +154,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+    async fn a_stale_socket_is_replaced_and_one_that_was_inherited_unannounced_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = path_in(&folder);
         drop(bind_at(&path).await.unwrap().listener); // the file stays behind
         let live = bind_at(&path).await.unwrap();
         let refused = bind_at(&path).await.err().unwrap();
-        assert!(refused.contains("listens on that socket; stop it first"), "{refused}");
+        assert!(refused.contains("LISTEN_PID") && !refused.contains("stop it"), "{refused}");
         drop(live);
+    }
+
+    #[test]
+    fn another_process_is_named_and_is_to_be_stopped() {
+        let problem = in_the_way(&Holder::Process(1));
+        assert_eq!(problem, "the process 1 listens on that socket; stop it first");
     }
 
     #[tokio::test]

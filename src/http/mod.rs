@@ -15,6 +15,6 @@ pub(crate) use checks::Checks;
 #[cfg(feature = "fault-injection")]
 pub(crate) use debug::routes as debug_routes;
 pub(crate) use router::{health_routes, metrics_routes};
-pub(crate) use server::{bind, serve};
+pub(crate) use server::{NotBound, bind, serve};
 pub(crate) use snapshot::{ActorView, ReloadView, Snapshot, Snapshots};
 pub(crate) use zpages::{ZPages, zpage_routes};

@@ -2,6 +2,7 @@
 //! long, so that strangers cannot use up the process's file descriptors.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,11 +26,40 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may last: longer than the kubelet's and Prometheus' longest timeouts.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Why an address cannot be listened on, and what mends it.
+pub(crate) struct NotBound {
+    /// Names the flag and the address.
+    pub cause: String,
+    /// The command or setting.
+    pub mend: String,
+}
+
+impl NotBound {
+    fn new(flag: &str, addr: SocketAddr, error: &io::Error) -> Self {
+        let mend = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("another --{flag}, or stop who has it: ss -lptn 'sport = :{}'", addr.port())
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                format!("an address of this machine in --{flag} or --bind-address")
+            }
+            _ => format!("another --{flag}, or run as a user who may listen there"),
+        };
+        Self { cause: format!("--{flag}: cannot listen on {addr}: {error}"), mend }
+    }
+}
+
+impl fmt::Display for NotBound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.cause, self.mend)
+    }
+}
+
 /// Listens on the address of that flag. `[::]` takes IPv4 too, and gives way to 0.0.0.0 where there is no IPv6.
 ///
 /// # Errors
-/// A sentence that names the flag and the address.
-pub(crate) async fn bind(flag: &str, addr: SocketAddr) -> Result<TcpListener, String> {
+/// Cannot; says why, and what mends it.
+pub(crate) async fn bind(flag: &str, addr: SocketAddr) -> Result<TcpListener, NotBound> {
     let mut bound = TcpListener::bind(addr).await;
     let no_ipv6 = |error: &io::Error| {
         !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
@@ -37,7 +67,7 @@ pub(crate) async fn bind(flag: &str, addr: SocketAddr) -> Result<TcpListener, St
     if addr.is_ipv6() && addr.ip().is_unspecified() && bound.as_ref().is_err_and(no_ipv6) {
         bound = TcpListener::bind((Ipv4Addr::UNSPECIFIED, addr.port())).await;
     }
-    bound.map_err(|error| format!("--{flag}: cannot listen on {addr}: {error}"))
+    bound.map_err(|error| NotBound::new(flag, addr, &error))
 }
 
 /// Serves for as long as it is polled.

@@ -137,7 +137,8 @@ impl Metrics {
     }
 
     fn register_dependencies(&self, registry: &mut Registry) {
-        let expiry = "When the Entra token expires, in Unix seconds; 0 without one";
+        let expiry = "When the Entra token expires, or expired while there is no newer one, in Unix seconds; 0 before \
+                      the first one and after Key Vault rejected it";
         registry.register("azure_kms_token_expiry_timestamp_seconds", expiry, self.token_expiry.clone());
         registry.register(
             "azure_kms_token_refreshes",

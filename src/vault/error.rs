@@ -14,6 +14,8 @@ pub(crate) enum Failure {
     Forbidden,
     /// 403 because the key is disabled, not yet valid or expired.
     KeyUnusable,
+    /// 403 because the key's own `key_ops` do not name the operation, whoever asks.
+    OperationNotAllowed,
     /// 404.
     NotFound,
     /// 400.
@@ -45,6 +47,7 @@ impl Failure {
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::KeyUnusable => "key_unusable",
+            Self::OperationNotAllowed => "operation_not_allowed",
             Self::NotFound => "not_found",
             Self::BadRequest => "bad_request",
             Self::Throttled => "throttled",
@@ -69,7 +72,7 @@ impl Failure {
         match self {
             Self::Unauthorized | Self::NoToken | Self::WrongResource => Code::Unauthenticated,
             Self::Forbidden => Code::PermissionDenied,
-            Self::KeyUnusable | Self::WrongKey => Code::FailedPrecondition,
+            Self::KeyUnusable | Self::OperationNotAllowed | Self::WrongKey => Code::FailedPrecondition,
             Self::NotFound => Code::NotFound,
             Self::BadRequest => Code::InvalidArgument,
             Self::Throttled => Code::ResourceExhausted,
@@ -84,8 +87,9 @@ impl Failure {
             Self::Unauthorized => "Key Vault does not accept the plugin's token",
             Self::Forbidden => "Key Vault refuses the plugin's identity this operation on the key",
             Self::KeyUnusable => "the key version is disabled, not yet valid or expired",
+            Self::OperationNotAllowed => "the key does not allow this operation",
             Self::NotFound => "the key version does not exist in Key Vault",
-            Self::BadRequest => "Key Vault refuses the value: it was not made with this key and algorithm",
+            Self::BadRequest => "Key Vault refuses the value: it does not fit this key and algorithm",
             Self::Throttled => "throttled by Key Vault",
             Self::ServerError => "Key Vault answers with a server error",
             Self::Unreachable => "Key Vault cannot be reached",
@@ -133,10 +137,11 @@ impl VaultError {
 
 /// What a code of Key Vault means for this plugin, as the end of a sentence. Each has an anchor in
 /// docs/troubleshooting.md.
-const HINTS: [(&str, &str); 3] = [
+const HINTS: [(&str, &str); 4] = [
     ("ForbiddenByRbac", "it has no role on the key that allows it"),
     ("AccessDenied", "it has no access policy on the vault that allows it"),
     ("ForbiddenByFirewall", "the vault's firewall does not let this machine in"),
+    ("KeyOperationForbidden", "its key_ops do not name it"),
 ];
 
 fn hint(code: &str) -> String {

@@ -122,6 +122,14 @@ async fn a_daemon_without_any_trust_root_does_not_start_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_is_ignored_is_named_at_the_start_and_its_value_is_not() {
+    let vault = Vault::start().await;
+    let daemon = vault.daemon().env("HTTPS_PROXY", "ftp://user:s3cr3t@proxy").healthy().await;
+    let log = daemon.log();
+    assert!(log.contains("HTTPS_PROXY: is no URL of a proxy") && !log.contains("s3cr3t"), "{log}");
+}
+
+#[tokio::test]
 async fn connections_are_reused_and_speak_http_2() {
     let vault = Vault::start().await;
     let daemon = vault.daemon().healthy().await;

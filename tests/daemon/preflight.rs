@@ -221,6 +221,7 @@ fn what_cannot_run_at_all_exits_2_and_says_why() {
         (&[], "--key-version"),
         (&[version.as_str(), "--output=xml"], "--output"),
         (&[&version, "--wait=soon"], "--wait"),
+        (&[&version, "--encryption-config="], "--encryption-config: names no file"),
         (&[&version, "--encryption-config=/absent/encryption.yaml"], "/absent/encryption.yaml"),
     ] {
         let (code, stdout, stderr) = run(&[&complete[..], more].concat());

@@ -63,12 +63,17 @@ async fn abstract_sockets_work() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_named() {
+async fn a_taken_port_is_named_and_how_to_find_who_has_it() {
     let vault = Vault::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let mut daemon = vault.daemon().arg(format!("--metrics-addr={address}")).spawn();
     assert_eq!(daemon.exit().await.code(), Some(1));
-    assert!(daemon.log().contains("--metrics-addr: cannot listen on"), "{}", daemon.log());
+    let log = daemon.log();
+    assert!(
+        log.contains("--metrics-addr: cannot listen on") && log.contains("Address already in use"),
+        "{log}"
+    );
+    assert!(log.contains(&format!("ss -lptn 'sport = :{}'", address.port())), "{log}");
     assert!(!daemon.socket.exists());
 }

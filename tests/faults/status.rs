@@ -97,6 +97,22 @@ async fn a_disabled_key_fails_closed_until_it_is_enabled() {
 }
 
 #[tokio::test]
+async fn a_key_whose_key_ops_lack_the_operation_fails_closed_and_the_identity_is_not_blamed() {
+    let vault = Vault::start().await;
+    let daemon = daemon(&vault, &[]).await;
+    let allow = |operations: &[&str]| {
+        let operations = Some(operations.iter().map(|name| (*name).to_owned()).collect());
+        let (info, patch) = (vault.emulator.info(), KeyPatch { operations, ..KeyPatch::default() });
+        vault.emulator.update_key(&info.key_name, &info.key_versions[0], patch).unwrap();
+    };
+    allow(&["sign"]);
+    fails_closed(&daemon, Code::FailedPrecondition, "the key does not allow this operation").await;
+    assert!(!daemon.get("/healthz/key-vault").await.1.contains("identity"));
+    allow(&["encrypt", "decrypt"]);
+    recovers(&vault, &daemon).await;
+}
+
+#[tokio::test]
 async fn a_refusal_a_missing_key_and_another_key_fail_closed() {
     let vault = Vault::start().await;
     let daemon = daemon(&vault, &[]).await;

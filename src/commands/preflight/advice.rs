@@ -85,7 +85,7 @@ impl<'a> Advice<'a> {
         match (error.failure, error.code.as_deref().unwrap_or_default()) {
             (_, "ForbiddenByFirewall" | "ForbiddenByConnection") => self.firewall(),
             (_, "AccessDenied") if !self.managed_hsm => self.policy(),
-            (_, "KeyOperationForbidden") => self.allow_operations(&[], &self.operations()),
+            (Failure::OperationNotAllowed, _) => self.allow_operations(&[], &self.operations()),
             (Failure::Forbidden, _) => self.role(),
             (Failure::Unauthorized | Failure::WrongResource, _) => format!(
                 "use a credential of the vault's tenant ({}), and check cloud in azure.json",

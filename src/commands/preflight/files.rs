@@ -46,7 +46,7 @@ pub(super) fn read(flags: &Flags) -> Result<Read, String> {
                 Check::warned(
                     ADVICE,
                     warning.as_str(),
-                    "change that flag or field; see docs/configuration.md",
+                    "change that flag, field or variable; see docs/configuration.md",
                 )
             }));
             Ok(Read { ready: Some((config, access)), checks })

@@ -13,6 +13,7 @@ mod key;
 mod network;
 mod report;
 mod round_trip;
+mod route;
 mod socket;
 
 use std::path::Path;
@@ -61,10 +62,8 @@ impl Plan {
         let read = files::read(&flags.daemon)?;
         let listen = ListenAddr::parse(&flags.daemon.listen_addr);
         let listen = listen.map_err(|problem| format!("--listen-addr: {problem}"))?;
-        let encryption_config = match flags.encryption_config.as_str() {
-            "" => None,
-            path => Some((path.to_owned(), encryption_config(path)?)),
-        };
+        let path = flags.encryption_config.as_deref();
+        let encryption_config = path.map(encryption_config).transpose()?;
         let wait = Some(wait).filter(|wait| !wait.is_zero());
         let managed_hsm = flags.daemon.managed_hsm == "true";
         Ok(Self { format, wait, listen, managed_hsm, read, encryption_config })
@@ -92,10 +91,15 @@ impl Plan {
     }
 }
 
-fn encryption_config(path: &str) -> Result<String, String> {
+/// An empty path is often that of a variable that is not set: nothing would be compared, and all be well.
+fn encryption_config(path: &str) -> Result<(String, String), String> {
+    if path.is_empty() {
+        return Err("--encryption-config: names no file; leave the flag out to compare none".into());
+    }
     let named = |problem: String| format!("--encryption-config {path}: {problem}");
     let content = config::read_file(Path::new(path)).map_err(named)?;
-    String::from_utf8(content.to_vec()).map_err(|_| named("is not UTF-8".into()))
+    let content = String::from_utf8(content.to_vec()).map_err(|_| named("is not UTF-8".into()))?;
+    Ok((path.to_owned(), content))
 }
 
 fn skipped(names: &[&'static str], why: &str) -> Vec<Check> {

@@ -5,16 +5,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hyper_util::client::proxy::matcher::Matcher;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::report::Check;
-use crate::azure::{presented, reach_entra, reach_imds, reach_vault};
+use super::route::Route;
+use crate::azure::{Unreached, presented, reach_entra, reach_imds, reach_vault};
 use crate::config::{Access, Config, CredentialConfig, NetworkConfig};
 
 /// How long each step may take.
 const STEP: Duration = Duration::from_secs(5);
+
+/// Without trust roots there is no client, whatever stands on the way.
+const ROOTS_MEND: &str = "install the system's CA certificates (ca-certificates), mount /etc/ssl/certs, or name a file with --ca-file";
 
 /// The names of the three checks of a destination.
 pub(super) type Names = [&'static str; 3];
@@ -53,7 +56,8 @@ async fn to_imds(base: &str) -> Way {
     let why = format!("IMDS is asked in plain HTTP at {base}");
     let (checked, date) = match timeout(STEP, reach_imds(base)).await {
         Ok(Ok(date)) => (Check::passed(tcp, format!("IMDS answers at {base}")), date),
-        Ok(Err(cause)) => (Check::failed(tcp, cause, imds_mend(base)), None),
+        Ok(Err(Unreached::NoAnswer(cause))) => (Check::failed(tcp, cause, imds_mend(base)), None),
+        Ok(Err(Unreached::NoClient(cause))) => (Check::failed(tcp, cause, ROOTS_MEND), None),
         Err(_) => (Check::failed(tcp, silent(), imds_mend(base)), None),
     };
     let answers = !checked.has_failed();
@@ -69,47 +73,14 @@ fn silent() -> String {
     format!("no answer within {} s", STEP.as_secs())
 }
 
-/// Who makes the connection, and where to.
-enum Route {
-    /// We, to the address of that name and port.
-    Direct(String, u16),
-    /// We, to that address (`--connect-to`).
-    Redirected(SocketAddr),
-    /// A proxy that the environment names, and does not exempt the host from.
-    Proxied,
-}
-
-impl Route {
-    fn to(host: &str, network: &NetworkConfig) -> Self {
-        if let Some(proxy) = &network.proxy {
-            return Self::Direct(
-                proxy.host_str().unwrap_or_default().into(),
-                proxy.port_or_known_default().unwrap_or(80),
-            );
-        }
-        let (name, port) = host.split_once(':').unwrap_or((host, "443"));
-        let redirected = network.connect_to.iter().rev().find(|to| to.host.eq_ignore_ascii_case(name));
-        match redirected {
-            Some(to) => Self::Redirected(to.addr),
-            None if is_proxied(host) => Self::Proxied,
-            None => Self::Direct(name.into(), port.parse().unwrap_or(443)),
-        }
-    }
-}
-
-/// As the HTTP client reads `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`: by the same library.
-fn is_proxied(host: &str) -> bool {
-    let url = format!("https://{host}/").parse();
-    url.is_ok_and(|url| Matcher::from_system().intercept(&url).is_some())
-}
-
 async fn go(
     names: Names,
     host: &str,
     network: &NetworkConfig,
-    answer: impl Future<Output = Result<Option<String>, String>>,
+    answer: impl Future<Output = Result<Option<String>, Unreached>>,
 ) -> Way {
-    let mut checks = connection(names, host, network).await;
+    let route = Route::to(host, network);
+    let mut checks = connection(names, host, &route).await;
     if let Some(failed) = checks.iter().find(|check| check.has_failed()) {
         let why = format!("since {} failed", failed.name);
         let rest = names.into_iter().skip(checks.len()).map(|name| Check::skipped(name, why.as_str()));
@@ -117,10 +88,11 @@ async fn go(
         return Way { checks, answers: false, date: None };
     }
     let [_, _, tls] = names;
-    let answered = timeout(STEP, answer).await.unwrap_or_else(|_| Err(silent()));
-    let (check, date) = match answered {
-        Ok(date) => (Check::passed(tls, found(network, host)), date),
-        Err(cause) => (refused(tls, host, network, &cause).await, None),
+    let (check, date) = match timeout(STEP, answer).await {
+        Ok(Ok(date)) => (Check::passed(tls, found(network, host)), date),
+        Ok(Err(Unreached::NoClient(cause))) => (Check::failed(tls, cause, ROOTS_MEND), None),
+        Ok(Err(Unreached::NoAnswer(cause))) => (refused(tls, host, network, &route, &cause).await, None),
+        Err(_) => (Check::failed(tls, silent(), route.silence_mend(host)), None),
     };
     let answers = !check.has_failed();
     checks.push(check);
@@ -128,28 +100,30 @@ async fn go(
 }
 
 /// The name and the connection, as far as they are ours; the first failure is the last check.
-async fn connection(names: Names, host: &str, network: &NetworkConfig) -> Vec<Check> {
+async fn connection(names: Names, host: &str, route: &Route) -> Vec<Check> {
     let [name, tcp, _] = names;
-    let (named, addresses) = match Route::to(host, network) {
+    let (named, addresses) = match route {
         Route::Proxied => {
             let why = "the proxy of HTTPS_PROXY or ALL_PROXY does that";
             return [name, tcp].map(|name| Check::skipped(name, why)).into();
         }
         Route::Redirected(addr) => {
-            (Check::passed(name, format!("{host} is at {addr} (--connect-to)")), vec![addr])
+            (Check::passed(name, format!("{host} is at {addr} (--connect-to)")), vec![*addr])
         }
-        Route::Direct(host, port) => match resolve(&host, port).await {
-            Ok(addresses) => (Check::passed(name, format!("{host} is {}", ips(&addresses))), addresses),
+        Route::Direct(to, port) | Route::ProxyMode(to, port) => match resolve(to, *port).await {
+            Ok(addresses) => (Check::passed(name, format!("{to} is {}", ips(&addresses))), addresses),
             Err(cause) => {
-                return vec![Check::failed(name, format!("{host}: {cause}"), name_mend(names, &host))];
+                return vec![Check::failed(
+                    name,
+                    format!("{to}: {cause}"),
+                    route.name_mend(to, names == VAULT),
+                )];
             }
         },
     };
     let connected = match connect(&addresses).await {
         Ok(addr) => Check::passed(tcp, format!("{addr} takes connections")),
-        Err(cause) => {
-            Check::failed(tcp, cause, format!("allow outgoing TCP to {host} in every firewall between"))
-        }
+        Err(cause) => Check::failed(tcp, cause, route.connection_mend(host)),
     };
     vec![named, connected]
 }
@@ -172,18 +146,6 @@ async fn resolve(name: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     if found.is_empty() { Err("the name has no address".into()) } else { Ok(found) }
 }
 
-fn name_mend(names: Names, host: &str) -> String {
-    let what = if names == VAULT {
-        "--keyvault-name, --managed-hsm and cloud in azure.json"
-    } else {
-        "cloud in azure.json"
-    };
-    format!(
-        "correct {what}, or the node's DNS (dnsPolicy: Default, private DNS zone, try: getent hosts {host}); \
-         --connect-to={host}=ADDR:443 goes around it"
-    )
-}
-
 async fn connect(addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
     let mut causes = Vec::new();
     for addr in addresses {
@@ -196,15 +158,18 @@ async fn connect(addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
     Err(causes.join(", "))
 }
 
-async fn refused(tls: &'static str, host: &str, network: &NetworkConfig, cause: &str) -> Check {
+async fn refused(
+    tls: &'static str,
+    host: &str,
+    network: &NetworkConfig,
+    route: &Route,
+    cause: &str,
+) -> Check {
     let seen = match cause.contains("certificate") && network.proxy.is_none() {
         true => timeout(STEP, presented(host, network)).await.ok().flatten(),
         false => None,
     };
-    let Some(seen) = seen else {
-        let mend = format!("let TLS to {host} through unbroken: look at firewalls and proxies between");
-        return Check::failed(tls, cause, mend);
-    };
+    let Some(seen) = seen else { return Check::failed(tls, cause, route.answer_mend(host)) };
     let cause = format!("{cause}; the server presents {}, issued by {}", seen.subject, seen.issuer);
     let mend = match () {
         () if cause.contains("UnknownIssuer") => {

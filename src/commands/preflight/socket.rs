@@ -83,9 +83,8 @@ fn is_free(error: &io::Error) -> bool {
 /// Whether both ports are free.
 pub(super) async fn ports(config: &Config) -> Check {
     for (flag, addr) in [("healthz-port", config.healthz.addr), ("metrics-addr", config.metrics_addr)] {
-        if let Err(cause) = http::bind(flag, addr).await {
-            let mend = format!("another --{flag}, or stop who has it: ss -lptn 'sport = :{}'", addr.port());
-            return Check::failed(PORTS, cause, mend);
+        if let Err(problem) = http::bind(flag, addr).await {
+            return Check::failed(PORTS, problem.cause, problem.mend);
         }
     }
     Check::passed(

@@ -36,9 +36,10 @@ fn every_form_of_a_certificate_is_read_with_its_own_certificate_first() {
 #[test]
 fn what_cannot_be_used_is_refused_with_the_reason() {
     for (name, password, reason) in [
-        ("modern.pfx", "wrong", "aadClientCertPassword"),
-        ("modern.pfx", "", "aadClientCertPassword"),
-        ("legacy-3des.pfx", "wrong", "aadClientCertPassword"),
+        ("modern.pfx", "wrong", "with aadClientCertPassword: that is not its password"),
+        ("modern.pfx", "", "none is given (aadClientCertPassword)"),
+        ("legacy-3des.pfx", "wrong", "with aadClientCertPassword: that is not its password"),
+        ("legacy-3des.pfx", "", "none is given (aadClientCertPassword)"),
         ("encrypted-key.pem", "", "encrypted key"),
         ("only-certificate.pem", "", "no private key"),
         ("only-key.pem", "", "no certificate of its private key"),

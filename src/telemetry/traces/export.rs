@@ -90,19 +90,20 @@ impl EndedSpans {
     /// There is no exporter; says why.
     pub(crate) fn export(self, traces: &TracesConfig, io: &Handle) -> Result<Exporting, String> {
         let _on_io = io.enter(); // its connection belongs to the runtime that serves it
+        let endpoint = traces.endpoint.to_string();
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_tonic()
-            .with_endpoint(traces.endpoint.to_string())
+            .with_endpoint(&endpoint)
             .with_timeout(EXPORT)
             .build();
         let mut exporter = exporter.map_err(|error| format!("--tracing-endpoint: {error}"))?;
         exporter.set_resource(&resource());
-        Ok(self.export_by(exporter))
+        Ok(self.export_by(exporter, endpoint))
     }
 
-    fn export_by(self, exporter: impl SpanExporter + 'static) -> Exporting {
+    fn export_by(self, exporter: impl SpanExporter + 'static, endpoint: String) -> Exporting {
         let Self { open, spans, dropped } = self;
-        Exporting { open, task: tokio::spawn(export(spans, exporter, dropped)) }
+        Exporting { open, task: tokio::spawn(export(spans, exporter, endpoint, dropped)) }
     }
 }
 
@@ -134,7 +135,12 @@ impl Exporting {
 }
 
 /// One warning for each time that the collector does not take them.
-async fn export(spans: mpsc::Receiver<SpanData>, exporter: impl SpanExporter, dropped: Counter) {
+async fn export(
+    spans: mpsc::Receiver<SpanData>,
+    exporter: impl SpanExporter,
+    endpoint: String,
+    dropped: Counter,
+) {
     let mut batches = pin!(ReceiverStream::new(spans).chunks_timeout(BATCH, DELAY));
     let mut failing = false;
     while let Some(batch) = batches.next().await {
@@ -147,6 +153,7 @@ async fn export(spans: mpsc::Receiver<SpanData>, exporter: impl SpanExporter, dr
             Some(err) => {
                 dropped.inc_by(size);
                 if !failing {
+                    let err = format!("--tracing-endpoint {endpoint}: {err}");
                     tracing::warn!(target: LIFECYCLE, err, "Traces cannot be exported: they are dropped");
                 }
                 failing = true;

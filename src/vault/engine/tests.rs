@@ -169,6 +169,7 @@ async fn a_permanent_failure_is_not_retried() {
         (Failure::NotFound, Code::NotFound),
         (Failure::BadRequest, Code::InvalidArgument),
         (Failure::KeyUnusable, Code::FailedPrecondition),
+        (Failure::OperationNotAllowed, Code::FailedPrecondition),
     ] {
         let bench = bench([failing(400, failure)]);
         assert_eq!(bench.seal().await.unwrap_err().code, code);

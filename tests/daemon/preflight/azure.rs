@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use akv_emulator::{KeyPatch, RecoveryLevel};
+use akv_emulator::{FaultSet, Faults, KeyPatch, RecoveryLevel};
 use serde_json::json;
 
 use super::{args_without, checked, checked_in, checked_with};
@@ -38,6 +38,30 @@ async fn a_missing_root_is_named_by_who_issued_the_certificate() {
     assert!(check["cause"].as_str().unwrap().contains("issued by CN="), "{check:#}");
     assert!(check["mend"].as_str().unwrap().contains("--ca-file"), "{check:#}");
     assert_eq!((untrusted.result("vault-tcp"), untrusted.result("token")), ("passed", "skipped"));
+}
+
+#[tokio::test]
+async fn a_machine_without_any_root_is_told_to_install_some() {
+    let vault = Vault::start().await;
+    let nowhere = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| (name, "/absent".to_owned()));
+    let bare = checked_in(args_without(&vault, "--ca-file"), nowhere.to_vec()).await;
+    assert_eq!((bare.code, bare.with_result("failed")), (1, vec!["issuer-tls", "vault-tls"]));
+    let mend = bare.check("issuer-tls")["mend"].as_str().unwrap();
+    assert!(
+        mend.contains("install") && mend.contains("/etc/ssl/certs") && mend.contains("--ca-file"),
+        "{mend}"
+    );
+
+    let own = checked_in(args_without(&vault, ""), nowhere.to_vec()).await;
+    assert_eq!((own.code, own.result("issuer-tls")), (0, "passed"), "{:#}", own.report);
+}
+
+#[tokio::test]
+async fn a_slow_entra_id_is_not_taken_for_broken_tls() {
+    let vault = Vault::start().await;
+    let slow = FaultSet { latency_ms: 15_000, ..FaultSet::default() };
+    vault.emulator.set_faults(Faults { entra: slow, ..Faults::default() });
+    checked(&vault, &[]).await.only("issuer-tls", "no answer within 5 s", "may be slow");
 }
 
 #[tokio::test]

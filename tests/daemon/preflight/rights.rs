@@ -1,6 +1,6 @@
 //! Who may do what with the key, by which of Key Vault's means, and who is let in at all.
 
-use akv_emulator::{FaultSet, Faults, PermissionModel};
+use akv_emulator::{FaultSet, Faults, KeyPatch, PermissionModel};
 
 use super::{Checked, args_without, checked, checked_with};
 use crate::harness::Vault;
@@ -52,6 +52,17 @@ async fn no_role_no_access_policy_and_the_firewall_are_told_apart() {
     vault.emulator.set_faults(Faults { vault: firewall, ..Faults::default() });
     let outside = checked(&vault, &[]).await;
     outside.only("vault-access", "ForbiddenByFirewall", "az keyvault network-rule add");
+}
+
+#[tokio::test]
+async fn key_ops_that_lack_the_operation_are_told_of_a_key_that_may_not_be_read() {
+    let vault = Vault::start().await;
+    permit(&vault, &["encrypt", "decrypt"]);
+    let (info, operations) = (vault.emulator.info(), Some(vec!["sign".into()]));
+    let patch = KeyPatch { operations, ..KeyPatch::default() };
+    vault.emulator.update_key(&info.key_name, &info.key_versions[0], patch).unwrap();
+    let set = "az keyvault key set-attributes --vault-name emulator --name k8s --version";
+    only_round_trips(&checked(&vault, &[]).await, "the key does not allow this operation", set);
 }
 
 #[tokio::test]

@@ -13,6 +13,8 @@ use super::*;
 use crate::config::LogConfig;
 use crate::telemetry::subscriber;
 
+const ENDPOINT: &str = "http://127.0.0.1:4317";
+
 /// What the collector does with a batch.
 #[derive(Clone, Copy, Debug)]
 enum Does {
@@ -59,7 +61,7 @@ impl SpanExporter for Collector {
 }
 
 fn all() -> TracesConfig {
-    TracesConfig { endpoint: "http://127.0.0.1:4317".parse().unwrap(), per_million: 1_000_000 }
+    TracesConfig { endpoint: ENDPOINT.parse().unwrap(), per_million: 1_000_000 }
 }
 
 fn end(tracer: &SdkTracer, spans: usize) {
@@ -81,7 +83,7 @@ async fn the_end_waits_for_the_last_spans_and_not_for_a_collector_that_hangs() {
     for (does, exported, waited) in [(Does::Take, 3, Duration::ZERO), (Does::Hang, 0, FLUSH)] {
         let (tracer, ended) = collect(&all(), Counter::default());
         let collector = Collector::that(does);
-        let exporting = ended.export_by(collector.clone());
+        let exporting = ended.export_by(collector.clone(), ENDPOINT.into());
         end(&tracer, 3);
         let start = Instant::now();
         exporting.flush().await;
@@ -96,7 +98,7 @@ async fn a_full_queue_drops_and_counts_and_never_waits() {
     end(&tracer, QUEUE + 5);
     assert_eq!(dropped.get(), 5);
     let collector = Collector::that(Does::Take);
-    ended.export_by(collector.clone()).flush().await;
+    ended.export_by(collector.clone(), ENDPOINT.into()).flush().await;
     assert_eq!(collector.spans() as usize, QUEUE);
     end(&tracer, 1);
     assert_eq!(dropped.get(), 6); // after the end
@@ -108,7 +110,7 @@ async fn an_outage_of_the_collector_is_told_once_and_its_spans_are_counted() {
     let dropped = Counter::default();
     let (tracer, ended) = collect(&all(), dropped.clone());
     let collector = Collector::that(Does::Refuse);
-    let exporting = ended.export_by(collector.clone());
+    let exporting = ended.export_by(collector.clone(), ENDPOINT.into());
     for does in [Does::Refuse, Does::Hang, Does::Take, Does::Take] {
         collector.next(does);
         end(&tracer, 2);
@@ -120,5 +122,5 @@ async fn an_outage_of_the_collector_is_told_once_and_its_spans_are_counted() {
     let log = log.lock().unwrap().clone();
     assert_eq!(log.matches("Traces cannot be exported").count(), 1, "{log}");
     assert_eq!(log.matches("Traces are exported again").count(), 1, "{log}");
-    assert!(log.contains("refused"), "{log}");
+    assert!(log.contains("refused") && log.contains("--tracing-endpoint http://127.0.0.1:4317"), "{log}");
 }

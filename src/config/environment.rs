@@ -1,0 +1,118 @@
+//! Variables of the environment that libraries read by themselves, and pass over in silence when they are wrong. Their
+//! values may hold passwords, and are never repeated.
+
+use hyper_util::client::proxy::matcher::Matcher;
+
+use super::Env;
+
+/// Each in the order in which the HTTP client looks for it; the first that is set counts, empty or not.
+const PROXIES: [[&str; 2]; 2] = [["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]];
+/// The same, of the exporter of traces.
+const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
+const ATTRIBUTES: [&str; 1] = ["OTEL_RESOURCE_ATTRIBUTES"];
+
+/// What the HTTP client does of a proxy's URL.
+enum Use {
+    Proxy,
+    Nothing,
+    Failure,
+}
+
+/// A sentence for each proxy that is not used as its variable says.
+pub(super) fn proxies(env: &Env) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (name, value) in PROXIES.iter().filter_map(|names| first(env, names)) {
+        let problem = match used(&value) {
+            Use::Proxy => break, // the next one does not count then
+            Use::Nothing => "is no URL of a proxy, and is ignored",
+            Use::Failure => "is a SOCKS proxy, of which there is no support: no connection will be made",
+        };
+        warnings.push(format!("{name}: {problem}; it must be such as http://10.0.0.1:3128"));
+    }
+    warnings
+}
+
+fn used(value: &str) -> Use {
+    let azure = hyper::Uri::from_static("https://vault.azure.net/");
+    match Matcher::builder().https(value).build().intercept(&azure) {
+        Some(proxy) if matches!(proxy.uri().scheme_str(), Some("http" | "https")) => Use::Proxy,
+        Some(_) => Use::Failure,
+        None => Use::Nothing,
+    }
+}
+
+/// A sentence for each variable of OpenTelemetry of which a part is left out.
+pub(super) fn traces(env: &Env) -> Vec<String> {
+    let given = [first(env, &HEADERS), first(env, &ATTRIBUTES)].into_iter().flatten();
+    let broken = given.filter(|(_, value)| !value.trim_end_matches(',').split(',').all(is_pair));
+    broken
+        .map(|(name, _)| format!("{name}: what is not KEY=VALUE, with commas between, is ignored"))
+        .collect()
+}
+
+fn is_pair(text: &str) -> bool {
+    text.split_once('=').is_some_and(|(key, value)| !key.trim().is_empty() && !value.trim().is_empty())
+}
+
+/// The first of them that is set, if it is not empty.
+fn first(env: &Env, names: &[&'static str]) -> Option<(&'static str, String)> {
+    let set = names.iter().find_map(|name| Some((*name, env(name)?)));
+    set.filter(|(_, value)| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(set: &'static [(&str, &str)]) -> Box<Env> {
+        Box::new(|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn a_proxy_that_can_be_used_or_is_none_is_not_warned_of() {
+        for set in [
+            &[][..],
+            &[("HTTPS_PROXY", "http://10.0.0.1:3128")],
+            &[("HTTPS_PROXY", "proxy:3128")],
+            &[("https_proxy", "https://user:secret@proxy:3128/")],
+            &[("HTTPS_PROXY", ""), ("https_proxy", "nonsense://")],
+            &[("HTTPS_PROXY", "http://proxy"), ("ALL_PROXY", "socks5://proxy")],
+        ] {
+            assert_eq!(proxies(&*env(set)), [""; 0], "{set:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_is_ignored_or_cannot_be_used_is_named_and_its_value_is_not() {
+        for (set, name, says) in [
+            (&[("HTTPS_PROXY", "ftp://user:s3cr3t@proxy:21")][..], "HTTPS_PROXY: ", "ignored"),
+            (&[("https_proxy", "http:// s3cr3t")], "https_proxy: ", "ignored"),
+            (&[("ALL_PROXY", "socks5h://user:s3cr3t@proxy:1080")], "ALL_PROXY: ", "SOCKS"),
+        ] {
+            let warnings = proxies(&*env(set));
+            assert!(warnings.len() == 1 && warnings[0].starts_with(name), "{warnings:?}");
+            assert!(warnings[0].contains(says) && !warnings[0].contains("s3cr3t"), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn what_opentelemetry_leaves_out_is_warned_of_by_the_variable_s_name() {
+        let well = [
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20s3cr3t, x=y="),
+            ("OTEL_RESOURCE_ATTRIBUTES", "k8s.cluster.name=prod,"),
+        ];
+        assert_eq!(
+            traces(&move |name: &str| {
+                well.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            }),
+            [""; 0]
+        );
+        let warnings = traces(&*env(&[
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization: s3cr3t"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "a=b,c"),
+        ]));
+        assert!(warnings.len() == 2 && !warnings.concat().contains("s3cr3t"), "{warnings:?}");
+        assert!(warnings[0].starts_with("OTEL_EXPORTER_OTLP_HEADERS: "), "{warnings:?}");
+        assert!(warnings[1].starts_with("OTEL_RESOURCE_ATTRIBUTES: "), "{warnings:?}");
+    }
+}

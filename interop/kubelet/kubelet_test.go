@@ -38,7 +38,7 @@ func TestTheStaticPodUnderARealKubelet(t *testing.T) {
 
 func starts(t *testing.T, n *node) {
 	start := time.Now()
-	n.apply(t)
+	apply(t, n.manifests(t, "--only=pod"))
 	n.waitReady(t, daemon, 0)
 	t.Logf("ready after %s", harness.Since(start))
 	status := readFile(t, fmt.Sprintf("/proc/%d/status", daemonPID(t)))
@@ -80,7 +80,7 @@ func isUpgraded(t *testing.T, n *node) {
 	old := n.waitReady(t, daemon, 1)
 	log := containerLog(t, old, 1)
 	w, start, replaced := startWriters("upgraded"), time.Now(), daemonPID(t)
-	n.apply(t, "--image="+upgraded, "--reload-interval=5s")
+	apply(t, n.manifests(t, "--only=pod", "--image="+upgraded, "--reload-interval=5s"))
 	harness.Eventually(t, patience, "the old one ends", func() bool { return daemonPID(t) != replaced })
 	t.Logf("the old one ended after %s", harness.Since(start))
 	harness.Eventually(t, patience, "kubelet shows the new pod", func() bool {
@@ -119,11 +119,11 @@ func isRemoved(t *testing.T, n *node) {
 	}
 }
 
-// apply puts the daemon's manifest into kubelet's folder, whole.
-func (n *node) apply(t *testing.T, flags ...string) {
+// apply puts the daemon's pod into kubelet's folder, whole.
+func apply(t *testing.T, pod string) {
 	t.Helper()
 	written := filepath.Join(kubernetes, "written")
-	writeFile(t, written, n.manifests(t, append([]string{"--only=pod", "-v=1"}, flags...)...))
+	writeFile(t, written, pod)
 	if err := os.Rename(written, manifest); err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ interop-kubelet: build
 completions: build
     packaging/prove-completions target/debug/azure-kms-provider
 
-# Runs the interop suites, long outages included, and writes their tables into docs/
+# Runs all interop suites, long outages included, and writes their tables into docs/. Needs what interop-kubelet needs
 interop-docs: build
     interop/docs
 

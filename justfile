@@ -64,11 +64,15 @@ interop-kubernetes:
 interop-install:
     interop/install/run
 
+# The static pod under a real kubelet, with containerd and runc. Needs root, runc, and the archive that `image` makes
+interop-kubelet: build
+    interop/kubelet/run
+
 # Completions in the real shells, and the manual pages. Needs zsh, fish and mandoc
 completions: build
     packaging/prove-completions target/debug/azure-kms-provider
 
-# Runs the interop suites, long outages included, and writes their tables into docs/
+# Runs all interop suites, long outages included, and writes their tables into docs/. Needs what interop-kubelet needs
 interop-docs: build
     interop/docs
 

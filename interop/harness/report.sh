@@ -4,7 +4,7 @@
 # absolute_paths: paths in the environment are meant from where the caller stands, and the scripts go elsewhere.
 absolute_paths() {
 	local name
-	for name in AZURE_KMS_PROVIDER AKV_EMULATOR COMPATIBILITY_TABLE RELIABILITY_TABLE STORE_TABLE; do
+	for name in AZURE_KMS_PROVIDER AKV_EMULATOR IMAGE_ARCHIVE COMPATIBILITY_TABLE RELIABILITY_TABLE STORE_TABLE; do
 		[[ -z ${!name:-} ]] || export "$name=$(realpath --canonicalize-missing -- "${!name}")"
 	done
 }

@@ -11,6 +11,7 @@ use tracing::Instrument;
 
 use super::Admission;
 use super::caller::Caller;
+use super::refused::Handled;
 use crate::actors::{Api, Evidence, HealthReport};
 use crate::config::StatusPolicy;
 use crate::kms::{Algorithm, Form, KeyRing, KeyVersion, KmsError, Plaintext, Sealed};
@@ -121,6 +122,7 @@ impl Backend {
     {
         let start = Instant::now();
         let caller = Caller::of(api, &request);
+        request.extensions().get().into_iter().for_each(Handled::set);
         let probes = caller.probes;
         let (uid, api) = (self.uid(api, uid), api.as_str());
         caller.trail.uid(&uid);

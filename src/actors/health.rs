@@ -19,7 +19,7 @@ use super::control::{Control, Lifeline};
 use super::probe::Api;
 use super::watching::on_change;
 use crate::kms::{Code, KmsError};
-use crate::telemetry::LIFECYCLE;
+use crate::telemetry::{LIFECYCLE, Repeats};
 pub(crate) use evidence::Evidence;
 use report::Check;
 pub(crate) use report::{HealthReport, Outage};
@@ -71,6 +71,7 @@ pub(crate) struct HealthActor {
     doubted: bool,
     /// The next round; `None` while one runs.
     next: Option<SpawnHandle>,
+    told: Repeats,
     lifeline: Lifeline,
 }
 
@@ -88,7 +89,8 @@ enum RoundTrip {
 impl HealthActor {
     /// An actor that publishes to `parts`.
     pub(crate) fn new(parts: HealthParts, lifeline: Lifeline) -> Self {
-        Self { parts, turn: Api::V1, rounds_to_turn: 0, doubted: false, next: None, lifeline }
+        let told = Repeats::default();
+        Self { parts, turn: Api::V1, rounds_to_turn: 0, doubted: false, next: None, told, lifeline }
     }
 
     /// What is to be looked at in this round: what is due, or else what is in question.
@@ -132,6 +134,7 @@ impl HealthActor {
         let probed = async move {
             let version = timeout(limit, client.version()).await.unwrap_or_else(late);
             let found = match trip {
+                _ if version.is_err() => None, // through that socket nothing is learned about Key Vault
                 RoundTrip::NotDue => None,
                 RoundTrip::Shown(api) => Some((api, Ok(()))),
                 RoundTrip::Make(api) => round_trip(&mut *client, api, limit, &evidence).await,
@@ -207,7 +210,7 @@ impl HealthActor {
     }
 
     /// Publishes what was found, and logs when the report as a whole rises or falls.
-    fn report(&self, update: impl FnOnce(&mut HealthReport)) {
+    fn report(&mut self, update: impl FnOnce(&mut HealthReport)) {
         if *self.parts.draining.borrow() {
             return;
         }
@@ -215,7 +218,23 @@ impl HealthActor {
         let mut after = before.clone();
         update(&mut after);
         if self.lifeline.publish(&self.parts.published, |report| *report = after.clone()) {
-            log_change(&before, &after);
+            self.tell(&before, &after);
+        }
+    }
+
+    fn tell(&mut self, before: &HealthReport, after: &HealthReport) {
+        match after.failing() {
+            _ if !after.is_telling() => {}
+            None if before.failing().is_none() => {}
+            None => {
+                self.told.ends();
+                tracing::info!(target: LIFECYCLE, "Healthy");
+            }
+            Some((check, problem)) if self.told.is_news(&kind(check, &problem)) => {
+                let err = format!("{check}: {}", problem.message);
+                tracing::error!(target: LIFECYCLE, err, "Unhealthy");
+            }
+            Some(_) => {}
         }
     }
 }
@@ -240,16 +259,10 @@ fn late<E>(_: E) -> Result<(), KmsError> {
     Err(KmsError::new(Code::DeadlineExceeded, "the health check's own time limit (--healthz-timeout) passed"))
 }
 
-/// The words of a reason may change with every probe; what fails, and how, is news.
-fn log_change(before: &HealthReport, after: &HealthReport) {
-    let kind = |report: &HealthReport| report.failing().map(|(check, problem)| (check, problem.code));
-    if !after.is_complete() || kind(before) == kind(after) {
-        return;
-    }
-    match after.problem() {
-        None => tracing::info!(target: LIFECYCLE, "Healthy"),
-        Some(problem) => tracing::error!(target: LIFECYCLE, err = problem, "Unhealthy"),
-    }
+/// What fails, and how: the reason without the code in words at its end, which follows numbers that change.
+fn kind(check: &str, problem: &KmsError) -> String {
+    let reason = problem.message.rsplit_once(" (").map_or(&*problem.message, |(reason, _)| reason);
+    format!("{check} {} {reason}", problem.code.as_str())
 }
 
 impl Actor for HealthActor {

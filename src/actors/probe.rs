@@ -1,5 +1,7 @@
 //! A gRPC client of our own socket: what the `HealthActor` asks, the way kube-apiserver asks it.
 
+use std::error::Error;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -66,10 +68,15 @@ impl Probe {
     /// A probe of that socket, whose calls end after `limit` or kube-apiserver's 3 s. Connects later, when called.
     /// Must be called on a runtime.
     pub(crate) fn new(socket: &ListenAddr, limit: Duration) -> Self {
-        let address = socket.socket_path();
+        let socket = socket.clone();
         let connect = move |_| {
-            let address = address.clone();
-            async move { UnixStream::connect(address).await.map(TokioIo::new) }
+            let socket = socket.clone();
+            async move {
+                let connected = UnixStream::connect(socket.socket_path()).await;
+                connected
+                    .map(TokioIo::new)
+                    .map_err(|error| NoConnection(format!("the socket {socket}: {error}")))
+            }
         };
         let channel =
             Endpoint::from_static("http://localhost").connect_with_connector_lazy(service_fn(connect));
@@ -173,7 +180,23 @@ fn probe_uid() -> String {
     format!("health-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// There is no connection to the socket, and so nobody who could fail a call.
+#[derive(Debug)]
+struct NoConnection(String);
+
+impl fmt::Display for NoConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for NoConnection {}
+
 fn problem(method: &str, status: &Status) -> KmsError {
+    let mut beneath = std::iter::successors(status.source(), |error| (**error).source());
+    if let Some(NoConnection(reason)) = beneath.find_map(|error| error.downcast_ref()) {
+        return KmsError::new(Code::Unavailable, reason.clone());
+    }
     let code = kms_code(status.code());
     KmsError::new(code, format!("{method}: {} ({:?})", status.message(), status.code()))
 }

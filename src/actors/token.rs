@@ -17,9 +17,9 @@ use super::reload::Supply;
 use super::watching::on_change;
 use crate::azure::TokenSource;
 use crate::backoff;
-use crate::config::Access;
+use crate::config::{Access, CredentialConfig};
 use crate::kms::Code;
-use crate::telemetry::{LIFECYCLE, Metrics};
+use crate::telemetry::{LIFECYCLE, Metrics, Repeats};
 use crate::vault::{RejectedTokens, Token, TokenError, TokenState, Trouble};
 
 /// How long one fetch may take.
@@ -65,6 +65,8 @@ pub(crate) struct TokenActor {
     distrusted: bool,
     /// The number of the last token that Key Vault rejected in this generation.
     last_rejected: u64,
+    /// The failures that were logged.
+    told: Repeats,
     lifeline: Lifeline,
 }
 
@@ -95,6 +97,7 @@ impl TokenActor {
             refreshing: false,
             distrusted: false,
             last_rejected: 0,
+            told: Repeats::default(),
             lifeline,
         }
     }
@@ -128,13 +131,15 @@ impl TokenActor {
         }
         let newest = self.newest_serial();
         let (source, number) = (self.source.clone(), self.supply_number);
+        let message = no_answer(&self.supply.borrow().access, FETCH_TIMEOUT);
+        let silent = TokenError { code: Code::Unavailable, message, cause: None };
         let fetched = async move { timeout(FETCH_TIMEOUT, fetch(&*source, newest + 1)).await };
         ctx.spawn(wrap_future(fetched).map(move |fetched, actor: &mut Self, ctx| {
             if actor.supply_number != number {
                 return;
             }
             actor.refreshing = false;
-            match fetched.unwrap_or_else(|_| Err(no_answer())) {
+            match fetched.unwrap_or_else(|_| Err(silent)) {
                 Ok(token) => actor.fetched(token, ctx),
                 Err(error) => actor.failed(error, ctx),
             }
@@ -153,7 +158,10 @@ impl TokenActor {
         }
         self.refresh_in(until_refresh(&token), Self::planned_refresh, ctx);
         let seconds = token.expires.duration_since(token.obtained).as_secs();
-        tracing::info!(valid_for_s = seconds, "Token refreshed");
+        match self.told.ends() {
+            true => tracing::info!(target: LIFECYCLE, valid_for_s = seconds, "Token refreshed"),
+            false => tracing::info!(valid_for_s = seconds, "Token refreshed"),
+        }
     }
 
     fn publish(&self, update: impl FnOnce(&mut TokenState)) -> bool {
@@ -172,8 +180,11 @@ impl TokenActor {
         if !self.publish(|state| state.trouble = Some(trouble)) {
             return;
         }
-        let (cause, retry_in_ms) = (error.cause.as_deref().unwrap_or_default(), pause.as_millis());
-        tracing::error!(err = error.message, cause, retry_in_ms, "{what}");
+        let (err, cause, retry_in_ms) = (error.message, error.cause.as_deref(), pause.as_millis());
+        match self.told.is_news(&err) {
+            true => tracing::error!(err, cause, retry_in_ms, "{what}"),
+            false => tracing::debug!(err, cause, retry_in_ms, "{what}"),
+        }
         self.refresh_in(pause, Self::refresh, ctx);
     }
 
@@ -269,9 +280,13 @@ fn pauses() -> ExponentialBackoff {
     backoff::jittered(SHORTEST_PAUSE, LONGEST_PAUSE)
 }
 
-fn no_answer() -> TokenError {
-    let message = format!("no token within {} s", FETCH_TIMEOUT.as_secs());
-    TokenError { code: Code::Unavailable, message, cause: None }
+/// That whoever issues the tokens of that access did not answer in time.
+pub(crate) fn no_answer(access: &Access, limit: Duration) -> String {
+    let issuer = match access.credential {
+        CredentialConfig::ServicePrincipal(_) => "Entra ID",
+        CredentialConfig::ManagedIdentity(_) => "IMDS",
+    };
+    format!("{issuer} does not answer within {} s", limit.as_secs())
 }
 
 fn not_accepted() -> TokenError {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::actors::Trial;
+use crate::actors::{Trial, no_answer};
 use crate::azure::{AzureTokens, AzureVault, TokenSource};
 use crate::config::{Access, Cloud, Config};
 use crate::kms::{Algorithm, KeyRing, Plaintext};
@@ -31,7 +31,7 @@ impl AzureTrial {
     async fn token(&self, access: &Access) -> Result<Token, String> {
         let source = AzureTokens::new(access, &self.config.key.resource, self.config.assertion)?;
         let fetched = timeout(STEP, source.fetch(0)).await;
-        let token = fetched.map_err(|_| format!("no token within {} s", STEP.as_secs()))?;
+        let token = fetched.map_err(|_| no_answer(access, STEP))?;
         token.map_err(|error| match error.cause {
             Some(cause) => format!("{}: {cause}", error.message),
             None => error.message,

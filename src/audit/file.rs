@@ -28,6 +28,11 @@ impl AuditFile {
         Self { path: PathBuf::new(), file, torn: false }
     }
 
+    /// What it is called.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Goes on in the file that has the name now; it is made if there is none.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         *self = Self::open(&self.path)?;

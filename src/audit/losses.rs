@@ -1,5 +1,6 @@
 //! Records that are not in the file.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::AuditView;
@@ -8,21 +9,24 @@ use crate::telemetry::{LIFECYCLE, Metrics};
 /// Counts them, and says so once for each time that records are lost. Clones share everything.
 #[derive(Clone)]
 pub(super) struct Losses {
+    path: Arc<PathBuf>,
     metrics: Arc<Metrics>,
     /// Why they are lost now.
     problem: Arc<Mutex<Option<String>>>,
 }
 
 impl Losses {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, problem: Arc::default() }
+    /// None yet in that file.
+    pub(super) fn new(path: PathBuf, metrics: Arc<Metrics>) -> Self {
+        Self { path: Arc::new(path), metrics, problem: Arc::default() }
     }
 
     /// One more is lost, for that reason.
     pub(super) fn one_more(&self, why: &str) {
         self.metrics.audit_line_lost();
         if self.problem().replace(why.to_owned()).is_none() {
-            tracing::error!(target: LIFECYCLE, err = why, "Audit lines are lost");
+            let path = self.path.display();
+            tracing::error!(target: LIFECYCLE, %path, err = why, "Audit lines are lost");
         }
     }
 

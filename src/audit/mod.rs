@@ -73,7 +73,8 @@ impl AuditLog {
 
     fn to(file: AuditFile, most_waiting: usize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let (records, queue) = sync_channel(most_waiting);
-        let (orders, losses) = (Arc::<Orders>::default(), Losses::new(metrics));
+        let losses = Losses::new(file.path().to_owned(), metrics);
+        let orders = Arc::<Orders>::default();
         let writer = Writer { file, queue, orders: orders.clone(), losses: losses.clone() };
         thread::Builder::new().name("audit".into()).spawn(move || writer.run())?;
         Ok(Self(Some(Arc::new(Parts { records, orders, losses }))))

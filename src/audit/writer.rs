@@ -44,10 +44,13 @@ impl Writer {
     }
 
     fn reopen(&mut self) {
-        match self.file.reopen() {
-            Ok(()) => tracing::info!(target: LIFECYCLE, "Audit log reopened"),
+        let reopened = self.file.reopen();
+        let path = self.file.path().display();
+        match reopened {
+            Ok(()) => tracing::info!(target: LIFECYCLE, %path, "Audit log reopened"),
             Err(error) => {
-                tracing::error!(target: LIFECYCLE, err = %error, "The audit log cannot be reopened, the old file stays");
+                const STAYS: &str = "The audit log cannot be reopened, the old file stays";
+                tracing::error!(target: LIFECYCLE, %path, err = %error, "{STAYS}");
             }
         }
     }

@@ -11,6 +11,7 @@ use tracing::Instrument;
 
 use super::Admission;
 use super::caller::Caller;
+use super::refused::Handled;
 use crate::actors::{Api, Evidence, HealthReport};
 use crate::config::StatusPolicy;
 use crate::kms::{Algorithm, Form, KeyRing, KeyVersion, KmsError, Plaintext, Sealed};
@@ -121,9 +122,11 @@ impl Backend {
     {
         let start = Instant::now();
         let caller = Caller::of(api, &request);
+        request.extensions().get().into_iter().for_each(Handled::set);
+        let probes = caller.probes;
         let (uid, api) = (self.uid(api, uid), api.as_str());
         caller.trail.uid(&uid);
-        let span = match caller.probes {
+        let span = match probes {
             true => traces::probe(api, method, &uid),
             false => traces::request(api, method, &uid, request.metadata()),
         };
@@ -131,19 +134,24 @@ impl Backend {
         let code = outcome.as_ref().err().map(|error| error.code);
         self.metrics.request(api, method, code, start.elapsed());
         traces::answered(&span, outcome.as_ref().err());
-        span.in_scope(|| log(&outcome, start));
+        span.in_scope(|| log(&outcome, start, probes));
         Ok(Response::new(outcome?))
     }
 }
 
-fn log<A>(outcome: &Result<A, KmsError>, start: Instant) {
+/// Of a failed probe the health report tells: its line would only be taken for that of a client.
+fn log<A>(outcome: &Result<A, KmsError>, start: Instant, probes: bool) {
     let took_ms = start.elapsed().as_secs_f64() * 1000.0;
     match outcome {
         Ok(_) => tracing::debug!(took_ms, "Request served"),
         Err(error) => {
             let (code, cause) = (error.code.as_str(), error.cause.as_deref().unwrap_or_default());
             let request_id = error.request_id.as_deref();
-            tracing::error!(took_ms, code, err = %error.message, cause, request_id, "Request failed")
+            let err = &*error.message;
+            match probes {
+                true => tracing::debug!(took_ms, code, err, cause, request_id, "Request failed"),
+                false => tracing::error!(took_ms, code, err, cause, request_id, "Request failed"),
+            }
         }
     }
 }

@@ -16,6 +16,8 @@ mod holder;
 mod inherited;
 mod open_calls;
 mod receive;
+mod refused;
+mod rpc;
 mod server;
 mod socket;
 mod status;

@@ -27,6 +27,7 @@ use super::authority::{AuthorityStream, LargeBlocks};
 use super::connection::{Connection, ConnectionState};
 use super::episode::Episode;
 use super::receive::{Receive, ReceiveLayer};
+use super::refused::{Refused, RefusedLayer};
 use super::v1::V1;
 use super::v2::V2;
 use crate::audit::{AuditLog, Peer};
@@ -61,13 +62,14 @@ pub(crate) async fn serve(
 }
 
 /// Both services, and what stands before them.
-type Calls = Audited<Receive<Answers<Routes>>>;
+type Calls = Audited<Refused<Receive<Answers<Routes>>>>;
 
 fn calls(backend: Arc<Backend>, audit: AuditLog) -> Calls {
+    let refused = RefusedLayer::new(backend.metrics.clone());
     let v1 = V1Server::new(V1::new(backend.clone())).max_decoding_message_size(MESSAGE_LIMIT);
     let v2 = V2Server::new(V2::new(backend)).max_decoding_message_size(MESSAGE_LIMIT);
     let answers = AnswersLayer.layer(Routes::new(v1).add_service(v2).prepare());
-    AuditedLayer(audit).layer(ReceiveLayer::default().layer(answers))
+    AuditedLayer(audit).layer(refused.layer(ReceiveLayer::default().layer(answers)))
 }
 
 /// The same for connections from anywhere.

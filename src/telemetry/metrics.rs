@@ -106,7 +106,7 @@ impl Metrics {
         registry.register("kms_request", go, self.go_requests.clone());
         registry.register(
             "azure_kms_requests",
-            "gRPC requests by method and gRPC code",
+            "gRPC requests by method and gRPC code, refused ones included",
             self.requests.clone(),
         );
         let seconds = "Duration of gRPC requests in seconds, from arrival to answer";
@@ -168,6 +168,12 @@ impl Metrics {
         let method = method.as_str();
         self.request_seconds.get_or_create(&MethodLabels { api, method }).observe(seconds);
         let code = code.map_or("OK", Code::as_str);
+        self.requests.get_or_create(&RequestLabels { api, method, code }).inc();
+    }
+
+    /// One was refused before a handler had it. `method` is `None` when there is no such method.
+    pub(crate) fn request_refused(&self, method: Option<(&'static str, Method)>, code: &'static str) {
+        let (api, method) = method.map_or(("unknown", "unknown"), |(api, method)| (api, method.as_str()));
         self.requests.get_or_create(&RequestLabels { api, method, code }).inc();
     }
 

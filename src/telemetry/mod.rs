@@ -8,6 +8,7 @@ mod json;
 mod klog;
 mod layer;
 mod metrics;
+mod repeats;
 pub(crate) mod traces;
 
 use std::io::Write;
@@ -21,6 +22,7 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::{Layer, util::SubscriberInitExt};
 
 pub(crate) use metrics::{AdmissionView, Counted, KeyOperation, KeyVaultCall, Method, Metrics};
+pub(crate) use repeats::Repeats;
 
 use crate::config::{LogConfig, TracesConfig};
 use layer::LogLayer;
@@ -91,6 +93,15 @@ fn level(verbosity: u8) -> LevelFilter {
         4..=5 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     }
+}
+
+/// What is logged at `-v=0` on this thread for as long as the guard lives.
+#[cfg(test)]
+pub(crate) fn overheard() -> (tracing::subscriber::DefaultGuard, Arc<std::sync::Mutex<String>>) {
+    let text = Arc::new(std::sync::Mutex::new(String::new()));
+    let sink = text.clone();
+    let write = move |line: &str| sink.lock().unwrap().push_str(line);
+    (tracing::subscriber::set_default(subscriber(LogConfig { json: false, verbosity: 0 }, None, write)), text)
 }
 
 #[cfg(test)]

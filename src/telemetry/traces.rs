@@ -65,7 +65,7 @@ pub(crate) fn request(api: &str, method: Method, uid: &str, headers: &MetadataMa
 
 /// The span of a request of our own probes, for the log alone: metrics and the health report tell of them.
 pub(crate) fn probe(api: &str, method: Method, uid: &str) -> Span {
-    error_span!("kms", operation = method.as_str(), api, uid)
+    error_span!("kms", operation = method.as_str(), api, uid, probe = true)
 }
 
 /// The request of that span was answered.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Vault, VaultError};
+use crate::telemetry::Repeats;
 
 /// Makes a client with connections of its own.
 pub(crate) type Connect = dyn Fn() -> Result<Arc<dyn Vault>, String> + Send + Sync;
@@ -58,11 +59,16 @@ impl Lane {
     }
 }
 
+/// What is logged when calls move to another lane.
+const HANGS: &str = "The connection to Key Vault hangs; another one takes its place";
+
 /// The lane in use and, for a while, a spare.
 pub(crate) struct Lanes {
     connect: Arc<Connect>,
     current: Mutex<Arc<Lane>>,
     spare: tokio::sync::Mutex<Option<Arc<Lane>>>,
+    /// With a vault that is silent itself, every lane hangs.
+    told: Mutex<Repeats>,
 }
 
 impl Lanes {
@@ -72,7 +78,7 @@ impl Lanes {
     /// There is no client; says why.
     pub(crate) fn new(connect: Arc<Connect>) -> Result<Self, String> {
         let current = Mutex::new(Lane::new(connect()?));
-        Ok(Self { connect, current, spare: tokio::sync::Mutex::default() })
+        Ok(Self { connect, current, spare: Default::default(), told: Default::default() })
     }
 
     /// The lane for the next call.
@@ -129,7 +135,10 @@ impl Lanes {
     fn replace(&self, old: &Arc<Lane>, new: &Arc<Lane>) {
         let mut current = lock(&self.current);
         if Arc::ptr_eq(&current, old) {
-            tracing::warn!("The connection to Key Vault hangs; another one takes its place");
+            match lock(&self.told).is_news(HANGS) {
+                true => tracing::warn!("{HANGS}"),
+                false => tracing::debug!("{HANGS}"),
+            }
             *current = new.clone();
         }
         old.retired.cancel();

@@ -17,7 +17,20 @@ async fn the_daemon_starts_before_the_vault_and_becomes_healthy_when_it_is_there
     assert_eq!((daemon.get("/healthz").await.0, daemon.get("/livez").await.0), (500, 200));
     let _vault = Vault::restart(stopped).await;
     daemon.logs("\"Healthy\"").await;
+    let log = daemon.log();
+    assert!(log.contains("\"Unhealthy\"") && !log.contains("\"Request failed\""), "no client asked: {log}");
     daemon.client().round_trips().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_request_of_our_own_probes_is_marked_and_logged_at_debug_level_only() {
+    let vault = Vault::start().await;
+    let mut daemon = vault.daemon().arg("-v=4").arg("--health-interval=200ms").healthy().await;
+    let _stopped = vault.stop().await;
+    daemon.logs("\"Request failed\"").await;
+    let log = daemon.log();
+    let line = log.lines().find(|line| line.contains("\"Request failed\"")).unwrap();
+    assert!(line.starts_with('I') && line.ends_with(" probe=true"), "{line}");
 }
 
 #[tokio::test]

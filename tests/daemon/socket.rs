@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
-use crate::harness::{Client, Vault};
+use crate::harness::{Client, Vault, run};
 
 #[tokio::test]
 async fn the_socket_has_mode_0600_and_is_gone_after_the_end() {
@@ -14,6 +14,22 @@ async fn the_socket_has_mode_0600_and_is_gone_after_the_end() {
     daemon.terminate();
     assert_eq!(daemon.exit().await.code(), Some(0));
     assert!(!daemon.socket.exists());
+}
+
+#[tokio::test]
+async fn a_socket_that_was_removed_is_named_and_key_vault_is_not_blamed() {
+    let vault = Vault::start().await;
+    let mut daemon = vault.daemon().arg("--health-interval=200ms").healthy().await;
+    std::fs::remove_file(&daemon.socket).unwrap();
+    let problem = format!("the socket unix://{}: No such file or directory", daemon.socket.display());
+    daemon.logs(&format!("\"Unhealthy\" err=\"grpc-socket: {problem}")).await;
+    assert_eq!((daemon.get("/livez").await.0, daemon.get("/healthz/key-vault").await.0), (500, 200));
+    let socket = format!("--socket=unix://{}", daemon.socket.display());
+    for command in ["healthcheck", "status"] {
+        let socket = socket.clone();
+        let (code, _, stderr) = tokio::task::spawn_blocking(move || run(&[command, &socket])).await.unwrap();
+        assert!(code == 1 && stderr.starts_with(&problem), "{stderr}");
+    }
 }
 
 #[tokio::test]

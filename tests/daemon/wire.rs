@@ -74,6 +74,32 @@ async fn unknown_methods_and_malformed_messages_have_grpc_statuses() {
 }
 
 #[tokio::test]
+async fn what_is_refused_before_it_is_understood_is_counted_and_logged() {
+    let vault = Vault::start().await;
+    let mut daemon = vault.daemon().arg("-v=4").healthy().await;
+    daemon.client().encrypt_v2(&[1; 3_000_000]).await.unwrap_err();
+    grpc_status(&daemon, "/v2.KeyManagementService/Decrypt", b"\0\0\0\0\x03\xff\xff\xff").await;
+    grpc_status(&daemon, "/grpc.health.v1.Health/Check", b"\0\0\0\0\0").await;
+    let metrics = daemon.metrics().await;
+    for labels in [
+        r#"api="v2",method="encrypt",code="INVALID_ARGUMENT""#,
+        r#"api="v2",method="decrypt",code="INTERNAL""#,
+        r#"api="unknown",method="unknown",code="UNIMPLEMENTED""#,
+    ] {
+        assert!(metrics.contains(&format!("azure_kms_requests_total{{{labels}}} 1")), "{metrics}");
+    }
+    for path in [
+        "/v2.KeyManagementService/Encrypt",
+        "/v2.KeyManagementService/Decrypt",
+        "/grpc.health.v1.Health/Check",
+    ] {
+        daemon.logs(&format!("\"Request refused\" path=\"{path}\"")).await;
+    }
+    let log = daemon.log();
+    assert!(log.contains("err=\"the request is longer than the limit of 131072 bytes\""), "{log}");
+}
+
+#[tokio::test]
 async fn http_clients_that_send_nothing_keep_nobody_out() {
     let vault = Vault::start().await;
     let daemon = vault.daemon().healthy().await;

@@ -26,7 +26,7 @@ async fn quiet(vault: &Vault, args: &[&str]) -> Daemon {
 #[tokio::test]
 async fn a_connection_that_hangs_costs_latency_and_no_error() {
     let vault = Vault::start().await;
-    let mut daemon = vault.daemon().healthy().await;
+    let mut daemon = vault.daemon().arg("-v=4").healthy().await; // without it only the first one is told
     let load = Load::start(&daemon, 8);
     for replaced in 1..=3 {
         load.more_round_trips(50).await;

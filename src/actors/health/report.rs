@@ -122,6 +122,11 @@ impl HealthReport {
         [&self.v1, &self.v2].iter().any(|check| **check != Check::Unknown)
     }
 
+    /// Whether it says more than that nothing was probed yet.
+    pub(super) fn is_telling(&self) -> bool {
+        self.is_complete() || matches!(self.grpc_socket, Check::Failed { .. })
+    }
+
     /// Whether Key Vault serves both APIs. One that was not probed yet does not count.
     ///
     /// # Errors

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::Addr;
 use tokio::time::sleep;
 
 use super::super::control::{ActorName, no_supervisor};
 use super::*;
+use crate::telemetry::overheard;
 
 const INTERVAL: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -17,6 +19,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 struct Script {
     failures: Mutex<VecDeque<KmsError>>,
     round_trips: Mutex<Vec<Instant>>,
+    socket_is_gone: AtomicBool,
 }
 
 struct Client(Arc<Script>);
@@ -24,7 +27,10 @@ struct Client(Arc<Script>);
 #[async_trait]
 impl SocketClient for Client {
     async fn version(&mut self) -> Result<(), KmsError> {
-        Ok(())
+        match self.0.socket_is_gone.load(Ordering::SeqCst) {
+            true => Err(KmsError::new(Code::Unavailable, "the socket unix:///x: No such file or directory")),
+            false => Ok(()),
+        }
     }
 
     async fn status(&mut self) -> Result<(), KmsError> {
@@ -207,4 +213,47 @@ async fn what_was_shown_before_a_failure_does_not_make_up_for_it() {
     bench.fail(Code::Unavailable, 3);
     bench.evidence.doubt();
     timeout(6 * REPEAT_AFTER, bench.unhealthy()).await.unwrap();
+}
+
+#[actix::test]
+async fn when_the_socket_is_gone_key_vault_is_neither_asked_nor_blamed() {
+    let (_guard, log) = overheard();
+    let mut bench = settled().await;
+    bench.script.socket_is_gone.store(true, Ordering::SeqCst);
+    sleep(2 * INTERVAL).await;
+    bench.unhealthy().await;
+    let before = bench.round_trips();
+    sleep(HOUR).await;
+    assert_eq!((bench.round_trips(), bench.report.borrow().key_vault()), (before, Ok(())));
+    assert!(log.lock().unwrap().contains("\"Unhealthy\" err=\"grpc-socket: the socket unix:///x: "));
+    bench.script.socket_is_gone.store(false, Ordering::SeqCst);
+    bench.healthy().await;
+}
+
+#[actix::test]
+async fn a_socket_that_was_never_there_is_told_of() {
+    let (_guard, log) = overheard();
+    let bench = bench();
+    bench.script.socket_is_gone.store(true, Ordering::SeqCst);
+    sleep(INTERVAL).await;
+    assert_eq!(log.lock().unwrap().matches("\"Unhealthy\"").count(), 1);
+}
+
+#[actix::test]
+async fn each_reason_is_told_once_and_so_is_the_end() {
+    let (_guard, log) = overheard();
+    let mut bench = bench();
+    let reasons = (0..20).map(|n| format!("v1 Encrypt: down, {n} attempts in {n}.5 s (Unavailable)"));
+    let reasons = reasons.chain((0..20).map(|_| "v1 Encrypt: silent (Unavailable)".to_owned()));
+    let failures = reasons.map(|reason| KmsError::new(Code::Unavailable, reason));
+    bench.script.failures.lock().unwrap().extend(failures);
+    bench.unhealthy().await;
+    bench.healthy().await;
+    let log = log.lock().unwrap();
+    let told = |text: &str| log.matches(text).count();
+    assert_eq!(
+        (told("\"Unhealthy\""), told("down"), told("silent"), told("\"Healthy\"")),
+        (2, 1, 1, 1),
+        "{log}"
+    );
 }

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::super::control::{ActorName, Ended, no_supervisor};
 use super::*;
+use crate::telemetry::overheard;
 use crate::vault::TokenReader;
 
 /// Gives the scripted tokens, then tokens of an hour; `None` is a failure.
@@ -157,6 +158,27 @@ async fn fetches_that_hang_are_given_up_in_the_end() {
     let took = bench.serial(1).await - start;
     assert!(took >= FETCH_TIMEOUT && took <= FETCH_TIMEOUT + 2 * SHORTEST_PAUSE, "{took:?}");
     assert_eq!(bench.fetches(), 3);
+}
+
+#[actix::test]
+async fn who_does_not_answer_is_named() {
+    let mut bench = hanging(2);
+    let _actor = bench.start();
+    bench.failure().await;
+    let message = bench.state.borrow().trouble.as_ref().unwrap().error.message.clone();
+    assert_eq!(message, "IMDS does not answer within 10 s");
+}
+
+#[actix::test]
+async fn the_same_failure_is_logged_once_and_so_is_its_end() {
+    let (_guard, log) = overheard();
+    let mut bench = bench([None; 6]);
+    let actor = bench.start();
+    bench.serial(1).await;
+    settle(&actor).await;
+    let log = log.lock().unwrap();
+    let logged = ["\"Token refresh failed\" err=\"Entra ID cannot be reached\" retry", "\"Token refreshed\""];
+    assert_eq!(logged.map(|text| log.matches(text).count()), [1, 1], "{log}");
 }
 
 #[actix::test]

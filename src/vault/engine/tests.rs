@@ -356,6 +356,19 @@ async fn a_second_connection_that_hangs_after_the_first_is_replaced_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_vault_whose_every_connection_hangs_is_told_of_once() {
+    let (_guard, log) = crate::telemetry::overheard();
+    let bench = bench_of(Scripted { silent_connections: usize::MAX, ..scripted() });
+    for _ in 0..20 {
+        bench.seal().await.unwrap_err();
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(bench.vault.connections.load(Ordering::SeqCst) > 5);
+    let log = log.lock().unwrap();
+    assert_eq!(log.matches("The connection to Key Vault hangs").count(), 1, "{log}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_vault_is_asked_twice_for_a_tenth_of_the_calls_only() {
     let bench = bench_of(Scripted { latency: Duration::from_millis(1200), ..scripted() });
     for _ in 0..200 {

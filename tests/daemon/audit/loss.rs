@@ -32,6 +32,7 @@ async fn a_full_disk_fails_no_request_and_every_lost_line_is_counted_and_told_of
     }
     daemon.until_metric(LOST, |lost| lost == 8).await;
     assert_eq!(daemon.log().matches("\"Audit lines are lost\"").count(), 1, "once for all of them");
+    daemon.logs(&format!("\"Audit lines are lost\" path={:?}", file(&vault))).await;
     let view = seen(&daemon).await;
     assert!(
         view["problem"].as_str().unwrap().contains("File too large") && view["lines_lost"] == 8,
@@ -82,7 +83,7 @@ async fn a_file_that_cannot_be_reopened_stays_in_use_and_a_present_one_keeps_its
     std::fs::rename(&path, &renamed).unwrap();
     std::fs::create_dir(&path).unwrap();
     daemon.signal(Signal::HUP);
-    daemon.logs("The audit log cannot be reopened, the old file stays").await;
+    daemon.logs(&format!("\"The audit log cannot be reopened, the old file stays\" path={path:?}")).await;
     daemon.client().round_trips().await.unwrap();
     std::fs::remove_dir(&path).unwrap();
     daemon.signal(Signal::HUP);

@@ -1,0 +1,183 @@
+//! Counts and logs what is refused before a handler has its request: too long, too many, too late, not to be read, or of
+//! a method that does not exist. Handlers do so themselves (`backend`).
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::codegen::http::{Request, Response};
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::{rpc, status};
+use crate::audit::Peer;
+use crate::telemetry::Metrics;
+
+/// A client may ask as fast as it likes: between two warnings there is at least this time.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
+/// The longest part of a path that is logged.
+const LONGEST_PATH: usize = 64;
+
+/// Wraps both services.
+#[derive(Clone)]
+pub(super) struct RefusedLayer(Arc<Refusals>);
+
+impl RefusedLayer {
+    /// Counts there.
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self(Arc::new(Refusals { metrics, warned: Mutex::default() }))
+    }
+}
+
+impl<S> Layer<S> for RefusedLayer {
+    type Service = Refused<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Refused { refusals: self.0.clone(), inner }
+    }
+}
+
+/// Looks at each answer that no handler gave.
+#[derive(Clone)]
+pub(super) struct Refused<S> {
+    refusals: Arc<Refusals>,
+    inner: S,
+}
+
+/// Whether a handler has the request. Travels with it.
+#[derive(Clone, Default)]
+pub(super) struct Handled(Arc<AtomicBool>);
+
+impl Handled {
+    /// A handler has it.
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Refusals {
+    metrics: Arc<Metrics>,
+    /// When the last warning was.
+    warned: Mutex<Option<Instant>>,
+}
+
+type Answer<R, E> = Result<Response<R>, E>;
+
+impl<S, B, R> Service<Request<B>> for Refused<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Answer<R, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let handled = Handled::default();
+        request.extensions_mut().insert(handled.clone());
+        let peer = request.extensions().get().copied().unwrap_or_default();
+        let (refusals, uri) = (self.refusals.clone(), request.uri().clone());
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            if !handled.0.load(Ordering::Relaxed)
+                && let Some(status) = Status::from_header_map(answer.headers())
+                && status.code() != Code::Cancelled
+            // it went away
+            {
+                refusals.one_more(uri.path(), peer, &status);
+            }
+            Ok(answer)
+        })
+    }
+}
+
+impl Refusals {
+    fn one_more(&self, path: &str, peer: Peer, status: &Status) {
+        let code = status::name(status.code());
+        self.metrics.request_refused(rpc::of(path).map(|(api, method)| (api.as_str(), method)), code);
+        let path: String = path.chars().take(LONGEST_PATH).collect();
+        let (err, peer_pid, peer_uid) = (status.message(), peer.pid, peer.uid);
+        match self.warning_is_due() {
+            true => tracing::warn!(path, peer_pid, peer_uid, code, err, "Request refused"),
+            false => tracing::debug!(path, peer_pid, peer_uid, code, err, "Request refused"),
+        }
+    }
+
+    fn warning_is_due(&self) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = warned.is_none_or(|when| when.elapsed() >= BETWEEN_WARNINGS);
+        if is_due {
+            *warned = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tokio::time::advance;
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    const ENCRYPT: &str = "/v2.KeyManagementService/Encrypt";
+
+    /// The metrics after calls of that path were answered so.
+    async fn counted(path: &str, handled: bool, answer: fn() -> Response<()>) -> String {
+        let metrics = Arc::new(Metrics::new());
+        let inner = service_fn(move |request: Request<()>| async move {
+            if handled {
+                request.extensions().get::<Handled>().unwrap().set();
+            }
+            Ok::<_, Infallible>(answer())
+        });
+        let calls = RefusedLayer::new(metrics.clone()).layer(inner);
+        calls.oneshot(Request::get(path).body(()).unwrap()).await.unwrap();
+        metrics.render()
+    }
+
+    fn too_long() -> Response<()> {
+        Status::invalid_argument("too long").into_http()
+    }
+
+    #[tokio::test]
+    async fn what_no_handler_had_is_counted_by_its_code() {
+        for (path, labels) in [
+            (ENCRYPT, r#"{api="v2",method="encrypt",code="INVALID_ARGUMENT"} 1"#),
+            ("/v9/Nonsense", r#"{api="unknown",method="unknown",code="INVALID_ARGUMENT"} 1"#),
+        ] {
+            let metrics = counted(path, false, too_long).await;
+            assert!(metrics.contains(&format!("azure_kms_requests_total{labels}")), "{metrics}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_handler_had_or_is_no_failure_is_not_counted_here() {
+        for metrics in
+            [counted(ENCRYPT, true, too_long).await, counted(ENCRYPT, false, || Response::new(())).await]
+        {
+            assert!(!metrics.contains("azure_kms_requests_total{"), "{metrics}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_warned_of_once_a_minute() {
+        let refusals = Refusals { metrics: Arc::new(Metrics::new()), warned: Mutex::default() };
+        let mut warnings = 0;
+        for _ in 0..600 {
+            warnings += u32::from(refusals.warning_is_due());
+            advance(Duration::from_millis(200)).await;
+        }
+        assert_eq!(warnings, 2);
+    }
+}

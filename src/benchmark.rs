@@ -102,6 +102,7 @@ pub(crate) fn backend(through: Through) -> (Arc<Backend>, Option<actix::Addr<Sup
         evidence: Arc::new(Evidence::none()),
         metrics,
         requests: AtomicU64::new(1),
+        told: Default::default(),
     };
     (Arc::new(backend), supervisor)
 }

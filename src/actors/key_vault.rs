@@ -144,7 +144,7 @@ async fn warm_up(engine: Engine, key: Arc<KeyVersion>) {
     for pause in backoff::jittered(FIRST_PAUSE, LONGEST_PAUSE) {
         let Err(error) = engine.warm_up(&key, Instant::now() + WARM_UP_TIMEOUT).await else { return };
         let (cause, retry_in_ms) = (error.cause.as_deref(), pause.as_millis());
-        match told.is_news(&error.message) {
+        match told.is_news(&format!("{error} {}", cause.unwrap_or_default())) {
             true => tracing::warn!(err = %error, cause, retry_in_ms, "The key could not be read yet"),
             false => tracing::debug!(err = %error, cause, retry_in_ms, "The key could not be read yet"),
         }

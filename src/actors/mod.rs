@@ -27,7 +27,7 @@ pub(crate) use control::Fault;
 pub(crate) use handle::{ActorHandle, ActorSlot};
 pub(crate) use health::{Evidence, HealthActor, HealthParts, HealthReport, Outage, SocketClient};
 pub(crate) use key_vault::{KeyVaultActor, KeyVaultParts};
-pub(crate) use probe::{Api, PROBE_HEADER, Probe};
+pub(crate) use probe::{Api, NoStatus, PROBE_HEADER, Probe};
 pub(crate) use reload::{ReloadActor, ReloadParts, ReloadReport, Supply, Trial};
 #[cfg(feature = "fault-injection")]
 pub(crate) use supervisor::InjectFault;

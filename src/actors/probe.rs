@@ -54,6 +54,15 @@ impl Api {
     }
 }
 
+/// Why there is no Status.
+#[derive(Debug)]
+pub(crate) enum NoStatus {
+    /// The daemon says so, to kube-apiserver too.
+    Refused(KmsError),
+    /// The daemon was not reached, or not in time.
+    NoAnswer(KmsError),
+}
+
 /// Clients of both services on one connection, which is made at the first call. Asks as kube-apiserver does, and gets its
 /// answers.
 #[derive(Clone)]
@@ -98,16 +107,23 @@ impl Probe {
     /// # Errors
     /// Status fails, and says why; or nobody answers.
     pub(crate) async fn health(&mut self) -> Result<String, KmsError> {
-        Ok(self.ask_status().await?.healthz)
+        match self.ask_status().await {
+            Ok(answer) => Ok(answer.healthz),
+            Err(NoStatus::Refused(error) | NoStatus::NoAnswer(error)) => Err(error),
+        }
     }
 
     /// All that v2 Status answers.
     ///
     /// # Errors
     /// As [`Self::health`].
-    pub(crate) async fn ask_status(&mut self) -> Result<v2::StatusResponse, KmsError> {
+    pub(crate) async fn ask_status(&mut self) -> Result<v2::StatusResponse, NoStatus> {
         let request = self.request(v2::StatusRequest {});
-        let answer = self.v2.status(request).await.map_err(|status| problem("v2 Status", &status))?;
+        let answer = self.v2.status(request).await.map_err(|status| {
+            let error = problem("v2 Status", &status);
+            // what a server sends has nothing beneath
+            if status.source().is_none() { NoStatus::Refused(error) } else { NoStatus::NoAnswer(error) }
+        })?;
         Ok(answer.into_inner())
     }
 

@@ -167,6 +167,7 @@ impl ReloadActor {
     fn looked(&mut self, looked: Looked, ctx: &mut Context<Self>) {
         self.trying = false;
         match looked {
+            Looked::Unchanged if self.failed.is_none() => self.nothing_failed(),
             Looked::Unchanged => {}
             Looked::Tried(supply) => self.take_over(supply, ctx),
             Looked::Failed(contents, problem) => self.keep(contents, problem, ctx),
@@ -201,6 +202,13 @@ impl ReloadActor {
         self.lifeline.publish(&self.parts.report, |published| published.problem = Some(problem));
         self.parts.metrics.reloaded(false);
         self.retry = Some(ctx.run_later(pause, Self::retry));
+    }
+
+    /// An earlier generation may have reported a change that was undone since.
+    fn nothing_failed(&self) {
+        if self.parts.report.borrow().problem.is_some() {
+            self.lifeline.publish(&self.parts.report, |published| published.problem = None);
+        }
     }
 
     fn cancel_retry(&mut self, ctx: &mut Context<Self>) {

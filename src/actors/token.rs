@@ -158,7 +158,7 @@ impl TokenActor {
         }
         self.refresh_in(until_refresh(&token), Self::planned_refresh, ctx);
         let seconds = token.expires.duration_since(token.obtained).as_secs();
-        match self.told.ends() {
+        match !self.distrusted && self.told.ends() {
             true => tracing::info!(target: LIFECYCLE, valid_for_s = seconds, "Token refreshed"),
             false => tracing::info!(valid_for_s = seconds, "Token refreshed"),
         }
@@ -181,7 +181,7 @@ impl TokenActor {
             return;
         }
         let (err, cause, retry_in_ms) = (error.message, error.cause.as_deref(), pause.as_millis());
-        match self.told.is_news(&err) {
+        match self.told.is_news(&format!("{err} {}", cause.unwrap_or_default())) {
             true => tracing::error!(err, cause, retry_in_ms, "{what}"),
             false => tracing::debug!(err, cause, retry_in_ms, "{what}"),
         }
@@ -218,7 +218,11 @@ impl TokenActor {
         if !self.publish(|state| state.token = None) {
             return;
         }
-        tracing::warn!("Key Vault does not accept the token; it is dropped");
+        const DROPPED: &str = "Key Vault does not accept the token; it is dropped";
+        match self.told.is_news(DROPPED) {
+            true => tracing::warn!("{DROPPED}"),
+            false => tracing::debug!("{DROPPED}"),
+        }
         self.parts.metrics.token_expires(None);
         let predecessor_too = std::mem::replace(&mut self.last_rejected, token.serial) + 1 == token.serial;
         // one that worked for a moment was revoked: the next one may work again

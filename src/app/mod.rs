@@ -238,6 +238,7 @@ fn backend(config: &Config, ring: Arc<KeyRing>, children: &Children, metrics: Ar
         evidence: children.evidence(),
         metrics,
         requests: AtomicU64::new(1),
+        told: Default::default(),
     })
 }
 

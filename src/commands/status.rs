@@ -3,17 +3,18 @@
 mod daemon;
 mod table;
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
-use crate::actors::Probe;
+use crate::actors::{NoStatus, Probe};
 use crate::cli::Status;
 use crate::config::{ListenAddr, positive_duration};
 use crate::http::Snapshot;
+use crate::proto::v2;
 use daemon::Healthz;
 
 /// The pause of `--watch`.
@@ -24,6 +25,16 @@ const PAUSE: Duration = Duration::from_secs(2);
 struct Answers {
     socket: Answer<Socket>,
     daemon: Answer<Snapshot>,
+}
+
+impl Answers {
+    /// Whether kube-apiserver gets its Status.
+    fn outcome(self) -> Result<(), String> {
+        match self.socket {
+            Answer::Answered(Socket::Status { .. }) => Ok(()),
+            Answer::Answered(Socket::Refusal { error }) | Answer::Failed(error) => Err(error),
+        }
+    }
 }
 
 /// An answer, or why there is none.
@@ -42,10 +53,12 @@ impl<T> From<Result<T, String>> for Answer<T> {
 
 /// What v2 Status answers.
 #[derive(Debug, Serialize)]
-struct Socket {
-    version: String,
-    healthz: String,
-    key_id: String,
+#[serde(untagged)]
+enum Socket {
+    /// Without an error: kube-apiserver goes on writing.
+    Status { version: String, healthz: String, key_id: String },
+    /// With an error.
+    Refusal { error: String },
 }
 
 /// The flags, read.
@@ -59,7 +72,7 @@ struct Question {
 /// Shows the status once, or again and again until nobody reads it any more.
 ///
 /// # Errors
-/// Which flag is wrong, or that nobody answers on the socket.
+/// Which flag is wrong, what Status says instead of a key_id, or that nobody answers on the socket.
 pub(crate) fn status(flags: &Status, out: &mut dyn Write) -> Result<(), String> {
     let question = Question::read(flags)?;
     let runtime = Builder::new_current_thread().enable_all().build();
@@ -68,10 +81,11 @@ pub(crate) fn status(flags: &Status, out: &mut dyn Write) -> Result<(), String> 
         loop {
             let answers = question.ask().await;
             let shown = question.show(&answers, out);
-            match answers.socket {
-                Answer::Failed(problem) if flags.watch != "true" => return Err(problem),
-                _ if flags.watch != "true" || shown.is_err() => return Ok(()),
-                _ => sleep(PAUSE).await,
+            match shown {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+                Err(error) => return Err(format!("cannot write to standard output: {error}")),
+                Ok(()) if flags.watch == "true" => sleep(PAUSE).await,
+                Ok(()) => return answers.outcome(),
             }
         }
     })
@@ -110,6 +124,11 @@ impl Question {
 }
 
 async fn ask_socket(socket: &ListenAddr, limit: Duration) -> Result<Socket, String> {
-    let answer = Probe::new(socket, limit).ask_status().await.map_err(|error| error.message.into_owned())?;
-    Ok(Socket { version: answer.version, healthz: answer.healthz, key_id: answer.key_id })
+    match Probe::new(socket, limit).ask_status().await {
+        Ok(v2::StatusResponse { version, healthz, key_id }) => {
+            Ok(Socket::Status { version, healthz, key_id })
+        }
+        Err(NoStatus::Refused(error)) => Ok(Socket::Refusal { error: error.message.into_owned() }),
+        Err(NoStatus::NoAnswer(error)) => Err(error.message.into_owned()),
+    }
 }

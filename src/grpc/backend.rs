@@ -1,8 +1,8 @@
 //! What both services share: admission, the ask, and the bookkeeping of one request.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -15,7 +15,7 @@ use super::refused::Handled;
 use crate::actors::{Api, Evidence, HealthReport};
 use crate::config::StatusPolicy;
 use crate::kms::{Algorithm, Form, KeyRing, KeyVersion, KmsError, Plaintext, Sealed};
-use crate::telemetry::{Method, Metrics, traces};
+use crate::telemetry::{Method, Metrics, Repeats, traces};
 use crate::vault::{KeyOperations, Open, Priority, Seal};
 
 /// The longest part of a client's uid that is logged.
@@ -39,6 +39,8 @@ pub(crate) struct Backend {
     pub metrics: Arc<Metrics>,
     /// Numbers the requests that have no uid.
     pub requests: AtomicU64,
+    /// Failures of our own probes that were told.
+    pub told: Mutex<Repeats>,
 }
 
 impl Backend {
@@ -134,24 +136,23 @@ impl Backend {
         let code = outcome.as_ref().err().map(|error| error.code);
         self.metrics.request(api, method, code, start.elapsed());
         traces::answered(&span, outcome.as_ref().err());
-        span.in_scope(|| log(&outcome, start, probes));
+        span.in_scope(|| self.log(&outcome, start, probes));
         Ok(Response::new(outcome?))
     }
-}
 
-/// Of a failed probe the health report tells: its line would only be taken for that of a client.
-fn log<A>(outcome: &Result<A, KmsError>, start: Instant, probes: bool) {
-    let took_ms = start.elapsed().as_secs_f64() * 1000.0;
-    match outcome {
-        Ok(_) => tracing::debug!(took_ms, "Request served"),
-        Err(error) => {
-            let (code, cause) = (error.code.as_str(), error.cause.as_deref().unwrap_or_default());
-            let request_id = error.request_id.as_deref();
-            let err = &*error.message;
-            match probes {
-                true => tracing::debug!(took_ms, code, err, cause, request_id, "Request failed"),
-                false => tracing::error!(took_ms, code, err, cause, request_id, "Request failed"),
-            }
+    fn log<A>(&self, outcome: &Result<A, KmsError>, start: Instant, probes: bool) {
+        let took_ms = start.elapsed().as_secs_f64() * 1000.0;
+        let Err(error) = outcome else { return tracing::debug!(took_ms, "Request served") };
+        let (code, cause) = (error.code.as_str(), error.cause.as_deref().unwrap_or_default());
+        let (err, request_id) = (&*error.message, error.request_id.as_deref());
+        match probes && !self.is_news(&format!("{code} {err} {cause}")) {
+            true => tracing::debug!(took_ms, code, err, cause, request_id, "Request failed"),
+            false => tracing::error!(took_ms, code, err, cause, request_id, "Request failed"),
         }
+    }
+
+    /// Whether a probe's failure is to be told: the health report says that it lasts, and for how long.
+    fn is_news(&self, reason: &str) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).is_news(reason)
     }
 }

@@ -5,19 +5,15 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tokio::time::Instant;
 use tonic::codegen::http::{Request, Response};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::{rpc, status};
 use crate::audit::Peer;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Method, Metrics, Repeats};
 
-/// A client may ask as fast as it likes: between two warnings there is at least this time.
-const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
 /// The longest part of a path that is logged.
 const LONGEST_PATH: usize = 64;
 
@@ -28,7 +24,7 @@ pub(super) struct RefusedLayer(Arc<Refusals>);
 impl RefusedLayer {
     /// Counts there.
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self(Arc::new(Refusals { metrics, warned: Mutex::default() }))
+        Self(Arc::new(Refusals { metrics, told: Mutex::default() }))
     }
 }
 
@@ -60,8 +56,8 @@ impl Handled {
 
 struct Refusals {
     metrics: Arc<Metrics>,
-    /// When the last warning was.
-    warned: Mutex<Option<Instant>>,
+    /// A client may ask as fast as it likes: what was told of it.
+    told: Mutex<Repeats>,
 }
 
 type Answer<R, E> = Result<Response<R>, E>;
@@ -102,28 +98,29 @@ where
 impl Refusals {
     fn one_more(&self, path: &str, peer: Peer, status: &Status) {
         let code = status::name(status.code());
-        self.metrics.request_refused(rpc::of(path).map(|(api, method)| (api.as_str(), method)), code);
+        let method = rpc::of(path).map(|(api, method)| (api.as_str(), method));
+        self.metrics.request_refused(method, code);
+        let is_news = self.is_news(method, code);
         let path: String = path.chars().take(LONGEST_PATH).collect();
         let (err, peer_pid, peer_uid) = (status.message(), peer.pid, peer.uid);
-        match self.warning_is_due() {
+        match is_news {
             true => tracing::warn!(path, peer_pid, peer_uid, code, err, "Request refused"),
             false => tracing::debug!(path, peer_pid, peer_uid, code, err, "Request refused"),
         }
     }
 
-    fn warning_is_due(&self) -> bool {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = warned.is_none_or(|when| when.elapsed() >= BETWEEN_WARNINGS);
-        if is_due {
-            *warned = Some(Instant::now());
-        }
-        is_due
+    /// By what there are only a few of, and not by what a client can choose.
+    fn is_news(&self, method: Option<(&str, Method)>, code: &str) -> bool {
+        let (api, method) = method.map_or(("unknown", "unknown"), |(api, method)| (api, method.as_str()));
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.is_news(&format!("{api} {method} {code}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::time::Duration;
 
     use tokio::time::advance;
     use tower::{ServiceExt, service_fn};
@@ -171,13 +168,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_is_warned_of_once_a_minute() {
-        let refusals = Refusals { metrics: Arc::new(Metrics::new()), warned: Mutex::default() };
+    async fn a_flood_is_warned_of_once_and_does_not_hide_another_refusal() {
+        let refusals = Refusals { metrics: Arc::new(Metrics::new()), told: Mutex::default() };
         let mut warnings = 0;
         for _ in 0..600 {
-            warnings += u32::from(refusals.warning_is_due());
+            warnings += u32::from(refusals.is_news(None, "UNIMPLEMENTED"));
             advance(Duration::from_millis(200)).await;
         }
-        assert_eq!(warnings, 2);
+        assert_eq!(warnings, 1);
+        assert!(refusals.is_news(Some(("v2", Method::Encrypt)), "INVALID_ARGUMENT"));
     }
 }

@@ -29,11 +29,12 @@ impl Repeats {
     }
 }
 
-/// What stays of a reason when attempts and times are counted on: neither its numbers, nor what only counts.
+/// What stays of a reason when attempts and times are counted on: neither words that are numbers, nor what only counts.
 fn gist(reason: &str) -> String {
-    let counts = |part: &&str| part.starts_with(|c: char| c.is_ascii_digit()) || part.starts_with("for ");
-    let parts = reason.split(", ").filter(|part| !counts(part));
-    parts.flat_map(str::chars).filter(|c| !c.is_ascii_digit()).collect()
+    let begins_with_digit = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+    let counts = |part: &&str| begins_with_digit(part) || part.starts_with("for ");
+    let words = reason.split(", ").filter(|part| !counts(part)).flat_map(str::split_whitespace);
+    words.filter(|word| !begins_with_digit(word)).collect()
 }
 
 #[cfg(test)]
@@ -74,6 +75,7 @@ mod tests {
         ] {
             assert_eq!(gist(one), gist(other));
         }
+        assert_ne!(gist("refused (HTTP 400, AADSTS53003)"), gist("refused (HTTP 400, AADSTS50053)"));
         assert_ne!(
             gist("refused (HTTP 403, ForbiddenByRbac)"),
             gist("refused (HTTP 403, ForbiddenByFirewall)")

@@ -16,7 +16,13 @@ fn help_exits_0_and_version_prints_the_go_plugin_s_json() {
 
 #[test]
 fn what_does_not_fit_on_the_disk_is_no_success() {
-    for said in [&["man"][..], &["completion", "bash"], &["--help"], &["manifests", "--keyvault-name=kv-1"]] {
+    for said in [
+        &["man"][..],
+        &["completion", "bash"],
+        &["--help"],
+        &["manifests", "--keyvault-name=kv-1"],
+        &["status"],
+    ] {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let ended = Command::new(DAEMON).args(said).stdout(full).output().unwrap();
         let stderr = String::from_utf8(ended.stderr).unwrap();

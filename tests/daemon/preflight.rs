@@ -6,6 +6,7 @@ mod proxies;
 mod rights;
 
 use kms_testkit::free_port;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::{DAEMON, Start, Vault, run, run_with};
@@ -169,8 +170,9 @@ async fn who_listens_and_is_no_kms_plugin_is_told_apart() {
     let path = vault.dir.path().join("other.socket");
     let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap(); // and never answers
     let other = checked(&vault, &[format!("--listen-addr=unix://{}", path.display())]).await;
-    let cause = format!("the process {} listens, and does not answer as a KMS plugin", std::process::id());
-    other.only("socket", &cause, "another --listen-addr");
+    let own = std::process::id();
+    other.only("socket", &format!("the process {own} listens at"), "another --listen-addr");
+    assert!(other.report.to_string().contains("does not answer as a KMS plugin"));
 }
 
 #[tokio::test]
@@ -181,7 +183,11 @@ async fn a_socket_that_systemd_holds_is_not_in_the_way() {
     let args = std::fs::read_to_string(vault.folder().join("args")).unwrap();
     let args = args.lines().map(str::to_owned).collect();
     let holder = Start::new(systemd.to_str().unwrap(), vault.dir.path(), args).healthy().await;
-    let held = checked(&vault, &[format!("--listen-addr=unix://{}", holder.socket.display())]).await;
+    let listen = format!("--listen-addr=unix://{}", holder.socket.display());
+    checked(&vault, std::slice::from_ref(&listen)).await.only("socket", "a daemon serves", "--wait");
+    holder.process.signal(Signal::STOP); // as systemd, it does not answer itself
+    let held = checked(&vault, &[listen]).await;
+    holder.process.signal(Signal::CONT);
     assert_eq!((held.code, held.result("socket")), (0, "passed"), "{:#}", held.report);
     assert!(held.check("socket")["found"].as_str().unwrap().contains("systemd holds"));
 }

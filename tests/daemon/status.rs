@@ -82,10 +82,16 @@ async fn status_tells_of_a_changed_credential_that_does_not_work() {
 }
 
 #[tokio::test]
-async fn status_shows_what_the_socket_says_when_nobody_listens_on_the_healthz_port() {
+async fn status_shows_what_one_end_says_when_nobody_listens_at_the_other() {
     let vault = Vault::start().await;
     let daemon = vault.daemon().healthy().await;
     let socket = format!("--socket=unix://{}", daemon.socket.display());
+    let elsewhere = format!("--healthz=http://{}", daemon.healthz_addr());
+    let nobody = move || run(&["status", "--socket=unix:///absent/kms.socket", &elsewhere]);
+    let (code, table, _) = tokio::task::spawn_blocking(nobody).await.unwrap();
+    assert!(code == 1 && table.contains("socket        the socket unix:///absent"), "{table}");
+    assert!(!table.contains("v2 writes") && table.contains("credential"), "{table}");
+
     let asked = move || run(&["status", &socket, "--healthz=http://127.0.0.1:1"]);
     let (code, table, _) = tokio::task::spawn_blocking(asked).await.unwrap();
     assert!(

@@ -116,6 +116,17 @@ async fn what_came_of_a_change_is_reported_until_the_next_one() {
 }
 
 #[actix::test]
+async fn a_change_that_was_undone_while_no_actor_was_there_is_no_problem_any_more() {
+    let mut bench = plain();
+    let problem = Some("refused".to_owned());
+    bench.parts.report.send_replace(ReloadReport { problem, taken_over: None });
+    bench.report.mark_unchanged();
+    let _next = start(&bench.parts);
+    bench.report.changed().await.unwrap();
+    assert_eq!(*bench.report.borrow(), ReloadReport::default());
+}
+
+#[actix::test]
 async fn a_changed_file_is_tried_and_taken_over_with_its_token() {
     let mut bench = plain();
     bench.write(USER);

@@ -17,6 +17,7 @@ use crate::http;
 const FOLDER: &str = "socket-folder";
 const SOCKET: &str = "socket";
 pub(super) const PORTS: &str = "ports";
+const SERVED: &str = "stop it first, or another --listen-addr, or --wait=30s to check that daemon itself";
 /// How long who listens may take to answer.
 const STEP: Duration = Duration::from_secs(2);
 
@@ -48,10 +49,7 @@ pub(super) fn folder(address: &ListenAddr) -> Check {
 pub(super) async fn holder(address: &ListenAddr, expected: bool) -> Check {
     match (UnixStream::connect(address.socket_path()).await, expected) {
         (Ok(_), true) => Check::passed(SOCKET, format!("a daemon listens at {address}")),
-        (Ok(connection), false) => match Holder::of(&connection) {
-            Holder::Systemd => Check::passed(SOCKET, format!("systemd holds {address} for the daemon")),
-            holder => in_the_way(address, &holder).await,
-        },
+        (Ok(connection), false) => held(address, &Holder::of(&connection)).await,
         (Err(error), false) if is_free(&error) => Check::passed(SOCKET, format!("{address} is free")),
         // whoever started it may still be at it
         (Err(error), true) if is_free(&error) => Check::skipped(SOCKET, "since it is waited for"),
@@ -62,18 +60,20 @@ pub(super) async fn holder(address: &ListenAddr, expected: bool) -> Check {
     }
 }
 
-/// A KMS plugin, or something else.
-async fn in_the_way(address: &ListenAddr, holder: &Holder) -> Check {
-    let (what, mend) = match Probe::new(address, STEP).version().await {
-        Ok(()) => (
-            "serves KMS",
-            "stop it first, or another --listen-addr, or --wait=30s to check that daemon itself",
-        ),
-        Err(_) => {
-            ("listens, and does not answer as a KMS plugin,", "stop it first, or another --listen-addr")
+/// By a daemon, by systemd alone, or by something else. systemd starts the service for this connection, if it does not run.
+async fn held(address: &ListenAddr, holder: &Holder) -> Check {
+    let (cause, mend) = match (Probe::new(address, STEP).version().await, holder) {
+        (Ok(()), Holder::Systemd) => (format!("a daemon serves {address} already"), SERVED),
+        (Ok(()), _) => (format!("{holder} serves KMS at {address} already"), SERVED),
+        (Err(_), Holder::Systemd) => {
+            return Check::passed(SOCKET, format!("systemd holds {address} for the daemon"));
         }
+        (Err(_), _) => (
+            format!("{holder} listens at {address} already, and does not answer as a KMS plugin"),
+            "stop it first, or another --listen-addr",
+        ),
     };
-    Check::failed(SOCKET, format!("{holder} {what} at {address} already"), mend)
+    Check::failed(SOCKET, cause, mend)
 }
 
 fn is_free(error: &io::Error) -> bool {

@@ -16,13 +16,9 @@ const NOT_TOLD: &str = "not told by this version of the daemon";
 /// Everything, a line each, and the actors below.
 pub(super) fn of(answers: &Answers) -> String {
     let mut rows = Vec::new();
-    match (&answers.socket, &answers.daemon) {
-        (Answer::Answered(socket), _) => rows.extend(of_socket(socket)),
-        (Answer::Failed(problem), Answer::Answered(_)) => {
-            rows.push(row("status", format!("fails: {problem}")));
-            rows.push(row(WRITES, "end 3 minutes after the last Status that succeeded"));
-        }
-        (Answer::Failed(problem), Answer::Failed(_)) => rows.push(row("socket", problem)),
+    match &answers.socket {
+        Answer::Answered(socket) => rows.extend(of_socket(socket)),
+        Answer::Failed(problem) => rows.push(row("socket", problem)),
     }
     match &answers.daemon {
         Answer::Answered(daemon) => {
@@ -40,13 +36,21 @@ fn row(name: &str, value: impl Into<String>) -> Vec<String> {
     vec![name.to_owned(), value.into()]
 }
 
-fn of_socket(socket: &Socket) -> [Vec<String>; 3] {
-    let writes = match socket.healthz.as_str() {
-        "ok" => "go on",
-        _ => "go on: Status gives the key_id, and kube-apiserver has a seed for its data keys",
-    };
-    let status = row("status", format!("{} ({})", socket.healthz, socket.version));
-    [status, row(WRITES, writes), row("key_id", &socket.key_id)]
+fn of_socket(socket: &Socket) -> Vec<Vec<String>> {
+    match socket {
+        Socket::Status { version, healthz, key_id } => {
+            let writes = match healthz.as_str() {
+                "ok" => "go on",
+                _ => "go on: Status gives the key_id, and kube-apiserver has a seed for its data keys",
+            };
+            let status = row("status", format!("{healthz} ({version})"));
+            vec![status, row(WRITES, writes), row("key_id", key_id)]
+        }
+        Socket::Refusal { error } => vec![
+            row("status", format!("fails: {error}")),
+            row(WRITES, "end 3 minutes after the last Status that succeeded"),
+        ],
+    }
 }
 
 fn of_daemon(daemon: &Snapshot) -> Vec<Vec<String>> {

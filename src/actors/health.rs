@@ -141,7 +141,7 @@ impl HealthActor {
             };
             (version, found, client)
         };
-        ctx.spawn(wrap_future(probed).map(|(version, found, client), actor: &mut Self, ctx| {
+        ctx.spawn(wrap_future(probed).map(move |(version, found, client), actor: &mut Self, ctx| {
             // what could not be looked at still is in question
             actor.doubted |= version.is_err() && trip != RoundTrip::NotDue;
             actor.found(version, found, client, ctx);

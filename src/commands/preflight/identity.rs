@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
 use super::report::Check;
+use crate::actors::no_answer;
 use crate::azure::{AzureTokens, TokenSource};
 use crate::config::{Access, Config, CredentialConfig, Proof, ServicePrincipal};
 use crate::vault::{Token, TokenError};
@@ -18,7 +19,7 @@ pub(super) async fn token(config: &Config, access: &Access) -> Result<(Token, Ch
     let source = AzureTokens::new(access, &config.key.resource, config.assertion);
     let source = source.map_err(|cause| Check::failed(TOKEN, cause, "correct that flag or file"))?;
     match timeout(STEP, source.fetch(1)).await {
-        Err(_) => Err(Check::failed(TOKEN, format!("no token within {} s", STEP.as_secs()), PATIENCE)),
+        Err(_) => Err(Check::failed(TOKEN, no_answer(access, STEP), PATIENCE)),
         Ok(Err(error)) => Err(refused(config, access, error)),
         Ok(Ok(token)) => {
             let left = token.expires_on.duration_since(SystemTime::now()).unwrap_or_default();

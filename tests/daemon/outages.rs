@@ -18,19 +18,22 @@ async fn the_daemon_starts_before_the_vault_and_becomes_healthy_when_it_is_there
     let _vault = Vault::restart(stopped).await;
     daemon.logs("\"Healthy\"").await;
     let log = daemon.log();
-    assert!(log.contains("\"Unhealthy\"") && !log.contains("\"Request failed\""), "no client asked: {log}");
+    assert!(log.contains("\"Unhealthy\""), "{log}");
+    let mut failed = log.lines().filter(|line| line.contains("\"Request failed\""));
+    assert!(failed.all(|line| line.ends_with(" probe=true")), "no client asked: {log}");
     daemon.client().round_trips().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_failed_request_of_our_own_probes_is_marked_and_logged_at_debug_level_only() {
+async fn failed_requests_of_our_own_probes_are_marked_and_told_once_for_each_reason() {
     let vault = Vault::start().await;
     let mut daemon = vault.daemon().arg("-v=4").arg("--health-interval=200ms").healthy().await;
     let _stopped = vault.stop().await;
-    daemon.logs("\"Request failed\"").await;
+    daemon.logs_times("\"Request failed\"", 8).await;
     let log = daemon.log();
-    let line = log.lines().find(|line| line.contains("\"Request failed\"")).unwrap();
-    assert!(line.starts_with('I') && line.ends_with(" probe=true"), "{line}");
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("\"Request failed\"")).collect();
+    assert!(lines.iter().all(|line| line.ends_with(" probe=true")), "{lines:#?}");
+    assert!(lines[0].starts_with('E') && lines[7].starts_with('I'), "{lines:#?}");
 }
 
 #[tokio::test]

@@ -88,9 +88,12 @@ sbom target="x86_64-unknown-linux-gnu":
 empty-root: static build
     packaging/prove-empty-root target/x86_64-unknown-linux-gnu/dist/azure-kms-provider target/debug/akv-emulator target/debug/kms-round-trip
 
+# Docker before 23, such as Debian 12's, uses BuildKit only where it is told to.
+
 # The image, checked and run as `empty-root` does. Needs docker or podman, jq, and what empty-root needs; for arm64 QEMU too
 image engine="docker" arch="amd64" *options: build
-    {{engine}} build --platform linux/{{arch}} --build-arg GIT_SHA="$(git rev-parse --short=12 HEAD)" --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" -t azure-kms-provider:{{arch}} {{options}} .
+    packaging/prove-image check
+    DOCKER_BUILDKIT=1 {{engine}} build --platform linux/{{arch}} --build-arg GIT_SHA="$(git rev-parse --short=12 HEAD)" --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" -t azure-kms-provider:{{arch}} {{options}} .
     {{engine}} save azure-kms-provider:{{arch}} > target/image-{{arch}}.tar
     packaging/prove-image target/image-{{arch}}.tar target/debug/akv-emulator target/debug/kms-round-trip
 

@@ -16,6 +16,8 @@ use tokio::runtime::Runtime;
 
 /// Connections of the client; kube-apiserver has one for each provider entry.
 const CONNECTIONS: usize = 4;
+/// Longer than a server takes to start.
+const STARTUP: Duration = Duration::from_secs(10);
 /// As long as the data keys of kube-apiserver.
 const DATA_KEY: [u8; 32] = [7; 32];
 /// What is measured, with its share of traced requests in a million.
@@ -72,7 +74,7 @@ fn request_path(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("encrypt_v2/{in_flight}_in_flight"));
         group.throughput(Throughput::Elements(1)).measurement_time(Duration::from_secs(10));
         for (name, ..) in VARIANTS {
-            let collector = runtime.block_on(Collector::start());
+            let collector = runtime.block_on(Collector::start_forgetting());
             let _server = start(name, folder.path(), &collector.endpoint);
             let clients = clients(&runtime, &folder.path().join(name), in_flight);
             runtime.block_on(served(clients[0].clone()));
@@ -92,11 +94,16 @@ fn clients(runtime: &Runtime, socket: &Path, in_flight: usize) -> Vec<Client> {
     connections.iter().cloned().cycle().take(in_flight).collect()
 }
 
-/// Waits until the server answers.
+/// Waits until the server answers, and not for one that has ended.
 async fn served(mut client: Client) {
-    while client.version().await.is_err() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let polled = async {
+        while client.version().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(STARTUP, polled)
+        .await
+        .expect("the server does not answer; what it printed says why");
 }
 
 /// Shares so many requests among the clients, and gives the time until the last is answered.

@@ -131,7 +131,11 @@ func apply(t *testing.T, pod string) {
 
 func signal(t *testing.T, signal syscall.Signal) {
 	t.Helper()
-	if err := syscall.Kill(daemonPID(t), signal); err != nil {
+	pid := daemonPID(t)
+	if pid == 0 { // kill(2) takes that for the group of the test
+		t.Fatalf("no daemon runs that could get %s", signal)
+	}
+	if err := syscall.Kill(pid, signal); err != nil {
 		t.Fatal(err)
 	}
 }

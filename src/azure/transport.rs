@@ -58,8 +58,8 @@ pub(super) fn unverifying_client(host: &str, network: &NetworkConfig) -> Result<
 fn https_builder(host: &str, target: Target, network: &NetworkConfig) -> Result<ClientBuilder, String> {
     let name = host.split(':').next().unwrap_or(host); // an Azure Stack's may have a port
     let mut builder = base(target).tls_certs_merge(extra_roots(network)?);
-    if let Some(redirected) = network.connect_to.iter().rev().find(|to| to.host.eq_ignore_ascii_case(name)) {
-        builder = builder.resolve(name, redirected.addr).no_proxy(); // a proxy would resolve the name itself
+    if let Some(addr) = network.redirected(host) {
+        builder = builder.resolve(name, addr).no_proxy(); // a proxy would resolve the name itself
     }
     Ok(builder)
 }

@@ -7,6 +7,7 @@ use super::Env;
 
 /// Each in the order in which the HTTP client looks for it; the first that is set counts, empty or not.
 const PROXIES: [[&str; 2]; 2] = [["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]];
+const EXEMPT: [&str; 2] = ["NO_PROXY", "no_proxy"];
 /// The same, of the exporter of traces.
 const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
 const ATTRIBUTES: [&str; 1] = ["OTEL_RESOURCE_ATTRIBUTES"];
@@ -18,18 +19,41 @@ enum Use {
     Failure,
 }
 
-/// A sentence for each proxy that is not used as its variable says.
-pub(super) fn proxies(env: &Env) -> Vec<String> {
+/// A sentence for each proxy that is not used as its variable says, on the way to those hosts.
+pub(super) fn proxies(env: &Env, hosts: &[&str]) -> Vec<String> {
     let mut warnings = Vec::new();
     for (name, value) in PROXIES.iter().filter_map(|names| first(env, names)) {
-        let problem = match used(&value) {
-            Use::Proxy => break, // the next one does not count then
-            Use::Nothing => "is no URL of a proxy, and is ignored",
-            Use::Failure => "is a SOCKS proxy, of which there is no support: no connection will be made",
+        let mut warn = |problem: &str| {
+            warnings.push(format!("{name}: {problem}; it must be such as http://10.0.0.1:3128"));
         };
-        warnings.push(format!("{name}: {problem}; it must be such as http://10.0.0.1:3128"));
+        match used(&value) {
+            Use::Nothing => {
+                warn("is no URL of a proxy, and is ignored");
+                continue;
+            }
+            Use::Proxy => {}
+            Use::Failure => {
+                let lost = behind(&value, env, hosts).join(" and ");
+                if !lost.is_empty() {
+                    warn(&format!(
+                        "is a SOCKS proxy, of which there is no support: no connection to {lost} will be made"
+                    ));
+                }
+            }
+        }
+        break; // the next one does not count then
     }
     warnings
+}
+
+/// Those of the hosts that are reached through that proxy.
+fn behind<'a>(proxy: &str, env: &Env, hosts: &[&'a str]) -> Vec<&'a str> {
+    let exempt = first(env, &EXEMPT).map_or_else(String::new, |(_, value)| value);
+    let matcher = Matcher::builder().https(proxy).no(exempt).build();
+    let url = |host: &str| format!("https://{host}/").parse::<hyper::Uri>();
+    let mut hosts = hosts.to_vec();
+    hosts.retain(|host| url(host).is_ok_and(|url| matcher.intercept(&url).is_some()));
+    hosts
 }
 
 fn used(value: &str) -> Use {
@@ -68,6 +92,8 @@ mod tests {
         Box::new(|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
     }
 
+    const HOSTS: [&str; 2] = ["kv.vault.azure.net", "login.microsoftonline.com"];
+
     #[test]
     fn a_proxy_that_can_be_used_or_is_none_is_not_warned_of() {
         for set in [
@@ -78,7 +104,7 @@ mod tests {
             &[("HTTPS_PROXY", ""), ("https_proxy", "nonsense://")],
             &[("HTTPS_PROXY", "http://proxy"), ("ALL_PROXY", "socks5://proxy")],
         ] {
-            assert_eq!(proxies(&*env(set)), [""; 0], "{set:?}");
+            assert_eq!(proxies(&*env(set), &HOSTS), [""; 0], "{set:?}");
         }
     }
 
@@ -89,10 +115,41 @@ mod tests {
             (&[("https_proxy", "http:// s3cr3t")], "https_proxy: ", "ignored"),
             (&[("ALL_PROXY", "socks5h://user:s3cr3t@proxy:1080")], "ALL_PROXY: ", "SOCKS"),
         ] {
-            let warnings = proxies(&*env(set));
+            let warnings = proxies(&*env(set), &HOSTS);
             assert!(warnings.len() == 1 && warnings[0].starts_with(name), "{warnings:?}");
             assert!(warnings[0].contains(says) && !warnings[0].contains("s3cr3t"), "{warnings:?}");
         }
+    }
+
+    #[test]
+    fn a_socks_proxy_is_warned_of_for_the_hosts_that_it_stands_before() {
+        const SOCKS: (&str, &str) = ("ALL_PROXY", "socks5://proxy");
+        for set in [
+            &[SOCKS, ("NO_PROXY", "vault.azure.net,.microsoftonline.com")][..],
+            &[SOCKS, ("no_proxy", "*")],
+            &[SOCKS, ("NO_PROXY", "*"), ("no_proxy", "")],
+        ] {
+            assert_eq!(proxies(&*env(set), &HOSTS), [""; 0], "{set:?}");
+        }
+        assert_eq!(proxies(&*env(&[SOCKS]), &[]), [""; 0]);
+        for (set, lost) in [
+            (&[SOCKS][..], "kv.vault.azure.net and login.microsoftonline.com"),
+            (&[SOCKS, ("NO_PROXY", "vault.azure.net")], "login.microsoftonline.com"),
+            (
+                &[SOCKS, ("NO_PROXY", ""), ("no_proxy", "*")],
+                "kv.vault.azure.net and login.microsoftonline.com",
+            ),
+        ] {
+            let warnings = proxies(&*env(set), &HOSTS);
+            assert!(warnings.len() == 1 && warnings[0].contains(&format!(" to {lost} will")), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_proxy_does_not_count_beside_the_first() {
+        let warnings =
+            proxies(&*env(&[("HTTPS_PROXY", "socks5://proxy"), ("ALL_PROXY", "ftp://proxy")]), &HOSTS);
+        assert!(warnings.len() == 1 && warnings[0].starts_with("HTTPS_PROXY: "), "{warnings:?}");
     }
 
     #[test]

@@ -21,6 +21,15 @@ pub(crate) struct NetworkConfig {
     pub proxy: Option<reqwest::Url>,
 }
 
+impl NetworkConfig {
+    /// Where that host is instead; it may have a port, as an Azure Stack's.
+    pub(crate) fn redirected(&self, host: &str) -> Option<SocketAddr> {
+        let name = host.split(':').next().unwrap_or(host);
+        let last = self.connect_to.iter().rev().find(|to| to.host.eq_ignore_ascii_case(name));
+        last.map(|to| to.addr)
+    }
+}
+
 /// One `--connect-to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectTo {

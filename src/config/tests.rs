@@ -6,6 +6,10 @@ use crate::cli::{self, Command};
 const VERSION: &str = "0123456789abcdef0123456789abcdef";
 
 fn load_args(extra: &[&str]) -> Result<Config, Problems> {
+    load_in(Arc::new(|_: &str| None), extra)
+}
+
+fn load_in(env: Arc<Env>, extra: &[&str]) -> Result<Config, Problems> {
     let folder = tempfile::tempdir().unwrap();
     let azure_json = folder.path().join("azure.json");
     std::fs::write(&azure_json, r#"{"useManagedIdentityExtension":true}"#).unwrap();
@@ -15,7 +19,7 @@ fn load_args(extra: &[&str]) -> Result<Config, Problems> {
         .into_iter()
         .chain(extra.iter().copied());
     let Ok(Command::Run(flags)) = cli::parse(args.map(Into::into)) else { panic!("the flags were not read") };
-    load(&flags, Arc::new(|_: &str| None)).map(|(config, _)| config)
+    load(&flags, env).map(|(config, _)| config)
 }
 
 #[test]
@@ -198,6 +202,22 @@ fn what_has_no_effect_or_protects_nothing_is_warned_of() {
     warned("--listen-addr=unix:///@name", "abstract socket");
     let used = load_args(&["--connect-to=testkv.vault.azure.net=127.0.0.1:1"]).unwrap();
     assert!(used.warnings.is_empty());
+}
+
+#[test]
+fn a_socks_proxy_is_warned_of_only_where_a_host_is_reached_through_it() {
+    let warnings = |extra: &[&str]| {
+        let env = |name: &str| (name == "HTTPS_PROXY").then(|| "socks5://proxy".to_owned());
+        load_in(Arc::new(env), extra).unwrap().warnings
+    };
+    let warned = warnings(&[]);
+    // a managed identity's tokens are not Entra ID's to give
+    assert!(
+        warned.len() == 1 && warned[0].contains("no connection to testkv.vault.azure.net will"),
+        "{warned:?}"
+    );
+    assert_eq!(warnings(&["--connect-to=TESTKV.vault.azure.net=127.0.0.1:1"]), [""; 0]);
+    assert_eq!(warnings(&["--proxy-mode", "--proxy-address=10.0.0.1"]), [""; 0]);
 }
 
 #[test]

@@ -35,7 +35,11 @@ pub(super) fn of(flags: &Flags, config: &Config, access: &Access) -> Vec<String>
         ));
     }
     if access.network.proxy.is_none() {
-        warnings.extend(environment::proxies(&*config.access_source.env));
+        let vault = config.key.vault_host();
+        let mut hosts: Vec<&str> = vec![&vault];
+        hosts.extend(access.credential.authority_host());
+        hosts.retain(|host| access.network.redirected(host).is_none());
+        warnings.extend(environment::proxies(&*config.access_source.env, &hosts));
     }
     if config.traces.is_some() {
         warnings.extend(environment::traces(&*config.access_source.env));

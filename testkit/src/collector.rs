@@ -1,4 +1,4 @@
-//! A collector of OpenTelemetry traces on loopback, which keeps what it gets.
+//! A collector of OpenTelemetry traces on loopback, which keeps what it gets or forgets it.
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
@@ -26,7 +26,10 @@ pub struct Collector {
     serving: JoinHandle<()>,
 }
 
-struct Service(watch::Sender<Requests>);
+struct Service {
+    requests: watch::Sender<Requests>,
+    keeps: bool,
+}
 
 #[async_trait]
 impl TraceService for Service {
@@ -34,7 +37,9 @@ impl TraceService for Service {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.0.send_modify(|requests| requests.push(request.into_inner()));
+        if self.keeps {
+            self.requests.send_modify(|requests| requests.push(request.into_inner()));
+        }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
@@ -42,10 +47,20 @@ impl TraceService for Service {
 impl Collector {
     /// Listens on a port of its own.
     pub async fn start() -> Self {
+        Self::that(true).await
+    }
+
+    /// The same, but keeps nothing: for more spans than there is memory for.
+    pub async fn start_forgetting() -> Self {
+        Self::that(false).await
+    }
+
+    async fn that(keeps: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let (keep, requests) = watch::channel(Requests::new());
-        let server = Server::builder().add_service(TraceServiceServer::new(Service(keep)));
+        let (sender, requests) = watch::channel(Requests::new());
+        let server =
+            Server::builder().add_service(TraceServiceServer::new(Service { requests: sender, keeps }));
         let serving = tokio::spawn(async move {
             server.serve_with_incoming(TcpIncoming::from(listener)).await.unwrap();
         });

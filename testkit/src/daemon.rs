@@ -24,6 +24,23 @@ pub fn free_port() -> u16 {
     }
 }
 
+/// The variables by which a proxy gets into the way.
+const PROXIES: [&str; 8] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+
+/// Keeps the proxies of whoever runs the tests from a command. Before its own are set.
+pub fn without_proxies(command: &mut Command) -> &mut Command {
+    PROXIES.iter().fold(command, |command, name| command.env_remove(name))
+}
+
 /// How to start the daemon.
 pub struct Start {
     program: PathBuf,
@@ -79,7 +96,7 @@ impl Start {
             Some(inherit) => inherit.command(&self.program),
             None => Command::new(&self.program),
         };
-        command.args(&self.args).envs(self.env).env_remove("RUST_BACKTRACE");
+        without_proxies(&mut command).args(&self.args).envs(self.env).env_remove("RUST_BACKTRACE");
         let input = self.inherit.map_or_else(Stdio::null, |inherit| inherit.fd.into());
         Ok(Daemon {
             process: Process::spawn_reading(&mut command, input)?,

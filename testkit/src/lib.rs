@@ -15,7 +15,7 @@ mod repeat;
 
 pub use client::Client;
 pub use collector::{Collector, attribute};
-pub use daemon::{Daemon, Start, free_port, restarts};
+pub use daemon::{Daemon, Start, free_port, restarts, without_proxies};
 pub use http::{Http, http};
 pub use load::Load;
 pub use process::Process;

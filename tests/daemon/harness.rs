@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use akv_emulator::{Emulator, Options};
+use kms_testkit::without_proxies;
 pub(crate) use kms_testkit::{Client, Daemon, Load, Start};
 use tempfile::TempDir;
 
@@ -81,9 +82,10 @@ pub(crate) fn run(args: &[&str]) -> (i32, String, String) {
     run_with(args, &[])
 }
 
-/// The same with those variables in its environment.
+/// The same with those variables in its environment, and of proxies no others.
 pub(crate) fn run_with(args: &[&str], env: &[(&str, &str)]) -> (i32, String, String) {
-    let output = Command::new(DAEMON).args(args).envs(env.iter().copied()).output().unwrap();
+    let mut command = Command::new(DAEMON);
+    let output = without_proxies(&mut command).args(args).envs(env.iter().copied()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }

@@ -25,9 +25,8 @@ impl Route {
             return Self::ProxyMode(proxy.host_str().unwrap_or_default().into(), port);
         }
         let (name, port) = host.split_once(':').unwrap_or((host, "443"));
-        let redirected = network.connect_to.iter().rev().find(|to| to.host.eq_ignore_ascii_case(name));
-        match redirected {
-            Some(to) => Self::Redirected(to.addr),
+        match network.redirected(host) {
+            Some(addr) => Self::Redirected(addr),
             None if is_proxied(host) => Self::Proxied,
             None => Self::Direct(name.into(), port.parse().unwrap_or(443)),
         }

@@ -26,10 +26,18 @@ async fn in_proxy_mode_the_proxy_stands_for_both_services() {
     }
 }
 
-/// Without `--connect-to`, with that environment; the real name of the vault has no address here.
-async fn through(vault: &Vault, env: &[(&'static str, &str)]) -> Checked {
-    let env = env.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-    checked_in(args_without(vault, "--connect-to"), env).await
+/// The name of a vault that has no address anywhere. The emulator's own name has one outside, as Entra ID's has.
+const NAMELESS: &str = "no-such-vault-here";
+
+type Set<'a> = &'a [(&'static str, &'a str)];
+
+async fn checked_by(args: Vec<String>, env: Set<'_>) -> Checked {
+    checked_in(args, env.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()).await
+}
+
+/// Without `--connect-to`: for both hosts, a proxy on loopback has to be in that environment.
+async fn through(vault: &Vault, env: Set<'_>) -> Checked {
+    checked_by(args_without(vault, "--connect-to"), env).await
 }
 
 #[tokio::test]
@@ -43,9 +51,12 @@ async fn names_are_looked_up_by_the_proxy_of_the_environment_but_for_those_in_no
     let looked_up_there = ["issuer-name", "issuer-tcp", "vault-name", "vault-tcp"];
     assert_eq!(well.with_result("skipped"), looked_up_there);
 
-    let exempt = through(&vault, &[("HTTPS_PROXY", &proxy.url()), ("NO_PROXY", &info.vault_host)]).await;
-    exempt.only("vault-name", &info.vault_host, "getent hosts");
-    assert_eq!(exempt.result("issuer-name"), "skipped");
+    let host = format!("{NAMELESS}.vault.azure.net");
+    let nameless =
+        [args_without(&vault, "--connect-to"), vec![format!("--keyvault-name={NAMELESS}")]].concat();
+    let exempt = checked_by(nameless, &[("HTTPS_PROXY", &proxy.url()), ("NO_PROXY", &host)]).await;
+    exempt.only("vault-name", NAMELESS, "getent hosts");
+    assert_eq!((exempt.result("issuer-name"), exempt.result("token")), ("skipped", "passed"));
 }
 
 #[tokio::test]
@@ -63,7 +74,8 @@ async fn a_proxy_of_the_environment_that_does_not_answer_is_the_one_to_correct()
 #[tokio::test]
 async fn a_proxy_that_is_ignored_is_warned_of_without_its_value() {
     let vault = Vault::start().await;
-    let ignored = through(&vault, &[("HTTPS_PROXY", "ftp://user:s3cr3t@proxy")]).await;
+    let args = args_without(&vault, ""); // both hosts are redirected: what is ignored leads nowhere
+    let ignored = checked_by(args, &[("HTTPS_PROXY", "ftp://user:s3cr3t@proxy")]).await;
     let warned = ignored.check("advice");
     assert!(warned["cause"].as_str().unwrap().starts_with("HTTPS_PROXY: "), "{warned:#}");
     assert!(!ignored.report.to_string().contains("s3cr3t"));
@@ -72,6 +84,12 @@ async fn a_proxy_that_is_ignored_is_warned_of_without_its_value() {
 #[tokio::test]
 async fn an_empty_https_proxy_hides_the_one_in_lower_case() {
     let vault = Vault::start().await;
-    let hidden = through(&vault, &[("HTTPS_PROXY", ""), ("https_proxy", "http://127.0.0.1:1")]).await;
-    assert_eq!((hidden.code, hidden.with_result("failed")), (1, vec!["issuer-name", "vault-name"]));
+    let of_the_vault = format!("--connect-to={}=", vault.emulator.info().vault_host);
+    let args = [args_without(&vault, &of_the_vault), vec![format!("--keyvault-name={NAMELESS}")]].concat();
+    let closed = format!("http://127.0.0.1:{}", free_port());
+    let hidden = checked_by(args.clone(), &[("HTTPS_PROXY", ""), ("https_proxy", &closed)]).await;
+    hidden.only("vault-name", NAMELESS, "getent hosts");
+    let shown = checked_by(args, &[("https_proxy", &closed)]).await;
+    shown.only("vault-tls", "", "correct HTTPS_PROXY");
+    assert_eq!(shown.result("vault-name"), "skipped");
 }

@@ -32,4 +32,4 @@ pub(crate) use reload::{ReloadActor, ReloadParts, ReloadReport, Supply, Trial};
 #[cfg(feature = "fault-injection")]
 pub(crate) use supervisor::InjectFault;
 pub(crate) use supervisor::{Shutdown, Supervision, Supervisor};
-pub(crate) use token::{TokenActor, TokenParts, no_answer};
+pub(crate) use token::{TokenActor, TokenParts};

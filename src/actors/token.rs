@@ -15,9 +15,9 @@ use tokio::time::{Instant, timeout};
 use super::control::{Control, Lifeline};
 use super::reload::Supply;
 use super::watching::on_change;
-use crate::azure::TokenSource;
+use crate::azure::{TokenSource, no_answer};
 use crate::backoff;
-use crate::config::{Access, CredentialConfig};
+use crate::config::Access;
 use crate::kms::Code;
 use crate::telemetry::{LIFECYCLE, Metrics, Repeats};
 use crate::vault::{RejectedTokens, Token, TokenError, TokenState, Trouble};
@@ -282,15 +282,6 @@ fn until_refresh(token: &Token) -> Duration {
 
 fn pauses() -> ExponentialBackoff {
     backoff::jittered(SHORTEST_PAUSE, LONGEST_PAUSE)
-}
-
-/// That whoever issues the tokens of that access did not answer in time.
-pub(crate) fn no_answer(access: &Access, limit: Duration) -> String {
-    let issuer = match access.credential {
-        CredentialConfig::ServicePrincipal(_) => "Entra ID",
-        CredentialConfig::ManagedIdentity(_) => "IMDS",
-    };
-    format!("{issuer} does not answer within {} s", limit.as_secs())
 }
 
 fn not_accepted() -> TokenError {

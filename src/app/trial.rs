@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::actors::{Trial, no_answer};
-use crate::azure::{AzureTokens, AzureVault, TokenSource};
+use crate::actors::Trial;
+use crate::azure::{AzureTokens, AzureVault, TokenSource, no_answer};
 use crate::config::{Access, Cloud, Config};
 use crate::kms::{Algorithm, KeyRing, Plaintext};
 use crate::vault::{RejectedTokens, Token, TokenReader, TokenState, Vault, VaultError};

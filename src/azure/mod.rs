@@ -14,7 +14,7 @@ mod transport;
 mod vault;
 
 pub(crate) use reach::{Unreached, presented, reach_entra, reach_imds, reach_vault};
-pub(crate) use tokens::{AzureTokens, TokenSource};
+pub(crate) use tokens::{AzureTokens, TokenSource, no_answer};
 pub(crate) use transport::can_connect;
 pub(crate) use vault::AzureVault;
 

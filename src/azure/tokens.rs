@@ -1,6 +1,7 @@
 //! The way in of tokens: fetches them from Entra ID or IMDS for the `TokenActor`, through the SDK's credentials.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
@@ -114,4 +115,13 @@ fn user_assigned(identity: &ManagedIdentity) -> Option<UserAssignedId> {
         ManagedIdentity::ObjectId(id) => Some(UserAssignedId::ObjectId(id.clone())),
         ManagedIdentity::ResourceId(id) => Some(UserAssignedId::ResourceId(id.clone())),
     }
+}
+
+/// That whoever issues the tokens of that access did not answer in time.
+pub(crate) fn no_answer(access: &Access, limit: Duration) -> String {
+    let issuer = match access.credential {
+        CredentialConfig::ServicePrincipal(_) => "Entra ID",
+        CredentialConfig::ManagedIdentity(_) => "IMDS",
+    };
+    format!("{issuer} does not answer within {} s", limit.as_secs())
 }

@@ -5,8 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
 use super::report::Check;
-use crate::actors::no_answer;
-use crate::azure::{AzureTokens, TokenSource};
+use crate::azure::{AzureTokens, TokenSource, no_answer};
 use crate::config::{Access, Config, CredentialConfig, Proof, ServicePrincipal};
 use crate::vault::{Token, TokenError};
 

@@ -48,7 +48,7 @@ fn server(variant: &str) {
     let (name, through, per_million) = VARIANTS.into_iter().find(|known| known.0 == variant).unwrap();
     let traces = (per_million > 0).then(|| (std::env::var(COLLECTOR).unwrap(), per_million));
     let audit_log = (name == AUDITED).then(|| "audit.log".into());
-    Server { through, audit_log, traces }.run(Path::new(name));
+    Server { through, audit_log, traces }.run(&Path::new(".").join(name));
 }
 
 /// A server's process; killed when dropped.

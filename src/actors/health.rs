@@ -212,7 +212,7 @@ impl HealthActor {
     }
 
     /// Publishes what was found, and logs when the report as a whole rises or falls.
-    fn report(&mut self, update: impl FnOnce(&mut HealthReport)) {
+    fn report(&self, update: impl FnOnce(&mut HealthReport)) {
         if *self.parts.draining.borrow() {
             return;
         }
@@ -224,7 +224,7 @@ impl HealthActor {
         }
     }
 
-    fn tell(&mut self, before: &HealthReport, after: &HealthReport) {
+    fn tell(&self, before: &HealthReport, after: &HealthReport) {
         match after.failing() {
             _ if !after.is_telling() => {}
             None if before.failing().is_none() => {}

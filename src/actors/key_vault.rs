@@ -18,7 +18,7 @@ use super::watching::on_change;
 use crate::backoff;
 use crate::config::Access;
 use crate::kms::{KeyVersion, KmsError, Opened, Sealed};
-use crate::telemetry::{LIFECYCLE, Repeats};
+use crate::telemetry::{LIFECYCLE, Repeats, tell};
 use crate::vault::{Engine, KeyOperations, Open, Seal};
 
 /// How long one attempt to warm up may take.
@@ -140,14 +140,12 @@ impl Actor for KeyVaultActor {
 }
 
 async fn warm_up(engine: Engine, key: Arc<KeyVersion>) {
-    let mut told = Repeats::default();
+    let told = Repeats::default();
     for pause in backoff::jittered(FIRST_PAUSE, LONGEST_PAUSE) {
         let Err(error) = engine.warm_up(&key, Instant::now() + WARM_UP_TIMEOUT).await else { return };
         let (cause, retry_in_ms) = (error.cause.as_deref(), pause.as_millis());
-        match told.is_news(&format!("{error} {}", cause.unwrap_or_default())) {
-            true => tracing::warn!(err = %error, cause, retry_in_ms, "The key could not be read yet"),
-            false => tracing::debug!(err = %error, cause, retry_in_ms, "The key could not be read yet"),
-        }
+        let is_news = told.is_news(&format!("{error} {}", cause.unwrap_or_default()));
+        tell!(is_news, warn, err = %error, cause, retry_in_ms, "The key could not be read yet");
         sleep(pause).await;
     }
 }

@@ -19,7 +19,7 @@ use crate::azure::{TokenSource, no_answer};
 use crate::backoff;
 use crate::config::Access;
 use crate::kms::Code;
-use crate::telemetry::{LIFECYCLE, Metrics, Repeats};
+use crate::telemetry::{LIFECYCLE, Metrics, Repeats, tell};
 use crate::vault::{RejectedTokens, Token, TokenError, TokenState, Trouble};
 
 /// How long one fetch may take.
@@ -181,10 +181,8 @@ impl TokenActor {
             return;
         }
         let (err, cause, retry_in_ms) = (error.message, error.cause.as_deref(), pause.as_millis());
-        match self.told.is_news(&format!("{err} {}", cause.unwrap_or_default())) {
-            true => tracing::error!(err, cause, retry_in_ms, "{what}"),
-            false => tracing::debug!(err, cause, retry_in_ms, "{what}"),
-        }
+        let is_news = self.told.is_news(&format!("{err} {}", cause.unwrap_or_default()));
+        tell!(is_news, error, err, cause, retry_in_ms, "{what}");
         self.refresh_in(pause, Self::refresh, ctx);
     }
 
@@ -218,11 +216,7 @@ impl TokenActor {
         if !self.publish(|state| state.token = None) {
             return;
         }
-        const DROPPED: &str = "Key Vault does not accept the token; it is dropped";
-        match self.told.is_news(DROPPED) {
-            true => tracing::warn!("{DROPPED}"),
-            false => tracing::debug!("{DROPPED}"),
-        }
+        tell!(self.told.is_news("dropped"), warn, "Key Vault does not accept the token; it is dropped");
         self.parts.metrics.token_expires(None);
         let predecessor_too = std::mem::replace(&mut self.last_rejected, token.serial) + 1 == token.serial;
         // one that worked for a moment was revoked: the next one may work again

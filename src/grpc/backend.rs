@@ -1,8 +1,8 @@
 //! What both services share: admission, the ask, and the bookkeeping of one request.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -15,7 +15,7 @@ use super::refused::Handled;
 use crate::actors::{Api, Evidence, HealthReport};
 use crate::config::StatusPolicy;
 use crate::kms::{Algorithm, Form, KeyRing, KeyVersion, KmsError, Plaintext, Sealed};
-use crate::telemetry::{Method, Metrics, Repeats, traces};
+use crate::telemetry::{Method, Metrics, Repeats, tell, traces};
 use crate::vault::{KeyOperations, Open, Priority, Seal};
 
 /// The longest part of a client's uid that is logged.
@@ -40,7 +40,7 @@ pub(crate) struct Backend {
     /// Numbers the requests that have no uid.
     pub requests: AtomicU64,
     /// Failures of our own probes that were told.
-    pub told: Mutex<Repeats>,
+    pub told: Repeats,
 }
 
 impl Backend {
@@ -145,14 +145,8 @@ impl Backend {
         let Err(error) = outcome else { return tracing::debug!(took_ms, "Request served") };
         let (code, cause) = (error.code.as_str(), error.cause.as_deref().unwrap_or_default());
         let (err, request_id) = (&*error.message, error.request_id.as_deref());
-        match probes && !self.is_news(&format!("{code} {err} {cause}")) {
-            true => tracing::debug!(took_ms, code, err, cause, request_id, "Request failed"),
-            false => tracing::error!(took_ms, code, err, cause, request_id, "Request failed"),
-        }
-    }
-
-    /// Whether a probe's failure is to be told: the health report says that it lasts, and for how long.
-    fn is_news(&self, reason: &str) -> bool {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).is_news(reason)
+        // of our own probes the health report says that they go on failing
+        let is_news = !probes || self.told.is_news(&format!("{code} {err} {cause}"));
+        tell!(is_news, error, took_ms, code, err, cause, request_id, "Request failed");
     }
 }

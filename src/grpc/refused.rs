@@ -2,8 +2,8 @@
 //! a method that does not exist. Handlers do so themselves (`backend`).
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use tonic::codegen::http::{Request, Response};
@@ -12,7 +12,7 @@ use tower::{Layer, Service};
 
 use super::{rpc, status};
 use crate::audit::Peer;
-use crate::telemetry::{Method, Metrics, Repeats};
+use crate::telemetry::{Method, Metrics, Repeats, tell};
 
 /// The longest part of a path that is logged.
 const LONGEST_PATH: usize = 64;
@@ -24,7 +24,7 @@ pub(super) struct RefusedLayer(Arc<Refusals>);
 impl RefusedLayer {
     /// Counts there.
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self(Arc::new(Refusals { metrics, told: Mutex::default() }))
+        Self(Arc::new(Refusals { metrics, told: Repeats::default() }))
     }
 }
 
@@ -57,7 +57,7 @@ impl Handled {
 struct Refusals {
     metrics: Arc<Metrics>,
     /// A client may ask as fast as it likes: what was told of it.
-    told: Mutex<Repeats>,
+    told: Repeats,
 }
 
 type Answer<R, E> = Result<Response<R>, E>;
@@ -103,17 +103,13 @@ impl Refusals {
         let is_news = self.is_news(method, code);
         let path: String = path.chars().take(LONGEST_PATH).collect();
         let (err, peer_pid, peer_uid) = (status.message(), peer.pid, peer.uid);
-        match is_news {
-            true => tracing::warn!(path, peer_pid, peer_uid, code, err, "Request refused"),
-            false => tracing::debug!(path, peer_pid, peer_uid, code, err, "Request refused"),
-        }
+        tell!(is_news, warn, path, peer_pid, peer_uid, code, err, "Request refused");
     }
 
     /// By what there are only a few of, and not by what a client can choose.
     fn is_news(&self, method: Option<(&str, Method)>, code: &str) -> bool {
         let (api, method) = method.map_or(("unknown", "unknown"), |(api, method)| (api, method.as_str()));
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.is_news(&format!("{api} {method} {code}"))
+        self.told.is_news(&format!("{api} {method} {code}"))
     }
 }
 
@@ -169,7 +165,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_warned_of_once_and_does_not_hide_another_refusal() {
-        let refusals = Refusals { metrics: Arc::new(Metrics::new()), told: Mutex::default() };
+        let refusals = Refusals { metrics: Arc::new(Metrics::new()), told: Repeats::default() };
         let mut warnings = 0;
         for _ in 0..600 {
             warnings += u32::from(refusals.is_news(None, "UNIMPLEMENTED"));

@@ -22,7 +22,7 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::{Layer, util::SubscriberInitExt};
 
 pub(crate) use metrics::{AdmissionView, Counted, KeyOperation, KeyVaultCall, Method, Metrics};
-pub(crate) use repeats::Repeats;
+pub(crate) use repeats::{Repeats, tell};
 
 use crate::config::{LogConfig, TracesConfig};
 use layer::LogLayer;

@@ -1,5 +1,6 @@
 //! Failures that come again and again: each reason is told at once, and then seldom.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -7,25 +8,40 @@ use tokio::time::Instant;
 /// How long the same reason is not told again.
 const SILENCE: Duration = Duration::from_secs(300);
 
+/// Logs at that level what is news, and at debug level what is not.
+macro_rules! tell {
+    ($is_news:expr, $level:ident, $($what:tt)+) => {
+        match $is_news {
+            true => tracing::$level!($($what)+),
+            false => tracing::debug!($($what)+),
+        }
+    };
+}
+pub(crate) use tell;
+
 /// What was told of late about one thing that fails, and when.
 #[derive(Default)]
-pub(crate) struct Repeats(Vec<(String, Instant)>);
+pub(crate) struct Repeats(Mutex<Vec<(String, Instant)>>);
 
 impl Repeats {
     /// Whether to tell that reason: it was not told yet, or long ago.
-    pub(crate) fn is_news(&mut self, reason: &str) -> bool {
-        let gist = gist(reason);
-        self.0.retain(|(_, when)| when.elapsed() < SILENCE);
-        let is_news = !self.0.iter().any(|(told, _)| *told == gist);
+    pub(crate) fn is_news(&self, reason: &str) -> bool {
+        let (gist, mut told) = (gist(reason), self.told());
+        told.retain(|(_, when)| when.elapsed() < SILENCE);
+        let is_news = !told.iter().any(|(told, _)| *told == gist);
         if is_news {
-            self.0.push((gist, Instant::now()));
+            told.push((gist, Instant::now()));
         }
         is_news
     }
 
     /// It works. Whether its failure was told, so that its end is news.
-    pub(crate) fn ends(&mut self) -> bool {
-        !std::mem::take(&mut self.0).is_empty()
+    pub(crate) fn ends(&self) -> bool {
+        !std::mem::take(&mut *self.told()).is_empty()
+    }
+
+    fn told(&self) -> MutexGuard<'_, Vec<(String, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -45,7 +61,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_same_reason_is_told_every_five_minutes_and_another_one_at_once() {
-        let mut repeats = Repeats::default();
+        let repeats = Repeats::default();
         let mut told = 0;
         for _ in 0..599 {
             told += u32::from(repeats.is_news("Entra ID is not available (HTTP 503)"));
@@ -58,7 +74,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_a_success_the_same_reason_is_news_again() {
-        let mut repeats = Repeats::default();
+        let repeats = Repeats::default();
         assert!(!repeats.ends());
         assert!(repeats.is_news("down") && repeats.ends() && !repeats.ends() && repeats.is_news("down"));
     }

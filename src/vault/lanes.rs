@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Vault, VaultError};
-use crate::telemetry::Repeats;
+use crate::telemetry::{Repeats, tell};
 
 /// Makes a client with connections of its own.
 pub(crate) type Connect = dyn Fn() -> Result<Arc<dyn Vault>, String> + Send + Sync;
@@ -59,16 +59,13 @@ impl Lane {
     }
 }
 
-/// What is logged when calls move to another lane.
-const HANGS: &str = "The connection to Key Vault hangs; another one takes its place";
-
 /// The lane in use and, for a while, a spare.
 pub(crate) struct Lanes {
     connect: Arc<Connect>,
     current: Mutex<Arc<Lane>>,
     spare: tokio::sync::Mutex<Option<Arc<Lane>>>,
     /// With a vault that is silent itself, every lane hangs.
-    told: Mutex<Repeats>,
+    told: Repeats,
 }
 
 impl Lanes {
@@ -135,10 +132,11 @@ impl Lanes {
     fn replace(&self, old: &Arc<Lane>, new: &Arc<Lane>) {
         let mut current = lock(&self.current);
         if Arc::ptr_eq(&current, old) {
-            match lock(&self.told).is_news(HANGS) {
-                true => tracing::warn!("{HANGS}"),
-                false => tracing::debug!("{HANGS}"),
-            }
+            tell!(
+                self.told.is_news("hangs"),
+                warn,
+                "The connection to Key Vault hangs; another one takes its place"
+            );
             *current = new.clone();
         }
         old.retired.cancel();

@@ -13,16 +13,17 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use crate::actors::{
-    ActorName, ActorSlot, ChildSpec, Evidence, HealthReport, KeyVaultActor, KeyVaultParts, Supervisor, Supply,
+    ActiveCredential, ActorName, ActorSlot, ChildSpec, HealthReport, KeyVaultActor, KeyVaultParts,
+    PassiveHealth, Supervisor,
 };
 use crate::audit::AuditLog;
 use crate::config::{Access, ListenAddr, LogConfig, OnOutage, StatusPolicy, SupervisionConfig, TracesConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket};
-use crate::kms::{Algorithm, KeyRing, KeyVersion, KmsError, Opened, Plaintext, Receipt, Sealed};
-use crate::telemetry::{Metrics, Telemetry};
+use crate::kms::{Algorithm, Decrypted, Encrypted, KeyRing, KeyVersion, KmsError, Plaintext, Receipt};
+use crate::telemetry::{LogDedup, Metrics, Telemetry};
 use crate::vault::{
-    Encrypted, Engine, KeyOperations, Open, RejectedTokens, Seal, Token, TokenReader, TokenState, Traffic,
-    Vault, VaultError,
+    DecryptJob, EncryptJob, EncryptResult, Engine, KeyOperations, RejectedTokens, SharedState, Token,
+    TokenReader, TokenState, Vault, VaultError,
 };
 
 const URL: &str = "https://benchmark.vault.azure.net/keys/k8s/0123456789abcdef0123456789abcdef";
@@ -99,10 +100,10 @@ pub(crate) fn backend(through: Through) -> (Arc<Backend>, Option<actix::Addr<Sup
         admission: Admission::new(max_in_flight, metrics.clone()),
         report: watch::channel(HealthReport::default()).1,
         status_policy: StatusPolicy { on_outage: OnOutage::Coast, coast_limit: None },
-        evidence: Arc::new(Evidence::none()),
+        passive_health: Arc::new(PassiveHealth::none()),
         metrics,
         requests: AtomicU64::new(1),
-        told: Default::default(),
+        probe_failures: LogDedup::repeating(),
     };
     (Arc::new(backend), supervisor)
 }
@@ -112,13 +113,13 @@ fn key_vault_actor(
     current: Arc<KeyVersion>,
     metrics: Arc<Metrics>,
 ) -> ChildSpec {
-    let supply = Arc::new(watch::Sender::new(Supply {
+    let active = Arc::new(watch::Sender::new(ActiveCredential {
         number: 0,
         access: Arc::new(Access::of_this_machine()),
         token: None,
     }));
     let engine = move |_: &Access| Ok(engine(&metrics));
-    let parts = KeyVaultParts { engine: Arc::new(engine), supply, current, slot };
+    let parts = KeyVaultParts { engine: Arc::new(engine), active, current, slot };
     let start = move |arbiter: &_, lifeline| {
         let make = KeyVaultActor::prepare(parts.clone())?;
         let actor = KeyVaultActor::start_in_arbiter(arbiter, move |_| make(lifeline));
@@ -131,21 +132,22 @@ fn key_vault_actor(
 #[allow(clippy::expect_used)]
 fn engine(metrics: &Arc<Metrics>) -> Engine {
     let token = Token::new(1, "token".into(), SystemTime::now() + Duration::from_secs(86_400));
-    let state = watch::channel(TokenState { token: Some(token), trouble: None, supply: 0 }).1;
+    let state =
+        watch::channel(TokenState { token: Some(token), refresh_failure: None, credential_number: 0 }).1;
     let tokens = TokenReader::new(state, RejectedTokens::none());
-    let traffic = Arc::new(Traffic::new(NonZeroU32::MAX, NonZeroU32::MAX));
+    let shared = Arc::new(SharedState::new(NonZeroU32::MAX, NonZeroU32::MAX));
     let connect = || Ok(Arc::new(InstantVault) as Arc<dyn Vault>);
-    Engine::new(Arc::new(connect), tokens, traffic, metrics.clone()).expect("nothing to connect to")
+    Engine::new(Arc::new(connect), tokens, shared, metrics.clone()).expect("nothing to connect to")
 }
 
 #[async_trait]
 impl KeyOperations for Engine {
-    async fn seal(&self, job: Seal) -> Result<Sealed, KmsError> {
-        Engine::seal(self, &job).await
+    async fn encrypt(&self, job: EncryptJob) -> Result<Encrypted, KmsError> {
+        Engine::encrypt(self, &job).await
     }
 
-    async fn open(&self, job: Open) -> Result<Opened, KmsError> {
-        Engine::open(self, &job).await
+    async fn decrypt(&self, job: DecryptJob) -> Result<Decrypted, KmsError> {
+        Engine::decrypt(self, &job).await
     }
 }
 
@@ -154,12 +156,17 @@ struct InstantVault;
 
 #[async_trait]
 impl Vault for InstantVault {
-    async fn encrypt(&self, _: &KeyVersion, _: Algorithm, _: &Plaintext) -> Result<Encrypted, VaultError> {
-        Ok(Encrypted { kid: URL.into(), value: vec![7; 256], receipt: Receipt::default() })
+    async fn encrypt(
+        &self,
+        _: &KeyVersion,
+        _: Algorithm,
+        _: &Plaintext,
+    ) -> Result<EncryptResult, VaultError> {
+        Ok(EncryptResult { kid: URL.into(), value: vec![7; 256], receipt: Receipt::default() })
     }
 
-    async fn decrypt(&self, _: &KeyVersion, _: Algorithm, _: &[u8]) -> Result<Opened, VaultError> {
-        Ok(Opened { plaintext: Plaintext::new(vec![7; 32]), request_id: String::new() })
+    async fn decrypt(&self, _: &KeyVersion, _: Algorithm, _: &[u8]) -> Result<Decrypted, VaultError> {
+        Ok(Decrypted { plaintext: Plaintext::new(vec![7; 32]), request_id: String::new() })
     }
 
     async fn modulus(&self, _: &KeyVersion) -> Result<usize, VaultError> {

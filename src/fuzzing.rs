@@ -11,7 +11,7 @@ use crate::cli::fuzzing as cli;
 use crate::config::fuzzing as config;
 use crate::grpc::Backend;
 use crate::grpc::fuzzing as grpc;
-use crate::kms::Form;
+use crate::kms::Encoding;
 
 /// `azure.json`, JSON or YAML.
 pub fn azure_json(content: &[u8]) {
@@ -48,8 +48,8 @@ pub fn data_plane_identity(content: &[u8]) {
 /// # Panics
 /// What is taken for our own text is not what we would write.
 pub fn ciphertext(content: &[u8]) {
-    if let Ok((Form::Text, bytes)) = Form::recognise(content) {
-        assert_eq!(Form::write(&bytes), content);
+    if let Ok((Encoding::Text, bytes)) = Encoding::decode(content) {
+        assert_eq!(Encoding::encode(&bytes), content);
     }
 }
 

@@ -11,15 +11,15 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::control::{Control, Lifeline};
 use super::handle::{ActorHandle, ActorSlot, Ask, Job};
-use super::reload::Supply;
-use super::watching::on_change;
+use super::reload::ActiveCredential;
+use super::subscribe::on_change;
+use super::supervision::{Control, Lifeline};
 use crate::backoff;
 use crate::config::Access;
-use crate::kms::{KeyVersion, KmsError, Opened, Sealed};
-use crate::telemetry::{LIFECYCLE, Repeats, tell};
-use crate::vault::{Engine, KeyOperations, Open, Seal};
+use crate::kms::{Decrypted, Encrypted, KeyVersion, KmsError};
+use crate::telemetry::{LIFECYCLE, LogDedup, log_or_debug};
+use crate::vault::{DecryptJob, EncryptJob, Engine, KeyOperations};
 
 /// How long one attempt to warm up may take.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,23 +31,23 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest, before jitter.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-impl Job for Seal {
-    type Answer = Result<Sealed, KmsError>;
+impl Job for EncryptJob {
+    type Answer = Result<Encrypted, KmsError>;
 }
 
-impl Job for Open {
-    type Answer = Result<Opened, KmsError>;
+impl Job for DecryptJob {
+    type Answer = Result<Decrypted, KmsError>;
 }
 
 /// The one hop of a request: whoever asks waits for the actor's next generation if it has to.
 #[async_trait]
 impl KeyOperations for ActorHandle<KeyVaultActor> {
-    async fn seal(&self, job: Seal) -> Result<Sealed, KmsError> {
+    async fn encrypt(&self, job: EncryptJob) -> Result<Encrypted, KmsError> {
         let deadline = job.deadline;
         self.ask(job, deadline).await?
     }
 
-    async fn open(&self, job: Open) -> Result<Opened, KmsError> {
+    async fn decrypt(&self, job: DecryptJob) -> Result<Decrypted, KmsError> {
         let deadline = job.deadline;
         self.ask(job, deadline).await?
     }
@@ -62,7 +62,7 @@ pub(crate) struct KeyVaultParts {
     /// Makes the engine, of the access in use.
     pub engine: Arc<EngineFactory>,
     /// The access in use.
-    pub supply: Arc<watch::Sender<Supply>>,
+    pub active: Arc<watch::Sender<ActiveCredential>>,
     /// The key version that is read once to warm the client up.
     pub current: Arc<KeyVersion>,
     /// Where each generation publishes its address when it is ready for traffic.
@@ -73,7 +73,7 @@ pub(crate) struct KeyVaultParts {
 pub(crate) struct KeyVaultActor {
     parts: KeyVaultParts,
     engine: Engine,
-    supply: watch::Receiver<Supply>,
+    active: watch::Receiver<ActiveCredential>,
     warming_up: Vec<SpawnHandle>,
     takes_traffic: bool,
     lifeline: Lifeline,
@@ -85,12 +85,12 @@ impl KeyVaultActor {
     /// # Errors
     /// The engine cannot be made; says why.
     pub(crate) fn prepare(parts: KeyVaultParts) -> Result<impl FnOnce(Lifeline) -> Self + Send, String> {
-        let supply = parts.supply.subscribe();
-        let engine = (parts.engine)(&supply.borrow().access)?;
+        let active = parts.active.subscribe();
+        let engine = (parts.engine)(&active.borrow().access)?;
         Ok(move |lifeline| Self {
             parts,
             engine,
-            supply,
+            active,
             warming_up: Vec::new(),
             takes_traffic: false,
             lifeline,
@@ -120,7 +120,7 @@ impl KeyVaultActor {
 
     /// Makes another engine, for the new access.
     fn adopt(&mut self, ctx: &mut Context<Self>) {
-        let access = self.supply.borrow_and_update().access.clone();
+        let access = self.active.borrow_and_update().access.clone();
         match (self.parts.engine)(&access) {
             Ok(engine) => self.warm_up(engine, ctx),
             Err(problem) => {
@@ -134,37 +134,37 @@ impl Actor for KeyVaultActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        on_change(self.supply.clone(), Self::adopt, ctx);
+        on_change(self.active.clone(), Self::adopt, ctx);
         self.warm_up(self.engine.clone(), ctx);
     }
 }
 
 async fn warm_up(engine: Engine, key: Arc<KeyVersion>) {
-    let told = Repeats::default();
+    let logged = LogDedup::repeating();
     for pause in backoff::jittered(FIRST_PAUSE, LONGEST_PAUSE) {
         let Err(error) = engine.warm_up(&key, Instant::now() + WARM_UP_TIMEOUT).await else { return };
         let (cause, retry_in_ms) = (error.cause.as_deref(), pause.as_millis());
-        let is_news = told.is_news(&format!("{error} {}", cause.unwrap_or_default()));
-        tell!(is_news, warn, err = %error, cause, retry_in_ms, "The key could not be read yet");
+        let should_log = logged.should_log(error.kind.clone());
+        log_or_debug!(should_log, warn, err = %error, cause, retry_in_ms, "The key could not be read yet");
         sleep(pause).await;
     }
 }
 
-impl Handler<Ask<Seal>> for KeyVaultActor {
-    type Result = ResponseFuture<Option<Result<Sealed, KmsError>>>;
+impl Handler<Ask<EncryptJob>> for KeyVaultActor {
+    type Result = ResponseFuture<Option<Result<Encrypted, KmsError>>>;
 
-    fn handle(&mut self, ask: Ask<Seal>, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, ask: Ask<EncryptJob>, _: &mut Self::Context) -> Self::Result {
         let engine = self.engine.clone();
-        Box::pin(ask.answer(|job| async move { engine.seal(&job).await }))
+        Box::pin(ask.answer(|job| async move { engine.encrypt(&job).await }))
     }
 }
 
-impl Handler<Ask<Open>> for KeyVaultActor {
-    type Result = ResponseFuture<Option<Result<Opened, KmsError>>>;
+impl Handler<Ask<DecryptJob>> for KeyVaultActor {
+    type Result = ResponseFuture<Option<Result<Decrypted, KmsError>>>;
 
-    fn handle(&mut self, ask: Ask<Open>, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, ask: Ask<DecryptJob>, _: &mut Self::Context) -> Self::Result {
         let engine = self.engine.clone();
-        Box::pin(ask.answer(|job| async move { engine.open(&job).await }))
+        Box::pin(ask.answer(|job| async move { engine.decrypt(&job).await }))
     }
 }
 

@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::control::{Control, Lifeline};
-use super::watching::on_change;
+use super::subscribe::on_change;
+use super::supervision::{Control, Lifeline};
 use crate::backoff;
 use crate::config::{Access, AccessSource, Contents};
 use crate::telemetry::{LIFECYCLE, Metrics};
@@ -36,7 +36,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The access in use, and the token that showed that it works.
 #[derive(Clone, Debug)]
-pub(crate) struct Supply {
+pub(crate) struct ActiveCredential {
     /// Counts what was taken over, from 0 at the start.
     pub number: u64,
     /// Credential and network.
@@ -56,7 +56,7 @@ pub(crate) struct ReloadReport {
 
 /// Tries an access before it is taken over.
 #[async_trait]
-pub(crate) trait Trial: Send + Sync {
+pub(crate) trait CredentialCheck: Send + Sync {
     /// Gets a token with it, and makes one key operation with that token.
     ///
     /// # Errors
@@ -70,11 +70,11 @@ pub(crate) struct ReloadParts {
     /// Where an access comes from.
     pub source: AccessSource,
     /// Where it goes.
-    pub supply: Arc<watch::Sender<Supply>>,
+    pub active: Arc<watch::Sender<ActiveCredential>>,
     /// What came of it.
     pub report: Arc<watch::Sender<ReloadReport>>,
     /// How it is tried.
-    pub trial: Arc<dyn Trial>,
+    pub trial: Arc<dyn CredentialCheck>,
     /// The time between two looks.
     pub interval: Duration,
     /// Changes with every SIGHUP.
@@ -98,10 +98,10 @@ pub(crate) struct ReloadActor {
 }
 
 /// What came of one look at the files.
-enum Looked {
+enum ReloadOutcome {
     /// They hold what is in use, or what has failed already.
     Unchanged,
-    Tried(Supply),
+    Tried(ActiveCredential),
     Failed(Contents, String),
 }
 
@@ -146,12 +146,13 @@ impl ReloadActor {
     /// Files are read where a slow disk harms nobody, and not for ever.
     fn look(&mut self, always: bool, ctx: &mut Context<Self>) {
         self.trying = true;
-        let (source, in_use) = (self.parts.source.clone(), self.parts.supply.borrow().clone());
+        let (source, in_use) = (self.parts.source.clone(), self.parts.active.borrow().clone());
         let failed = self.failed.clone();
         let reading = spawn_blocking(move || read(&source, &in_use, failed.as_ref(), always));
         let trial = self.parts.trial.clone();
         let looked = async move {
-            let unread = |problem: &str| (Vec::new(), Looked::Failed(Contents::new(), problem.to_owned()));
+            let unread =
+                |problem: &str| (Vec::new(), ReloadOutcome::Failed(Contents::new(), problem.to_owned()));
             match timeout(READ_TIMEOUT, reading).await {
                 Ok(Ok(Read { single_files, outcome })) => (single_files, tried(outcome, &*trial).await),
                 Ok(Err(_)) => unread("the files cannot be read"),
@@ -164,24 +165,24 @@ impl ReloadActor {
         }));
     }
 
-    fn looked(&mut self, looked: Looked, ctx: &mut Context<Self>) {
+    fn looked(&mut self, looked: ReloadOutcome, ctx: &mut Context<Self>) {
         self.trying = false;
         match looked {
-            Looked::Unchanged if self.failed.is_none() => self.nothing_failed(),
-            Looked::Unchanged => {}
-            Looked::Tried(supply) => self.take_over(supply, ctx),
-            Looked::Failed(contents, problem) => self.keep(contents, problem, ctx),
+            ReloadOutcome::Unchanged if self.failed.is_none() => self.nothing_failed(),
+            ReloadOutcome::Unchanged => {}
+            ReloadOutcome::Tried(active) => self.take_over(active, ctx),
+            ReloadOutcome::Failed(contents, problem) => self.keep(contents, problem, ctx),
         }
         if std::mem::take(&mut self.again) {
             self.look(true, ctx);
         }
     }
 
-    fn take_over(&mut self, supply: Supply, ctx: &mut Context<Self>) {
+    fn take_over(&mut self, active: ActiveCredential, ctx: &mut Context<Self>) {
         self.cancel_retry(ctx);
         (self.failed, self.pauses) = (None, pauses());
-        let credential = supply.access.credential.kind();
-        if !self.lifeline.publish(&self.parts.supply, |published| *published = supply) {
+        let credential = active.access.credential.kind();
+        if !self.lifeline.publish(&self.parts.active, |published| *published = active) {
             return;
         }
         let report = ReloadReport { problem: None, taken_over: Some(SystemTime::now()) };
@@ -242,7 +243,7 @@ enum Outcome {
 }
 
 /// Reads the files if they hold neither what is in use nor what has failed, or anyway if that is `always` wanted.
-fn read(source: &AccessSource, in_use: &Supply, failed: Option<&Contents>, always: bool) -> Read {
+fn read(source: &AccessSource, in_use: &ActiveCredential, failed: Option<&Contents>, always: bool) -> Read {
     let contents = source.contents(&in_use.access);
     let single_files = source.files(&in_use.access).into_iter().filter(|file| is_replaced(file)).collect();
     let known = contents == in_use.access.contents || Some(&contents) == failed;
@@ -256,13 +257,13 @@ fn read(source: &AccessSource, in_use: &Supply, failed: Option<&Contents>, alway
     Read { single_files, outcome }
 }
 
-async fn tried(outcome: Outcome, trial: &dyn Trial) -> Looked {
+async fn tried(outcome: Outcome, trial: &dyn CredentialCheck) -> ReloadOutcome {
     match outcome {
-        Outcome::Unchanged => Looked::Unchanged,
-        Outcome::Broken(contents, problem) => Looked::Failed(contents, problem),
+        Outcome::Unchanged => ReloadOutcome::Unchanged,
+        Outcome::Broken(contents, problem) => ReloadOutcome::Failed(contents, problem),
         Outcome::Loaded(number, access) => match trial.run(&access).await {
-            Ok(token) => Looked::Tried(Supply { number, access, token: Some(token) }),
-            Err(problem) => Looked::Failed(access.contents.clone(), problem),
+            Ok(token) => ReloadOutcome::Tried(ActiveCredential { number, access, token: Some(token) }),
+            Err(problem) => ReloadOutcome::Failed(access.contents.clone(), problem),
         },
     }
 }

@@ -12,15 +12,14 @@ use futures_util::future::select_ok;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::control::{Control, Lifeline};
-use super::reload::Supply;
-use super::watching::on_change;
-use crate::azure::{TokenSource, no_answer};
+use super::reload::ActiveCredential;
+use super::subscribe::on_change;
+use super::supervision::{Control, Lifeline};
 use crate::backoff;
 use crate::config::Access;
-use crate::kms::Code;
-use crate::telemetry::{LIFECYCLE, Metrics, Repeats, tell};
-use crate::vault::{RejectedTokens, Token, TokenError, TokenState, Trouble};
+use crate::kms::{Code, ErrorKind};
+use crate::telemetry::{LIFECYCLE, LogDedup, Metrics, log_or_debug};
+use crate::vault::{RefreshFailure, RejectedTokens, Token, TokenError, TokenSource, TokenState};
 
 /// How long one fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,7 +41,7 @@ pub(crate) struct TokenParts {
     /// Makes what tokens come from, of the access in use.
     pub connect: Arc<Connect>,
     /// The access in use.
-    pub supply: Arc<watch::Sender<Supply>>,
+    pub active: Arc<watch::Sender<ActiveCredential>>,
     /// Where they are published.
     pub published: Arc<watch::Sender<TokenState>>,
     /// Which of them Key Vault rejected.
@@ -55,9 +54,9 @@ pub(crate) struct TokenParts {
 pub(crate) struct TokenActor {
     parts: TokenParts,
     source: Arc<dyn TokenSource>,
-    supply: watch::Receiver<Supply>,
+    active: watch::Receiver<ActiveCredential>,
     /// The number of the credential in use: what an earlier one fetches is dropped.
-    supply_number: u64,
+    credential_number: u64,
     pauses: ExponentialBackoff,
     next_refresh: Option<SpawnHandle>,
     refreshing: bool,
@@ -66,7 +65,7 @@ pub(crate) struct TokenActor {
     /// The number of the last token that Key Vault rejected in this generation.
     last_rejected: u64,
     /// The failures that were logged.
-    told: Repeats,
+    logged: LogDedup<ErrorKind>,
     lifeline: Lifeline,
 }
 
@@ -76,28 +75,28 @@ impl TokenActor {
     /// # Errors
     /// There is no source of tokens; says why.
     pub(crate) fn prepare(parts: TokenParts) -> Result<impl FnOnce(Lifeline) -> Self + Send, String> {
-        let supply = parts.supply.subscribe();
-        let source = (parts.connect)(&supply.borrow().access)?;
-        Ok(move |lifeline| Self::new(parts, source, supply, lifeline))
+        let active = parts.active.subscribe();
+        let source = (parts.connect)(&active.borrow().access)?;
+        Ok(move |lifeline| Self::new(parts, source, active, lifeline))
     }
 
     fn new(
         parts: TokenParts,
         source: Arc<dyn TokenSource>,
-        supply: watch::Receiver<Supply>,
+        active: watch::Receiver<ActiveCredential>,
         lifeline: Lifeline,
     ) -> Self {
         Self {
             parts,
             source,
-            supply,
-            supply_number: 0,
+            active,
+            credential_number: 0,
             pauses: pauses(),
             next_refresh: None,
             refreshing: false,
             distrusted: false,
             last_rejected: 0,
-            told: Repeats::default(),
+            logged: LogDedup::repeating(),
             lifeline,
         }
     }
@@ -130,12 +129,12 @@ impl TokenActor {
             return;
         }
         let newest = self.newest_serial();
-        let (source, number) = (self.source.clone(), self.supply_number);
-        let message = no_answer(&self.supply.borrow().access, FETCH_TIMEOUT);
-        let silent = TokenError { code: Code::Unavailable, message, cause: None };
+        let (source, number) = (self.source.clone(), self.credential_number);
+        let message = self.active.borrow().access.credential.no_answer(FETCH_TIMEOUT);
+        let silent = TokenError::new(Code::Unavailable, "token/timed-out", message);
         let fetched = async move { timeout(FETCH_TIMEOUT, fetch(&*source, newest + 1)).await };
         ctx.spawn(wrap_future(fetched).map(move |fetched, actor: &mut Self, ctx| {
-            if actor.supply_number != number {
+            if actor.credential_number != number {
                 return;
             }
             actor.refreshing = false;
@@ -147,7 +146,11 @@ impl TokenActor {
     }
 
     fn fetched(&mut self, token: Token, ctx: &mut Context<Self>) {
-        let state = TokenState { token: Some(token.clone()), trouble: None, supply: self.supply_number };
+        let state = TokenState {
+            token: Some(token.clone()),
+            refresh_failure: None,
+            credential_number: self.credential_number,
+        };
         if !self.publish(|published| *published = state) {
             return;
         }
@@ -158,7 +161,7 @@ impl TokenActor {
         }
         self.refresh_in(until_refresh(&token), Self::planned_refresh, ctx);
         let seconds = token.expires.duration_since(token.obtained).as_secs();
-        match !self.distrusted && self.told.ends() {
+        match !self.distrusted && self.logged.recover() {
             true => tracing::info!(target: LIFECYCLE, valid_for_s = seconds, "Token refreshed"),
             false => tracing::info!(valid_for_s = seconds, "Token refreshed"),
         }
@@ -176,13 +179,13 @@ impl TokenActor {
 
     fn try_again_later(&mut self, what: &str, error: TokenError, ctx: &mut Context<Self>) {
         let pause = self.pauses.next().unwrap_or(LONGEST_PAUSE);
-        let trouble = Trouble { error: error.clone(), retry_at: Instant::now() + pause };
-        if !self.publish(|state| state.trouble = Some(trouble)) {
+        let refresh_failure = RefreshFailure { error: error.clone(), retry_at: Instant::now() + pause };
+        if !self.publish(|state| state.refresh_failure = Some(refresh_failure)) {
             return;
         }
         let (err, cause, retry_in_ms) = (error.message, error.cause.as_deref(), pause.as_millis());
-        let is_news = self.told.is_news(&format!("{err} {}", cause.unwrap_or_default()));
-        tell!(is_news, error, err, cause, retry_in_ms, "{what}");
+        let should_log = self.logged.should_log(error.kind);
+        log_or_debug!(should_log, error, err, cause, retry_in_ms, "{what}");
         self.refresh_in(pause, Self::refresh, ctx);
     }
 
@@ -192,14 +195,14 @@ impl TokenActor {
 
     /// Goes on with another credential, and with the token that showed that it works.
     fn adopt(&mut self, ctx: &mut Context<Self>) {
-        let Supply { number, access, token } = self.supply.borrow_and_update().clone();
+        let ActiveCredential { number, access, token } = self.active.borrow_and_update().clone();
         match (self.parts.connect)(&access) {
             Ok(source) => self.source = source,
             Err(problem) => {
                 return tracing::error!(target: LIFECYCLE, err = problem, "The new credential cannot be used");
             }
         }
-        self.supply_number = number;
+        self.credential_number = number;
         (self.refreshing, self.distrusted) = (false, false);
         match token {
             Some(token) => {
@@ -216,7 +219,11 @@ impl TokenActor {
         if !self.publish(|state| state.token = None) {
             return;
         }
-        tell!(self.told.is_news("dropped"), warn, "Key Vault does not accept the token; it is dropped");
+        log_or_debug!(
+            self.logged.should_log("token/dropped".into()),
+            warn,
+            "Key Vault does not accept the token; it is dropped"
+        );
         self.parts.metrics.token_expires(None);
         let predecessor_too = std::mem::replace(&mut self.last_rejected, token.serial) + 1 == token.serial;
         // one that worked for a moment was revoked: the next one may work again
@@ -236,9 +243,9 @@ impl Actor for TokenActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         on_change(self.parts.rejected.subscribe(), Self::drop_rejected, ctx);
-        on_change(self.supply.clone(), Self::adopt, ctx);
-        self.supply_number = self.supply.borrow().number;
-        if self.parts.published.borrow().supply != self.supply_number {
+        on_change(self.active.clone(), Self::adopt, ctx);
+        self.credential_number = self.active.borrow().number;
+        if self.parts.published.borrow().credential_number != self.credential_number {
             return self.adopt(ctx); // taken over while no actor was there
         }
         let rejected = self.parts.rejected.newest();
@@ -280,7 +287,7 @@ fn pauses() -> ExponentialBackoff {
 
 fn not_accepted() -> TokenError {
     let message = "Key Vault does not accept the plugin's tokens: wrong tenant, or revoked".to_owned();
-    TokenError { code: Code::Unauthenticated, message, cause: None }
+    TokenError::new(Code::Unauthenticated, "token/not-accepted", message)
 }
 
 #[cfg(test)]

@@ -5,32 +5,32 @@ use std::sync::Arc;
 use actix::Actor;
 use tokio::sync::watch;
 
-use super::trial::AzureTrial;
+use super::trial::AzureCredentialCheck;
 use crate::actors::{
-    ActorHandle, ActorName, ActorSlot, ChildSpec, Evidence, HealthActor, HealthParts, HealthReport,
-    KeyVaultActor, KeyVaultParts, Probe, ReloadActor, ReloadParts, ReloadReport, Supply, TokenActor,
+    ActiveCredential, ActorHandle, ActorName, ActorSlot, ChildSpec, HealthActor, HealthParts, HealthReport,
+    KeyVaultActor, KeyVaultParts, PassiveHealth, Probe, ReloadActor, ReloadParts, ReloadReport, TokenActor,
     TokenParts,
 };
-use crate::azure::{AzureTokens, AzureVault, TokenSource};
+use crate::azure::{AzureTokenSource, AzureVault};
 use crate::config::{Access, Cloud, Config};
 use crate::kms::KeyRing;
 use crate::telemetry::Metrics;
-use crate::vault::{Engine, RejectedTokens, TokenReader, TokenState, Traffic, Vault};
+use crate::vault::{Engine, RejectedTokens, SharedState, TokenReader, TokenSource, TokenState, Vault};
 
 /// The state that survives every actor.
 pub(super) struct Children {
     config: Arc<Config>,
     ring: Arc<KeyRing>,
     metrics: Arc<Metrics>,
-    supply: Arc<watch::Sender<Supply>>,
+    active: Arc<watch::Sender<ActiveCredential>>,
     reloads: Arc<watch::Sender<ReloadReport>>,
     cloud: Cloud,
     tokens: Arc<watch::Sender<TokenState>>,
     rejected: RejectedTokens,
     report: Arc<watch::Sender<HealthReport>>,
-    evidence: Arc<Evidence>,
+    passive_health: Arc<PassiveHealth>,
     key_vault: Arc<ActorSlot<KeyVaultActor>>,
-    traffic: Arc<Traffic>,
+    shared: Arc<SharedState>,
     switches: Switches,
 }
 
@@ -52,20 +52,20 @@ impl Children {
         switches: Switches,
     ) -> Self {
         let cloud = access.cloud.clone();
-        let supply = Supply { number: 0, access: Arc::new(access), token: None };
+        let active = ActiveCredential { number: 0, access: Arc::new(access), token: None };
         Self {
             config: Arc::new(config.clone()),
             ring,
             metrics,
-            supply: Arc::new(watch::Sender::new(supply)),
+            active: Arc::new(watch::Sender::new(active)),
             reloads: Arc::new(watch::Sender::default()),
             cloud,
             tokens: Arc::new(watch::Sender::default()),
             rejected: RejectedTokens::none(),
             report: Arc::new(watch::Sender::default()),
-            evidence: Arc::new(Evidence::none()),
+            passive_health: Arc::new(PassiveHealth::none()),
             key_vault: Arc::new(ActorSlot::empty()),
-            traffic: Arc::new(Traffic::new(config.admission.qps, config.admission.burst)),
+            shared: Arc::new(SharedState::new(config.admission.qps, config.admission.burst)),
             switches,
         }
     }
@@ -82,12 +82,12 @@ impl Children {
         self.reloads.subscribe()
     }
 
-    pub(super) fn evidence(&self) -> Arc<Evidence> {
-        self.evidence.clone()
+    pub(super) fn passive_health(&self) -> Arc<PassiveHealth> {
+        self.passive_health.clone()
     }
 
-    pub(super) fn traffic(&self) -> Arc<Traffic> {
-        self.traffic.clone()
+    pub(super) fn shared(&self) -> Arc<SharedState> {
+        self.shared.clone()
     }
 
     pub(super) fn tokens(&self) -> TokenReader {
@@ -102,12 +102,12 @@ impl Children {
     fn token(&self) -> ChildSpec {
         let config = self.config.clone();
         let connect = move |access: &Access| {
-            let source = AzureTokens::new(access, &config.key.resource, config.assertion)?;
+            let source = AzureTokenSource::new(access, &config.key.resource, config.assertion)?;
             Ok(Arc::new(source) as Arc<dyn TokenSource>)
         };
         let parts = TokenParts {
             connect: Arc::new(connect),
-            supply: self.supply.clone(),
+            active: self.active.clone(),
             published: self.tokens.clone(),
             rejected: self.rejected.clone(),
             metrics: self.metrics.clone(),
@@ -121,17 +121,17 @@ impl Children {
 
     fn key_vault_child(&self) -> ChildSpec {
         let (config, metrics, tokens) = (self.config.clone(), self.metrics.clone(), self.tokens());
-        let traffic = self.traffic.clone();
+        let shared = self.shared.clone();
         let engine = move |access: &Access| {
             let (config, network, reader) = (config.clone(), access.network.clone(), tokens.clone());
             let connect = move || {
                 let vault = AzureVault::new(&config.key, &network, reader.clone())?;
                 Ok(Arc::new(vault) as Arc<dyn Vault>)
             };
-            Engine::new(Arc::new(connect), tokens.clone(), traffic.clone(), metrics.clone())
+            Engine::new(Arc::new(connect), tokens.clone(), shared.clone(), metrics.clone())
         };
-        let (supply, current) = (self.supply.clone(), self.ring.current().clone());
-        let parts = KeyVaultParts { engine: Arc::new(engine), supply, current, slot: self.key_vault.clone() };
+        let (active, current) = (self.active.clone(), self.ring.current().clone());
+        let parts = KeyVaultParts { engine: Arc::new(engine), active, current, slot: self.key_vault.clone() };
         let start = move |arbiter: &_, lifeline| {
             let make = KeyVaultActor::prepare(parts.clone())?;
             Ok(KeyVaultActor::start_in_arbiter(arbiter, move |_| make(lifeline)).recipient())
@@ -142,9 +142,13 @@ impl Children {
     fn reload(&self) -> ChildSpec {
         let parts = ReloadParts {
             source: self.config.access_source.clone(),
-            supply: self.supply.clone(),
+            active: self.active.clone(),
             report: self.reloads.clone(),
-            trial: Arc::new(AzureTrial::new(self.config.clone(), self.cloud.clone(), self.ring.clone())),
+            trial: Arc::new(AzureCredentialCheck::new(
+                self.config.clone(),
+                self.cloud.clone(),
+                self.ring.clone(),
+            )),
             interval: self.config.reload_interval,
             requests: self.switches.reload.clone(),
             metrics: self.metrics.clone(),
@@ -161,7 +165,7 @@ impl Children {
         let (socket, timeout) = (self.config.listen.clone(), self.config.healthz.timeout);
         let parts = HealthParts {
             connect: Arc::new(move || Box::new(Probe::new(&socket, timeout).our_own())),
-            evidence: self.evidence.clone(),
+            passive_health: self.passive_health.clone(),
             interval: self.config.health_interval,
             timeout,
             published: self.report.clone(),

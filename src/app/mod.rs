@@ -26,7 +26,7 @@ use crate::config::{self, Access, Config, LogConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket, Inherited, SocketFile};
 use crate::http::{self, Checks, Snapshots, ZPages};
 use crate::kms::{KeyRing, KeyVersion};
-use crate::telemetry::{LIFECYCLE, Metrics, Telemetry};
+use crate::telemetry::{LIFECYCLE, LogDedup, Metrics, Telemetry};
 use children::{Children, Switches};
 use said::{ended, told};
 
@@ -171,7 +171,7 @@ impl Running {
         let switches = Switches { draining: draining.clone(), reload: reloads };
         let children = Children::new(config, access, ring.clone(), metrics.clone(), switches);
         let backend = backend(config, ring.clone(), &children, metrics.clone());
-        let (report, tokens, traffic) = (children.report(), children.tokens(), children.traffic());
+        let (report, tokens, shared) = (children.report(), children.tokens(), children.shared());
         let reloads = children.reloads();
         let (supervisor, supervision) =
             Supervisor::new(children.specs(), config.supervision, metrics.clone());
@@ -181,7 +181,7 @@ impl Running {
             started: SystemTime::now(),
             ring,
             checks: checks.clone(),
-            traffic,
+            shared,
             reloads,
             audit: audit.clone(),
             metrics: metrics.clone(),
@@ -235,10 +235,10 @@ fn backend(config: &Config, ring: Arc<KeyRing>, children: &Children, metrics: Ar
         admission: Admission::new(config.admission.max_in_flight, metrics.clone()),
         report: children.report(),
         status_policy: config.status_policy,
-        evidence: children.evidence(),
+        passive_health: children.passive_health(),
         metrics,
         requests: AtomicU64::new(1),
-        told: Default::default(),
+        probe_failures: LogDedup::repeating(),
     })
 }
 

@@ -7,31 +7,31 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::actors::Trial;
-use crate::azure::{AzureTokens, AzureVault, TokenSource, no_answer};
+use crate::actors::CredentialCheck;
+use crate::azure::{AzureTokenSource, AzureVault};
 use crate::config::{Access, Cloud, Config};
 use crate::kms::{Algorithm, KeyRing, Plaintext};
-use crate::vault::{RejectedTokens, Token, TokenReader, TokenState, Vault, VaultError};
+use crate::vault::{RejectedTokens, Token, TokenReader, TokenSource, TokenState, Vault, VaultError};
 
 /// How long the token, and how long the round trip, may take.
 const STEP: Duration = Duration::from_secs(10);
 
 /// Tries with the daemon's own key.
-pub(super) struct AzureTrial {
+pub(super) struct AzureCredentialCheck {
     config: Arc<Config>,
     cloud: Cloud,
     ring: Arc<KeyRing>,
 }
 
-impl AzureTrial {
+impl AzureCredentialCheck {
     pub(super) fn new(config: Arc<Config>, cloud: Cloud, ring: Arc<KeyRing>) -> Self {
         Self { config, cloud, ring }
     }
 
     async fn token(&self, access: &Access) -> Result<Token, String> {
-        let source = AzureTokens::new(access, &self.config.key.resource, self.config.assertion)?;
+        let source = AzureTokenSource::new(access, &self.config.key.resource, self.config.assertion)?;
         let fetched = timeout(STEP, source.fetch(0)).await;
-        let token = fetched.map_err(|_| no_answer(access, STEP))?;
+        let token = fetched.map_err(|_| access.credential.no_answer(STEP))?;
         token.map_err(|error| match error.cause {
             Some(cause) => format!("{}: {cause}", error.message),
             None => error.message,
@@ -41,7 +41,8 @@ impl AzureTrial {
     /// A client of its own, so that nothing of the one in use is at stake.
     async fn round_trip(&self, access: &Access, token: &Token) -> Result<(), String> {
         let token = token.clone().renumbered(1);
-        let state = watch::channel(TokenState { token: Some(token), trouble: None, supply: 0 }).1;
+        let state =
+            watch::channel(TokenState { token: Some(token), refresh_failure: None, credential_number: 0 }).1;
         let tokens = TokenReader::new(state, RejectedTokens::none());
         let vault = AzureVault::new(&self.config.key, &access.network, tokens)?;
         let tried = timeout(STEP, self.seal_and_open(&vault)).await;
@@ -62,7 +63,7 @@ impl AzureTrial {
 }
 
 #[async_trait]
-impl Trial for AzureTrial {
+impl CredentialCheck for AzureCredentialCheck {
     async fn run(&self, access: &Access) -> Result<Token, String> {
         if access.cloud != self.cloud {
             return Err("the cloud has changed, and with it the vault: restart the plugin for that".into());

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::AuditView;
-use crate::telemetry::{LIFECYCLE, Metrics};
+use crate::telemetry::{LIFECYCLE, LogDedup, Metrics};
 
 /// Counts them, and says so once for each time that records are lost. Clones share everything.
 #[derive(Clone)]
 pub(super) struct Losses {
     path: Arc<PathBuf>,
     metrics: Arc<Metrics>,
+    logged: Arc<LogDedup<()>>,
     /// Why they are lost now.
     problem: Arc<Mutex<Option<String>>>,
 }
@@ -18,13 +19,14 @@ pub(super) struct Losses {
 impl Losses {
     /// None yet in that file.
     pub(super) fn new(path: PathBuf, metrics: Arc<Metrics>) -> Self {
-        Self { path: Arc::new(path), metrics, problem: Arc::default() }
+        Self { path: Arc::new(path), metrics, logged: Arc::new(LogDedup::once()), problem: Arc::default() }
     }
 
     /// One more is lost, for that reason.
     pub(super) fn one_more(&self, why: &str) {
         self.metrics.audit_line_lost();
-        if self.problem().replace(why.to_owned()).is_none() {
+        *self.problem() = Some(why.to_owned());
+        if self.logged.should_log(()) {
             let path = self.path.display();
             tracing::error!(target: LIFECYCLE, %path, err = why, "Audit lines are lost");
         }
@@ -32,7 +34,8 @@ impl Losses {
 
     /// One was written, and none waits.
     pub(super) fn none_now(&self) {
-        if self.problem().take().is_some() {
+        *self.problem() = None;
+        if self.logged.recover() {
             let lost = self.metrics.audit_lines_lost();
             tracing::warn!(target: LIFECYCLE, lost_since_start = lost, "Audit lines are written again");
         }

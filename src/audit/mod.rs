@@ -85,8 +85,8 @@ impl AuditLog {
         self.0.is_some()
     }
 
-    /// Takes the record. Never waits.
-    pub(crate) fn take(&self, record: Record) {
+    /// Appends the record. Never waits.
+    pub(crate) fn append(&self, record: Record) {
         let Some(Parts { records, orders, losses }) = self.0.as_deref() else { return };
         orders.waiting.fetch_add(1, Ordering::AcqRel);
         let problem = match records.try_send(Some(record)) {

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use tokio::net::UnixStream;
 
-use crate::kms::KeyId;
+use crate::kms::{Api, KeyId, Method};
 
 /// One key operation, in the order in which its line has it. Holds nothing of what was sealed or opened.
 #[derive(Debug, Serialize)]
@@ -17,11 +17,14 @@ pub(crate) struct Record {
     /// The client's uid, or our number of the request; none if its message never came.
     pub uid: Option<String>,
     /// `encrypt` or `decrypt`.
-    pub operation: &'static str,
+    #[serde(serialize_with = "method")]
+    pub operation: Method,
     /// `v1` or `v2`.
-    pub api: &'static str,
+    #[serde(serialize_with = "api")]
+    pub api: Api,
     /// Whether the `HealthActor` asked, or somebody who says to be it.
-    pub probe: bool,
+    #[serde(rename = "probe")]
+    pub is_probe: bool,
     /// The key version; none if the request was refused before it was known.
     #[serde(serialize_with = "hash")]
     pub key_id: Option<KeyId>,
@@ -64,6 +67,14 @@ impl Peer {
 fn rfc_3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let time = DateTime::<Utc>::from(*time).to_rfc3339_opts(SecondsFormat::Micros, true);
     serializer.serialize_str(&time)
+}
+
+fn method<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(method.as_str())
+}
+
+fn api<S: Serializer>(api: &Api, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(api.as_str())
 }
 
 fn hash<S: Serializer>(key_id: &Option<KeyId>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -4,15 +4,15 @@ use std::os::fd::OwnedFd;
 use std::time::SystemTime;
 
 use super::*;
-use crate::kms::KeyId;
+use crate::kms::{Api, KeyId, Method};
 
 fn record(uid: &str) -> Record {
     Record {
         time: SystemTime::UNIX_EPOCH + Duration::from_micros(1),
         uid: Some(uid.into()),
-        operation: "encrypt",
-        api: "v2",
-        probe: false,
+        operation: Method::Encrypt,
+        api: Api::V2,
+        is_probe: false,
         key_id: Some(KeyId::of_url("https://vault/keys/k8s/1")),
         request_id: Some("cd".into()),
         peer: Peer { pid: Some(1), uid: Some(0), gid: None },
@@ -64,15 +64,15 @@ fn after_a_rename_and_a_reopen_lines_go_to_a_new_file_and_none_is_lost() {
     let (path, renamed) = (folder.path().join("audit"), folder.path().join("audit.1"));
     let metrics = Arc::new(Metrics::new());
     let log = AuditLog::open(&path, metrics.clone()).unwrap();
-    log.take(record("a"));
+    log.append(record("a"));
     fs::rename(&path, &renamed).unwrap();
     log.reopen();
-    log.take(record("b"));
+    log.append(record("b"));
     assert_eq!(log.finish_within(LAST_LINES), Some(0));
     assert_eq!([uids(&renamed), uids(&path)].concat(), ["a", "b"]);
     assert_eq!(uids(&path).last().unwrap(), "b");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    log.take(record("late"));
+    log.append(record("late"));
     assert_eq!(lost(&metrics), 1);
 }
 
@@ -84,7 +84,7 @@ fn who_cannot_reopen_goes_on_in_the_old_file() {
     fs::rename(&path, &renamed).unwrap();
     fs::create_dir(&path).unwrap();
     log.reopen();
-    log.take(record("a"));
+    log.append(record("a"));
     assert_eq!(log.finish_within(LAST_LINES), Some(0));
     assert_eq!(uids(&renamed), ["a"]);
 }
@@ -98,7 +98,7 @@ fn a_disk_that_hangs_stops_neither_those_who_ask_nor_the_end() {
     while std::io::Write::write(&mut filled, &[7; 4096]).is_ok() {}
     rustix::io::ioctl_fionbio(&filled, false).unwrap(); // full: a write waits now
     let log = AuditLog::to(AuditFile::of(OwnedFd::from(writer).into()), 8, metrics.clone()).unwrap();
-    (0..100).for_each(|_| log.take(record("a")));
+    (0..100).for_each(|_| log.append(record("a")));
     let left = log.finish_within(Duration::from_millis(1)).unwrap() as u64;
     assert!(left == 8 || left == 9, "{left}"); // one may have left the queue
     assert_eq!(left + lost(&metrics), 100);
@@ -115,7 +115,7 @@ fn what_the_disk_refuses_is_counted_and_told() {
     let metrics = Arc::new(Metrics::new());
     let full = AuditFile::of(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
     let log = AuditLog::to(full, 8, metrics.clone()).unwrap();
-    (0..2).for_each(|_| log.take(record("a")));
+    (0..2).for_each(|_| log.append(record("a")));
     assert_eq!((log.finish_within(LAST_LINES), lost(&metrics)), (Some(0), 2));
     assert!(log.view().unwrap().problem.unwrap().contains("No space left"));
 }
@@ -166,7 +166,7 @@ fn what_is_no_plain_file_is_refused_by_name_and_its_opening_does_not_wait() {
 #[test]
 fn without_a_file_nothing_is_taken() {
     let log = AuditLog::default();
-    log.take(record("a"));
+    log.append(record("a"));
     log.reopen();
     assert!(!log.is_on() && log.view().is_none() && log.finish_within(LAST_LINES).is_none());
 }

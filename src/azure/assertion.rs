@@ -20,7 +20,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use super::issuer::IssuerError;
+use super::identity_transport::IssuerError;
 use crate::config::{AssertionConfig, ClientCertificate, ServicePrincipal, read_file};
 use crate::kms::Code;
 use crate::vault::TokenError;
@@ -138,7 +138,7 @@ impl ClientAssertion for FileAssertion {
 }
 
 fn refusal(message: String) -> azure_core::Error {
-    let error = TokenError { code: Code::Unauthenticated, message, cause: None };
+    let error = TokenError::new(Code::Unauthenticated, "token/assertion", message);
     azure_core::Error::new(ErrorKind::Credential, IssuerError(error))
 }
 

@@ -17,12 +17,12 @@ use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 
 use super::cause::{beneath_http, find};
 use super::proxy_mode::Target;
-use super::published::{PublishedCredential, Refusal};
+use super::published_credential::{PublishedCredential, Refusal};
 use super::transport;
 use crate::config::{KeyConfig, NetworkConfig, Operations};
-use crate::kms::{Algorithm, KeyVersion, Opened, Plaintext, Receipt};
+use crate::kms::{Algorithm, Decrypted, KeyVersion, Plaintext, Receipt};
 use crate::telemetry::traces;
-use crate::vault::{Encrypted, Failure, TokenReader, Vault, VaultError};
+use crate::vault::{EncryptResult, Failure, TokenReader, Vault, VaultError};
 
 /// A key vault of Azure.
 pub(crate) struct AzureVault {
@@ -91,13 +91,13 @@ impl Vault for AzureVault {
         key: &KeyVersion,
         algorithm: Algorithm,
         plaintext: &Plaintext,
-    ) -> Result<Encrypted, VaultError> {
+    ) -> Result<EncryptResult, VaultError> {
         let response = self.seal(key, parameters(algorithm, plaintext.expose())?).await.map_err(classify)?;
         let receipt = receipt(response.headers());
         traces::key_vault_answered(response.status().into(), Some(&receipt.request_id));
         let result = model(response)?;
         match (result.kid, result.result) {
-            (Some(kid), Some(value)) => Ok(Encrypted { kid, value, receipt }),
+            (Some(kid), Some(value)) => Ok(EncryptResult { kid, value, receipt }),
             _ => Err(VaultError::of_answer(Failure::Malformed, &receipt.request_id)),
         }
     }
@@ -107,13 +107,13 @@ impl Vault for AzureVault {
         key: &KeyVersion,
         algorithm: Algorithm,
         ciphertext: &[u8],
-    ) -> Result<Opened, VaultError> {
+    ) -> Result<Decrypted, VaultError> {
         let response = self.open(key, parameters(algorithm, ciphertext)?).await.map_err(classify)?;
         let request_id = header(response.headers(), REQUEST_ID).unwrap_or_default();
         traces::key_vault_answered(response.status().into(), Some(&request_id));
         let plaintext = model(response)?.result.map(Plaintext::new);
         let plaintext = plaintext.ok_or_else(|| VaultError::of_answer(Failure::Malformed, &request_id))?;
-        Ok(Opened { plaintext, request_id })
+        Ok(Decrypted { plaintext, request_id })
     }
 
     async fn modulus(&self, key: &KeyVersion) -> Result<usize, VaultError> {

@@ -5,6 +5,7 @@
 //! identity webhook sets.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::certificate::{self, ClientCertificate};
 use super::cloud::Cloud;
@@ -75,6 +76,15 @@ impl CredentialConfig {
                 Proof::TokenFile(_) => "workload identity",
             },
         }
+    }
+
+    /// Returns the message for an issuer of tokens that did not answer within `limit`.
+    pub(crate) fn no_answer(&self, limit: Duration) -> String {
+        let issuer = match self {
+            Self::ServicePrincipal(_) => "Entra ID",
+            Self::ManagedIdentity(_) => "IMDS",
+        };
+        format!("{issuer} does not answer within {} s", limit.as_secs())
     }
 
     /// The host of Entra ID; `None` where IMDS gives the tokens.

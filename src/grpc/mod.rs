@@ -1,41 +1,22 @@
 //! Both KMS services on one unix socket.
 //!
-//! Built and drained by `app`. Handlers check what they are sent, are admitted, and ask the `KeyVaultActor`;
-//! Version and Status answer from memory.
+//! Built and drained by `app`. A request passes through the folders in this order: `listener` (the socket), `transport`
+//! (one connection), `layers` (one call, before its message is understood), `service` (the methods).
 
-mod admission;
-mod answers;
-mod audited;
-mod authority;
-mod backend;
-mod caller;
-mod connection;
-mod deadline;
-mod episode;
-mod holder;
-mod inherited;
-mod open_calls;
-mod receive;
-mod refused;
-mod rpc;
+mod error;
+mod layers;
+mod listener;
 mod server;
-mod socket;
-mod status;
-mod status_policy;
-mod turn;
-mod v1;
-mod v2;
+mod service;
+mod transport;
 
-/// What `crate::fuzzing` drives.
+/// Entry points that `crate::fuzzing` drives.
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing {
-    pub(crate) use super::authority::fuzzing::connection;
     pub(crate) use super::server::fuzzing::server;
+    pub(crate) use super::transport::fuzzing::connection;
 }
 
-pub(crate) use admission::Admission;
-pub(crate) use backend::Backend;
-pub(crate) use holder::Holder;
-pub(crate) use inherited::Inherited;
+pub(crate) use listener::{BoundSocket, Inherited, SocketFile, SocketOwner};
 pub(crate) use server::serve;
-pub(crate) use socket::{BoundSocket, SocketFile};
+pub(crate) use service::{Admission, Backend};

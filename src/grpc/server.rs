@@ -13,39 +13,37 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tonic::codegen::http::Request;
 use tonic::service::Routes;
 use tower::{Layer, ServiceExt};
 
-use super::Backend;
-use super::answers::{Answers, AnswersLayer, MESSAGE_LIMIT};
-use super::audited::{Audited, AuditedLayer};
-use super::authority::{AuthorityStream, LargeBlocks};
-use super::connection::{Connection, ConnectionState};
-use super::episode::Episode;
-use super::receive::{Receive, ReceiveLayer};
-use super::refused::{Refused, RefusedLayer};
-use super::v1::V1;
-use super::v2::V2;
+use super::layers::{
+    Audit, AuditLayer, Buffer, BufferLayer, MESSAGE_LIMIT, Rejections, RejectionsLayer, StatusText,
+    StatusTextLayer, calls_in_flight,
+};
+use super::service::{Backend, V1, V2};
+use super::transport::{
+    AuthorityStream, Connection, ConnectionLimit, ConnectionState, LargeBlocks, OWN_CALLS,
+};
 use crate::audit::{AuditLog, Peer};
 use crate::backoff::after_failed_accept;
 use crate::proto::v1beta1::key_management_service_server::KeyManagementServiceServer as V1Server;
 use crate::proto::v2::key_management_service_server::KeyManagementServiceServer as V2Server;
 
-/// Connections at a time; more are closed. kube-apiserver has one or two, and the health check one.
-const MOST_CONNECTIONS: usize = 1280;
-/// Streams a connection may have open; above what admission lets wait, so that admission decides.
-const MAX_STREAMS: u32 = 1280;
 /// The longest header list.
 const HEADER_LIMIT: u32 = 16 * 1024;
 /// What a client may send ahead on a stream: HTTP/2's own start, which fits a request of kube-apiserver.
 const STREAM_WINDOW: u32 = 64 * 1024 - 1;
-/// And on a connection. h2 takes one small message at once for every 512 bytes of it: less would cut off a client that
-/// makes as many calls at once as it may.
+/// And on a connection at least. h2 takes one small message at once for every 512 bytes of it: less would cut off a
+/// client that makes as many calls at once as it may.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// The bytes of the window that h2 asks for each small message.
+const WINDOW_PER_CALL: u32 = 512;
+/// The largest window there is (RFC 9113 section 6.9.1).
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 /// A client that has said nothing for so long is asked whether it is still there,
 const PING_AFTER: Duration = Duration::from_secs(60);
 /// and has so long to answer.
@@ -58,33 +56,37 @@ pub(crate) async fn serve(
     audit: AuditLog,
     drain: impl Future<Output = ()>,
 ) {
-    serve_all(accepted(listener), calls(backend, audit), drain).await;
+    let most_calls = most_calls(&backend);
+    serve_all(accepted(listener), calls(backend, audit), most_calls, drain).await;
 }
 
 /// Both services, and what stands before them.
-type Calls = Audited<Refused<Receive<Answers<Routes>>>>;
+type Calls = Audit<Rejections<Buffer<StatusText<Routes>>>>;
 
 fn calls(backend: Arc<Backend>, audit: AuditLog) -> Calls {
-    let refused = RefusedLayer::new(backend.metrics.clone());
+    let (rejections, buffer) =
+        (RejectionsLayer::new(backend.metrics.clone()), BufferLayer::new(most_calls(&backend)));
     let v1 = V1Server::new(V1::new(backend.clone())).max_decoding_message_size(MESSAGE_LIMIT);
     let v2 = V2Server::new(V2::new(backend)).max_decoding_message_size(MESSAGE_LIMIT);
-    let answers = AnswersLayer.layer(Routes::new(v1).add_service(v2).prepare());
-    AuditedLayer(audit).layer(refused.layer(ReceiveLayer::default().layer(answers)))
+    let status_text = StatusTextLayer.layer(Routes::new(v1).add_service(v2).prepare());
+    AuditLayer(audit).layer(rejections.layer(buffer.layer(status_text)))
 }
 
 /// The same for connections from anywhere.
 async fn serve_all<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     connections: impl Stream<Item = (S, Peer)>,
     calls: Calls,
+    most_calls: u32,
     drain: impl Future<Output = ()>,
 ) {
     let (draining, watched) = watch::channel(false);
-    let (running, door) = (TaskTracker::new(), Door::default());
+    let (running, limit) = (TaskTracker::new(), ConnectionLimit::default());
     let large = LargeBlocks::default();
     let connections = connections.for_each(|(stream, peer)| {
-        if let Some(place) = door.place() {
-            let connection = Connection::new(stream, place, watched.clone());
-            running.spawn(serve_one(connection, peer, large.clone(), calls.clone(), watched.clone()));
+        if let Some(permit) = limit.permit() {
+            let connection = Connection::new(stream, permit, watched.clone());
+            let http2 = http2(connection.state(), most_calls);
+            running.spawn(serve_one(http2, connection, peer, large.clone(), calls.clone(), watched.clone()));
         }
         std::future::ready(())
     });
@@ -99,6 +101,7 @@ async fn serve_all<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
 
 /// Serves one connection until it ends; says GOAWAY when the daemon drains.
 async fn serve_one<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    http2: Builder<ConnectionState>,
     connection: Connection<S>,
     peer: Peer,
     large: LargeBlocks,
@@ -106,14 +109,13 @@ async fn serve_one<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     mut draining: watch::Receiver<bool>,
 ) {
     let state = connection.state();
-    let info = state.clone();
     let calls = calls.map_request(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(info.clone());
+        request.extensions_mut().insert(state.clone());
         request.extensions_mut().insert(peer);
         request.map(Body::new)
     });
     let io = TokioIo::new(AuthorityStream::new(connection, large));
-    let mut serving = pin!(http2(state).serve_connection(io, TowerToHyperService::new(calls)));
+    let mut serving = pin!(http2.serve_connection(io, TowerToHyperService::new(calls)));
     tokio::select! {
         _ = &mut serving => return, // an error is the client's
         _ = draining.wait_for(|draining| *draining) => {}
@@ -122,14 +124,21 @@ async fn serve_one<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     let _ = serving.await;
 }
 
-fn http2(state: ConnectionState) -> Builder<ConnectionState> {
+fn most_calls(backend: &Backend) -> u32 {
+    calls_in_flight(backend.admission.max_in_flight())
+}
+
+/// Returns the settings of one connection, on which one client may use every permit there is: admission decides.
+fn http2(state: ConnectionState, most_calls: u32) -> Builder<ConnectionState> {
+    let streams = most_calls.saturating_add(OWN_CALLS as u32);
+    let window = streams.saturating_mul(WINDOW_PER_CALL).clamp(CONNECTION_WINDOW, LARGEST_WINDOW);
     let mut http2 = Builder::new(state);
     http2
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(streams)
         .max_header_list_size(HEADER_LIMIT)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(window)
         .keep_alive_interval(PING_AFTER)
         .keep_alive_timeout(PING_TIMEOUT);
     http2
@@ -150,38 +159,13 @@ fn accepted(listener: UnixListener) -> impl Stream<Item = (UnixStream, Peer)> {
     })
 }
 
-/// Lets in as many connections as there are places. To let the others wait would only hide that there are too many.
-struct Door {
-    places: Arc<Semaphore>,
-    full: Episode,
-}
-
-impl Default for Door {
-    fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(MOST_CONNECTIONS)), full: Episode::default() }
-    }
-}
-
-impl Door {
-    fn place(&self) -> Option<OwnedSemaphorePermit> {
-        let place = self.places.clone().try_acquire_owned().ok();
-        if place.is_none() && self.full.begins() {
-            tracing::warn!("{MOST_CONNECTIONS} connections are open: more are closed");
-        }
-        if self.places.available_permits() > MOST_CONNECTIONS / 2 {
-            self.full.ends();
-        }
-        place
-    }
-}
-
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing {
     use futures_util::stream::{self, StreamExt};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
     use tokio::sync::oneshot;
 
-    use super::{Arc, AuditLog, Backend, Peer, calls, serve_all};
+    use super::{Arc, AuditLog, Backend, Peer, calls, most_calls, serve_all};
 
     /// More than any input, so that the server never waits for its client.
     const CAPACITY: usize = 1024 * 1024;
@@ -195,8 +179,9 @@ pub(crate) mod fuzzing {
             attack(client, bytes, piece).await;
             let _ = closed.send(());
         };
+        let most_calls = most_calls(&backend);
         let calls = calls(backend, AuditLog::default());
-        let served = serve_all(connections, calls, async { drop(drain.await) });
+        let served = serve_all(connections, calls, most_calls, async { drop(drain.await) });
         tokio::join!(client, served);
     }
 

@@ -12,7 +12,7 @@ const DEPRECATED: &str = "v1alpha1";
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum Representation {
     /// Text for people.
     Text,
     /// An object of Kubernetes in JSON, in that version.
@@ -20,10 +20,10 @@ pub(super) enum Form {
 }
 
 /// The form in which that kind is asked for; text if none is named. `None` if it is none of ours.
-pub(super) fn form(headers: &HeaderMap, kind: &str) -> Option<Form> {
+pub(super) fn form(headers: &HeaderMap, kind: &str) -> Option<Representation> {
     let accept = headers.get(header::ACCEPT).map_or("", |accept| accept.to_str().unwrap_or("unreadable"));
     if accept.trim().is_empty() {
-        return Some(Form::Text);
+        return Some(Representation::Text);
     }
     let mut ranges: Vec<Mime> = accept.split(',').filter_map(|range| range.trim().parse().ok()).collect();
     ranges.sort_by(|one, other| {
@@ -38,17 +38,17 @@ fn quality(range: &Mime) -> f32 {
 }
 
 /// An object only if it is named in full, and text only if none is.
-fn of_range(range: &Mime, kind: &str) -> Option<Form> {
+fn of_range(range: &Mime, kind: &str) -> Option<Representation> {
     let covers = |top, sub| {
         (range.type_() == STAR || range.type_() == top) && (range.subtype() == STAR || range.subtype() == sub)
     };
     let param = |name| range.get_param(name).map(|value| value.as_str().to_owned());
     match (param("g").as_deref(), param("v").as_deref(), param("as").as_deref()) {
-        (None, None, None) => covers(mime::TEXT, mime::PLAIN).then_some(Form::Text),
+        (None, None, None) => covers(mime::TEXT, mime::PLAIN).then_some(Representation::Text),
         (Some(GROUP), Some(version), Some(asked))
             if asked == kind && covers(mime::APPLICATION, mime::JSON) =>
         {
-            [CURRENT, DEPRECATED].into_iter().find(|known| *known == version).map(Form::Object)
+            [CURRENT, DEPRECATED].into_iter().find(|known| *known == version).map(Representation::Object)
         }
         _ => None,
     }
@@ -58,20 +58,20 @@ fn of_range(range: &Mime, kind: &str) -> Option<Form> {
 mod tests {
     use super::*;
 
-    fn asked(accept: &str) -> Option<Form> {
+    fn asked(accept: &str) -> Option<Representation> {
         let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
         form(&headers, "Statusz")
     }
 
-    fn object(version: &'static str) -> Option<Form> {
-        Some(Form::Object(version))
+    fn object(version: &'static str) -> Option<Representation> {
+        Some(Representation::Object(version))
     }
 
     #[test]
     fn text_is_the_default_and_what_a_browser_gets() {
-        assert_eq!(form(&HeaderMap::new(), "Statusz"), Some(Form::Text));
+        assert_eq!(form(&HeaderMap::new(), "Statusz"), Some(Representation::Text));
         for accept in ["", " ", "*/*", "text/*", "text/plain; charset=utf-8", "text/html,*/*;q=0.8"] {
-            assert_eq!(asked(accept), Some(Form::Text), "{accept:?}");
+            assert_eq!(asked(accept), Some(Representation::Text), "{accept:?}");
         }
     }
 
@@ -98,7 +98,7 @@ mod tests {
     fn the_better_quality_counts_and_then_the_closer_range() {
         let json = "application/json;v=v1beta1;g=config.k8s.io;as=Statusz";
         assert_eq!(asked(&format!("*/*,{json}")), object("v1beta1"));
-        assert_eq!(asked(&format!("{json};q=0.5,text/plain;q=0.9")), Some(Form::Text));
+        assert_eq!(asked(&format!("{json};q=0.5,text/plain;q=0.9")), Some(Representation::Text));
         assert_eq!(asked(&format!("text/plain;q=0.5,{json}")), object("v1beta1"));
     }
 }

@@ -13,7 +13,7 @@ use crate::actors::{ActorStatus, ReloadReport, Supervision};
 use crate::audit::{AuditLog, AuditView};
 use crate::kms::KeyRing;
 use crate::telemetry::{AdmissionView, Metrics};
-use crate::vault::{RateLimit, TokenReader, Traffic};
+use crate::vault::{RateLimitView, SharedState, TokenReader};
 
 /// The daemon at one moment. Its JSON is read by `status`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub(crate) struct Snapshot {
     pub key_vault: KeyVaultView,
     /// Our own limit on calls to Key Vault; an older daemon does not tell.
     #[serde(default)]
-    pub rate_limit: Option<RateLimit>,
+    pub rate_limit: Option<RateLimitView>,
     /// The key operations that run and wait; an older daemon does not tell.
     #[serde(default)]
     pub admission: Option<AdmissionView>,
@@ -114,7 +114,7 @@ pub(crate) struct Snapshots {
     /// What the health endpoints read.
     pub checks: Checks,
     /// The traffic to Key Vault.
-    pub traffic: Arc<Traffic>,
+    pub shared: Arc<SharedState>,
     /// Changes of the credential.
     pub reloads: watch::Receiver<ReloadReport>,
     /// The audit log.
@@ -136,7 +136,7 @@ impl Snapshots {
             key: self.key(),
             token: token(tokens),
             key_vault: self.key_vault(),
-            rate_limit: Some(self.traffic.rate_limit()),
+            rate_limit: Some(self.shared.rate_limit()),
             admission: Some(self.metrics.admission(self.max_in_flight)),
             actors: actors(supervision),
             reload: Some(reload(&self.reloads.borrow())),
@@ -155,10 +155,10 @@ impl Snapshots {
         let millis = |pause: std::time::Duration| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         KeyVaultView {
             problem: problem.map(|problem| problem.message.into_owned()),
-            last_success: self.traffic.last_success().map(moment),
-            breaker_open: self.traffic.down().map(|down| down.error.to_string()),
-            throttled_for_ms: self.traffic.throttled_for().map(millis),
-            slowed_down: self.traffic.holds_back(),
+            last_success: self.shared.last_success().map(moment),
+            breaker_open: self.shared.down().map(|down| down.error.to_string()),
+            throttled_for_ms: self.shared.throttled_for().map(millis),
+            slowed_down: self.shared.holds_back(),
         }
     }
 }

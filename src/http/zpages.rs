@@ -11,7 +11,7 @@ use axum::routing::get;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use super::accept::{CURRENT, Form, GROUP, form};
+use super::accept::{CURRENT, GROUP, Representation, form};
 use super::router::plain;
 use super::snapshot::{Snapshot, Snapshots};
 
@@ -49,19 +49,19 @@ async fn statusz(State(pages): State<ZPages>, RawQuery(query): RawQuery, headers
     }
     let paths = [pages.healthz.as_str(), "/livez", "/readyz", "/statusz", "/flagz"];
     match form(&headers, STATUSZ) {
-        Some(Form::Text) => plain(
+        Some(Representation::Text) => plain(
             StatusCode::OK,
             status_page(snapshot.started, snapshot.uptime_seconds, &snapshot.version, &paths),
         ),
-        Some(Form::Object(version)) => object(STATUSZ, version, status_object(&snapshot, paths)),
+        Some(Representation::Object(version)) => object(STATUSZ, version, status_object(&snapshot, paths)),
         None => not_acceptable(STATUSZ),
     }
 }
 
 async fn flagz(State(pages): State<ZPages>, headers: HeaderMap) -> Response {
     match form(&headers, FLAGZ) {
-        Some(Form::Text) => plain(StatusCode::OK, flag_page(&pages.flags)),
-        Some(Form::Object(version)) => object(FLAGZ, version, flag_object(&pages.flags)),
+        Some(Representation::Text) => plain(StatusCode::OK, flag_page(&pages.flags)),
+        Some(Representation::Object(version)) => object(FLAGZ, version, flag_object(&pages.flags)),
         None => not_acceptable(FLAGZ),
     }
 }

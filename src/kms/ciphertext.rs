@@ -1,4 +1,4 @@
-//! The one place that says what the bytes of a stored ciphertext are.
+//! The encodings of stored ciphertexts: the one place that knows their bytes. Called by `grpc::service` alone.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,21 +8,21 @@ use super::{KmsError, Plaintext};
 /// The sizes in bytes of what Key Vault's RSA keys of 2048, 3072 and 4096 bits return.
 pub(super) const RSA_SIZES: [usize; 3] = [256, 384, 512];
 
-/// The form in which a plugin of this family wrote a ciphertext.
+/// The way in which a plugin of this family encodes what Key Vault returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum Encoding {
     /// Azure/kubernetes-kms, and this plugin: base64url text, unpadded, of Key Vault's result.
     Text,
     /// The OpenShift fork: Key Vault's result as raw bytes; inside it the plaintext's base64url text.
     Raw,
 }
 
-impl Form {
-    /// Says what the ciphertext is, and gives the bytes that Key Vault made.
+impl Encoding {
+    /// Decodes a stored ciphertext: returns its encoding, and the bytes that Key Vault made.
     ///
     /// # Errors
-    /// `InvalidArgument` when it is empty or neither form.
-    pub(crate) fn recognise(ciphertext: &[u8]) -> Result<(Self, Vec<u8>), KmsError> {
+    /// `InvalidArgument` when it is empty or in neither encoding.
+    pub(crate) fn decode(ciphertext: &[u8]) -> Result<(Self, Vec<u8>), KmsError> {
         if ciphertext.is_empty() {
             return Err(KmsError::invalid("the ciphertext is empty"));
         }
@@ -41,16 +41,16 @@ impl Form {
         )))
     }
 
-    /// The form this plugin writes.
-    pub(crate) fn write(result: &[u8]) -> Vec<u8> {
+    /// Encodes what Key Vault returned, as this plugin stores it: [`Self::Text`].
+    pub(crate) fn encode(result: &[u8]) -> Vec<u8> {
         URL_SAFE_NO_PAD.encode(result).into_bytes()
     }
 
-    /// The plaintext, from what Key Vault decrypted.
+    /// Takes the plaintext out of what Key Vault decrypted.
     ///
     /// # Errors
-    /// `InvalidArgument` when the raw form holds something else than base64url text.
-    pub(crate) fn open(self, decrypted: Plaintext) -> Result<Plaintext, KmsError> {
+    /// `InvalidArgument` when raw bytes hold something else than base64url text.
+    pub(crate) fn decode_plaintext(self, decrypted: Plaintext) -> Result<Plaintext, KmsError> {
         match self {
             Self::Text => Ok(decrypted),
             Self::Raw => URL_SAFE_NO_PAD.decode(decrypted.expose()).map(Plaintext::new).map_err(|_| {
@@ -68,9 +68,9 @@ mod tests {
     fn what_is_written_is_recognised_as_text_for_every_key_size() {
         for size in RSA_SIZES {
             let result: Vec<u8> = (0..size).map(|i| (i * 7 % 251) as u8).collect();
-            let text = Form::write(&result);
+            let text = Encoding::encode(&result);
             assert_eq!(text.len(), [342, 512, 683][size / 128 - 2]);
-            assert_eq!(Form::recognise(&text).unwrap(), (Form::Text, result));
+            assert_eq!(Encoding::decode(&text).unwrap(), (Encoding::Text, result));
         }
     }
 
@@ -78,24 +78,27 @@ mod tests {
     fn raw_results_are_recognised_although_512_is_also_a_length_of_text() {
         for size in RSA_SIZES {
             let raw = vec![0xfb; size];
-            assert_eq!(Form::recognise(&raw).unwrap(), (Form::Raw, raw));
+            assert_eq!(Encoding::decode(&raw).unwrap(), (Encoding::Raw, raw));
         }
     }
 
     #[test]
     fn other_bytes_are_refused_with_their_length() {
         for foreign in [b"x".as_slice(), &[b'A'; 341], &[0u8; 257]] {
-            let error = Form::recognise(foreign).unwrap_err();
+            let error = Encoding::decode(foreign).unwrap_err();
             assert!(error.message.contains(&format!("{} bytes", foreign.len())), "{error}");
         }
-        assert!(Form::recognise(b"").unwrap_err().message.contains("empty"));
+        assert!(Encoding::decode(b"").unwrap_err().message.contains("empty"));
     }
 
     #[test]
     fn the_value_in_the_raw_form_is_decoded_once_more() {
         let inner = Plaintext::new(URL_SAFE_NO_PAD.encode("data key").into_bytes());
-        assert_eq!(Form::Raw.open(inner).unwrap().expose(), b"data key");
-        assert!(Form::Raw.open(Plaintext::new(b"*not base64*".to_vec())).is_err());
-        assert_eq!(Form::Text.open(Plaintext::new(b"abcd".to_vec())).unwrap().expose(), b"abcd");
+        assert_eq!(Encoding::Raw.decode_plaintext(inner).unwrap().expose(), b"data key");
+        assert!(Encoding::Raw.decode_plaintext(Plaintext::new(b"*not base64*".to_vec())).is_err());
+        assert_eq!(
+            Encoding::Text.decode_plaintext(Plaintext::new(b"abcd".to_vec())).unwrap().expose(),
+            b"abcd"
+        );
     }
 }

@@ -2,19 +2,21 @@
 //!
 //! Used by everything else. Knows no transport and no SDK, and never does I/O.
 
+mod api;
 mod ciphertext;
 mod error;
 mod key;
 mod plaintext;
 
-pub(crate) use ciphertext::Form;
-pub(crate) use error::{Code, KmsError};
+pub(crate) use api::{Api, Method};
+pub(crate) use ciphertext::Encoding;
+pub(crate) use error::{Blame, Code, ErrorKind, KmsError};
 pub(crate) use key::{Algorithm, KeyId, KeyRing, KeyVersion};
 pub(crate) use plaintext::Plaintext;
 
 /// The result of Key Vault's encrypt operation, in the shape kube-apiserver stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sealed {
+pub(crate) struct Encrypted {
     /// ASCII text: base64url without padding of what Key Vault returned.
     pub ciphertext: Vec<u8>,
     /// Headers of Key Vault's answer that become KMS v2 annotations.
@@ -23,7 +25,7 @@ pub(crate) struct Sealed {
 
 /// The result of Key Vault's decrypt operation.
 #[derive(Clone, Debug)]
-pub(crate) struct Opened {
+pub(crate) struct Decrypted {
     /// What was sealed.
     pub plaintext: Plaintext,
     /// `x-ms-request-id`; empty if it was absent.

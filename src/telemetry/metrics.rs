@@ -15,14 +15,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, exponential_buckets_range};
 use prometheus_client::registry::Registry;
 
-use crate::kms::Code;
+use crate::kms::{Api, Code, Method};
 pub(crate) use admission::{AdmissionView, Counted};
 pub(crate) use attempt::KeyVaultCall;
+pub(crate) use labels::KeyOperation;
 use labels::{
     BuildLabels, CallLabels, GoLabels, HealthcheckLabels, MethodLabels, OperationLabels, RequestLabels,
-    RestartLabels, ResultLabels,
+    RestartLabels, ResultLabels, go_label,
 };
-pub(crate) use labels::{KeyOperation, Method};
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -126,8 +126,8 @@ impl Metrics {
         registry.register("azure_kms_key_vault_call_duration_seconds", seconds, self.call_seconds.clone());
         let throttled = "Answers 429 of Key Vault";
         registry.register("azure_kms_key_vault_throttled", throttled, self.throttled.clone());
-        let probes = "Attempts on Key Vault that the plugin made for itself: health probes and warm-ups";
-        registry.register("azure_kms_key_vault_probe_calls", probes, self.probe_calls.clone());
+        let is_probe = "Attempts on Key Vault that the plugin made for itself: health probes and warm-ups";
+        registry.register("azure_kms_key_vault_probe_calls", is_probe, self.probe_calls.clone());
         let hedges = "Second attempts on fresh connections, made because the first was slow";
         registry.register("azure_kms_key_vault_hedges", hedges, self.hedges.clone());
         let won = "Second attempts that succeeded first";
@@ -160,20 +160,21 @@ impl Metrics {
     }
 
     /// One gRPC request ended. `code` is `None` for success.
-    pub(crate) fn request(&self, api: &'static str, method: Method, code: Option<Code>, took: Duration) {
+    pub(crate) fn request(&self, api: Api, method: Method, code: Option<Code>, took: Duration) {
         let status = if code.is_none() { "success" } else { "error" };
         let seconds = took.as_secs_f64();
-        let go = GoLabels { operation: method.go_label(), status };
+        let go = GoLabels { operation: go_label(method), status };
         self.go_requests.get_or_create(&go).observe(seconds);
-        let method = method.as_str();
+        let (api, method) = (api.as_str(), method.as_str());
         self.request_seconds.get_or_create(&MethodLabels { api, method }).observe(seconds);
         let code = code.map_or("OK", Code::as_str);
         self.requests.get_or_create(&RequestLabels { api, method, code }).inc();
     }
 
     /// One was refused before a handler had it. `method` is `None` when there is no such method.
-    pub(crate) fn request_refused(&self, method: Option<(&'static str, Method)>, code: &'static str) {
-        let (api, method) = method.map_or(("unknown", "unknown"), |(api, method)| (api, method.as_str()));
+    pub(crate) fn request_refused(&self, method: Option<(Api, Method)>, code: &'static str) {
+        let (api, method) =
+            method.map_or(("unknown", "unknown"), |(api, method)| (api.as_str(), method.as_str()));
         self.requests.get_or_create(&RequestLabels { api, method, code }).inc();
     }
 
@@ -270,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn kms_request_has_the_labels_and_buckets_of_the_go_plugin() {
         let metrics = Metrics::new();
-        metrics.request("v2", Method::Encrypt, Some(Code::Unavailable), Duration::from_millis(150));
+        metrics.request(Api::V2, Method::Encrypt, Some(Code::Unavailable), Duration::from_millis(150));
         metrics.key_vault_call(KeyVaultCall::first(KeyOperation::Encrypt)).ended(None);
         let text = metrics.render();
         assert!(text.contains(r#"kms_request_count{operation="grpc_encrypt",status="error"} 1"#), "{text}");

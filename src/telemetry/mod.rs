@@ -7,8 +7,8 @@ mod fields;
 mod json;
 mod klog;
 mod layer;
+mod log_dedup;
 mod metrics;
-mod repeats;
 pub(crate) mod traces;
 
 use std::io::Write;
@@ -21,8 +21,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::{Layer, util::SubscriberInitExt};
 
-pub(crate) use metrics::{AdmissionView, Counted, KeyOperation, KeyVaultCall, Method, Metrics};
-pub(crate) use repeats::{Repeats, tell};
+pub(crate) use log_dedup::{LogDedup, log_or_debug};
+pub(crate) use metrics::{AdmissionView, Counted, KeyOperation, KeyVaultCall, Metrics};
 
 use crate::config::{LogConfig, TracesConfig};
 use layer::LogLayer;

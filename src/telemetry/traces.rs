@@ -21,8 +21,8 @@ use tracing_subscriber::registry::LookupSpan;
 pub(crate) use export::EndedSpans;
 pub(super) use export::collect;
 
-use super::{KeyOperation, KeyVaultCall, Method};
-use crate::kms::KmsError;
+use super::{KeyOperation, KeyVaultCall};
+use crate::kms::{Api, KmsError, Method};
 
 /// The target of a request's span. The log has its fields too.
 const REQUEST: &str = concat!(env!("CARGO_CRATE_NAME"), "::request");
@@ -50,8 +50,8 @@ where
 }
 
 /// The span of a client's request, in the trace that its headers name.
-pub(crate) fn request(api: &str, method: Method, uid: &str, headers: &MetadataMap) -> Span {
-    let (operation, rpc) = (method.as_str(), rpc(api, method));
+pub(crate) fn request(api: Api, method: Method, uid: &str, headers: &MetadataMap) -> Span {
+    let (operation, rpc, api) = (method.as_str(), rpc(api, method), api.as_str());
     let span = error_span!(
         target: REQUEST, "kms", operation, api, uid,
         otel.name = rpc, otel.kind = "server", rpc.system.name = "grpc", rpc.method = rpc,
@@ -64,8 +64,8 @@ pub(crate) fn request(api: &str, method: Method, uid: &str, headers: &MetadataMa
 }
 
 /// The span of a request of our own probes, for the log alone: metrics and the health report tell of them.
-pub(crate) fn probe(api: &str, method: Method, uid: &str) -> Span {
-    error_span!("kms", operation = method.as_str(), api, uid, probe = true)
+pub(crate) fn probe(api: Api, method: Method, uid: &str) -> Span {
+    error_span!("kms", operation = method.as_str(), api = api.as_str(), uid, probe = true)
 }
 
 /// The request of that span was answered.
@@ -85,12 +85,10 @@ pub(super) fn key_vault_call(call: KeyVaultCall) -> Span {
         KeyOperation::GetKey => "KeyVault get key",
     };
     let (attempt, hedge) = (i64::from(call.attempt), call.hedge);
-    match call.probes {
-        true => Span::none(),
-        false => {
-            error_span!(target: CALL, "call", otel.name = name, otel.kind = "client", attempt, hedge)
-        }
+    if call.is_probe {
+        return Span::none();
     }
+    error_span!(target: CALL, "call", otel.name = name, otel.kind = "client", attempt, hedge)
 }
 
 /// Key Vault answered the attempt that runs here.
@@ -116,14 +114,14 @@ pub(super) fn key_vault_call_abandoned(span: &Span, why: &'static str) {
 }
 
 /// The full name of the method.
-fn rpc(api: &str, method: Method) -> &'static str {
+fn rpc(api: Api, method: Method) -> &'static str {
     match (api, method) {
         (_, Method::Version) => "v1beta1.KeyManagementService/Version",
         (_, Method::Status) => "v2.KeyManagementService/Status",
-        ("v1", Method::Encrypt) => "v1beta1.KeyManagementService/Encrypt",
-        ("v1", Method::Decrypt) => "v1beta1.KeyManagementService/Decrypt",
-        (_, Method::Encrypt) => "v2.KeyManagementService/Encrypt",
-        (_, Method::Decrypt) => "v2.KeyManagementService/Decrypt",
+        (Api::V1, Method::Encrypt) => "v1beta1.KeyManagementService/Encrypt",
+        (Api::V1, Method::Decrypt) => "v1beta1.KeyManagementService/Decrypt",
+        (Api::V2, Method::Encrypt) => "v2.KeyManagementService/Encrypt",
+        (Api::V2, Method::Decrypt) => "v2.KeyManagementService/Decrypt",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::kms::{Code, KmsError};
+use crate::kms::{Code, ErrorKind, KmsError};
 
 /// The kinds of failure that ask for different remedies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -171,8 +171,10 @@ impl VaultError {
 
 impl From<VaultError> for KmsError {
     fn from(error: VaultError) -> Self {
-        let told = Self::new(error.failure.code(), error.to_string()).caused_by(error.cause);
-        Self { request_id: error.request_id, ..told }
+        let kind = ErrorKind::with_code(error.failure.as_str(), error.code.as_deref());
+        let explained =
+            Self::new(error.failure.code(), error.to_string()).of_kind(kind).caused_by(error.cause);
+        Self { request_id: error.request_id, ..explained }
     }
 }
 

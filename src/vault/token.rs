@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
-use crate::kms::{Code, KmsError};
+use crate::kms::{Code, ErrorKind, KmsError};
 
 /// An access token for Key Vault.
 #[derive(Clone)]
@@ -63,16 +64,32 @@ impl fmt::Debug for Token {
 pub(crate) struct TokenError {
     /// `Unauthenticated` when the credential is refused, `Unavailable` when nobody answers.
     pub code: Code,
+    /// What failed, for deduplication in the log.
+    pub kind: ErrorKind,
     /// One sentence, fit for a log and for an API user: status and error code, nothing else of the answer.
     pub message: String,
     /// What lies beneath a failure without an answer, for the log only.
     pub cause: Option<String>,
 }
 
+impl TokenError {
+    /// Makes an error without a cause.
+    pub(crate) fn new(code: Code, kind: impl Into<ErrorKind>, message: String) -> Self {
+        Self { code, kind: kind.into(), message, cause: None }
+    }
+}
+
 impl From<TokenError> for KmsError {
     fn from(error: TokenError) -> Self {
-        Self::new(error.code, error.message).caused_by(error.cause)
+        Self::new(error.code, error.message).of_kind(error.kind).caused_by(error.cause)
     }
+}
+
+/// Where the `TokenActor` gets its tokens.
+#[async_trait]
+pub(crate) trait TokenSource: Send + Sync {
+    /// One attempt to get a new token, numbered `serial`. No cache, no retry.
+    async fn fetch(&self, serial: u64) -> Result<Token, TokenError>;
 }
 
 /// What the `TokenActor` publishes.
@@ -81,24 +98,24 @@ pub(crate) struct TokenState {
     /// The latest token; it may have expired.
     pub token: Option<Token>,
     /// Why the latest refresh failed; `None` after a success.
-    pub trouble: Option<Trouble>,
+    pub refresh_failure: Option<RefreshFailure>,
     /// The number of the credential that the `TokenActor` works with.
-    pub supply: u64,
+    pub credential_number: u64,
 }
 
 /// A refresh that failed, and is tried again.
 #[derive(Clone, Debug)]
-pub(crate) struct Trouble {
+pub(crate) struct RefreshFailure {
     /// Why it failed.
     pub error: TokenError,
     /// When the next attempt begins, or began.
     pub retry_at: Instant,
 }
 
-impl Trouble {
+impl RefreshFailure {
     /// Whether the next attempt may bring a token before the deadline: a refused credential stays refused.
     fn may_pass_before(&self, deadline: Instant) -> bool {
-        self.error.code == Code::Unavailable && self.retry_at < deadline
+        self.error.code.meaning().is_retryable && self.retry_at < deadline
     }
 }
 
@@ -165,7 +182,7 @@ impl TokenReader {
 
     /// The reason why there is no token, if that is known.
     pub(crate) fn last_error(&self) -> Option<TokenError> {
-        self.state.borrow().trouble.as_ref().map(|trouble| trouble.error.clone())
+        self.state.borrow().refresh_failure.as_ref().map(|refresh_failure| refresh_failure.error.clone())
     }
 
     /// A usable token: at once if there is one, or when a refresh that is under way or due before the deadline ends.
@@ -179,13 +196,18 @@ impl TokenReader {
             if let Some(token) = seen.token.filter(|token| self.is_usable(token)) {
                 return Ok(token);
             }
-            if let Some(trouble) = seen.trouble.as_ref().filter(|trouble| !trouble.may_pass_before(deadline))
+            if let Some(refresh_failure) = seen
+                .refresh_failure
+                .as_ref()
+                .filter(|refresh_failure| !refresh_failure.may_pass_before(deadline))
             {
-                return Err(trouble.error.clone().into());
+                return Err(refresh_failure.error.clone().into());
             }
             match timeout_at(deadline, state.changed()).await {
                 Err(_) => {
-                    return Err(seen.trouble.map_or_else(no_token_in_time, |trouble| trouble.error.into()));
+                    return Err(seen
+                        .refresh_failure
+                        .map_or_else(no_token_in_time, |refresh_failure| refresh_failure.error.into()));
                 }
                 Ok(Err(_)) => return Err(KmsError::new(Code::Unavailable, "the plugin is stopping")),
                 Ok(Ok(())) => {}
@@ -227,9 +249,9 @@ mod tests {
         (sender, TokenReader::new(receiver, RejectedTokens::none()))
     }
 
-    fn trouble(code: Code, seconds: u64) -> Trouble {
-        let error = TokenError { code, message: "down".into(), cause: None };
-        Trouble { error, retry_at: Instant::now() + Duration::from_secs(seconds) }
+    fn trouble(code: Code, seconds: u64) -> RefreshFailure {
+        let error = TokenError::new(code, "down", "down".into());
+        RefreshFailure { error, retry_at: Instant::now() + Duration::from_secs(seconds) }
     }
 
     fn soon() -> Instant {
@@ -238,7 +260,11 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing_of_a_token() {
-        let state = TokenState { token: Some(token_outside_a_runtime()), trouble: None, supply: 0 };
+        let state = TokenState {
+            token: Some(token_outside_a_runtime()),
+            refresh_failure: None,
+            credential_number: 0,
+        };
         assert!(!format!("{state:?}").contains("s3cr3t"));
     }
 
@@ -248,15 +274,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_valid_token_is_given_even_when_the_last_refresh_failed() {
-        let trouble = Some(trouble(Code::Unavailable, 30));
-        let (_sender, reader) = reader(TokenState { token: Some(token(1, 60)), trouble, supply: 0 });
+        let refresh_failure = Some(trouble(Code::Unavailable, 30));
+        let (_sender, reader) =
+            reader(TokenState { token: Some(token(1, 60)), refresh_failure, credential_number: 0 });
         assert_eq!(reader.usable(soon()).await.unwrap().serial, 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_expired_token_and_a_failed_refresh_give_the_reason_at_once() {
-        let trouble = Some(trouble(Code::Unavailable, 30));
-        let (_sender, reader) = reader(TokenState { token: Some(token(1, 1)), trouble, supply: 0 });
+        let refresh_failure = Some(trouble(Code::Unavailable, 30));
+        let (_sender, reader) =
+            reader(TokenState { token: Some(token(1, 1)), refresh_failure, credential_number: 0 });
         tokio::time::advance(Duration::from_secs(2)).await;
         let start = Instant::now();
         assert_eq!(reader.usable(soon()).await.unwrap_err().message, "down");
@@ -265,18 +293,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refresh_that_is_due_before_the_deadline_is_waited_for() {
-        let (sender, reader) =
-            reader(TokenState { token: None, trouble: Some(trouble(Code::Unavailable, 0)), supply: 0 });
+        let (sender, reader) = reader(TokenState {
+            token: None,
+            refresh_failure: Some(trouble(Code::Unavailable, 0)),
+            credential_number: 0,
+        });
         let waiting = tokio::spawn(async move { reader.usable(soon()).await });
         tokio::task::yield_now().await;
-        sender.send_replace(TokenState { token: Some(token(1, 60)), trouble: None, supply: 0 });
+        sender.send_replace(TokenState {
+            token: Some(token(1, 60)),
+            refresh_failure: None,
+            credential_number: 0,
+        });
         assert_eq!(waiting.await.unwrap().unwrap().serial, 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_credential_is_not_waited_for() {
-        let trouble = Some(trouble(Code::Unauthenticated, 0));
-        let (_sender, reader) = reader(TokenState { token: None, trouble, supply: 0 });
+        let refresh_failure = Some(trouble(Code::Unauthenticated, 0));
+        let (_sender, reader) = reader(TokenState { token: None, refresh_failure, credential_number: 0 });
         let start = Instant::now();
         assert_eq!(reader.usable(soon()).await.unwrap_err().code, Code::Unauthenticated);
         assert_eq!(start.elapsed(), Duration::ZERO);
@@ -284,7 +319,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_rejected_token_is_not_given_again_and_the_next_one_is_waited_for() {
-        let (sender, reader) = reader(TokenState { token: Some(token(1, 60)), trouble: None, supply: 0 });
+        let (sender, reader) =
+            reader(TokenState { token: Some(token(1, 60)), refresh_failure: None, credential_number: 0 });
         reader.reject(&reader.latest().unwrap());
         assert!(reader.latest().is_none());
         let waiting = tokio::spawn({
@@ -292,7 +328,11 @@ mod tests {
             async move { reader.usable(soon()).await }
         });
         tokio::task::yield_now().await;
-        sender.send_replace(TokenState { token: Some(token(2, 60)), trouble: None, supply: 0 });
+        sender.send_replace(TokenState {
+            token: Some(token(2, 60)),
+            refresh_failure: None,
+            credential_number: 0,
+        });
         assert_eq!(waiting.await.unwrap().unwrap().serial, 2);
     }
 

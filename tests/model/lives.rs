@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::life::{HUNG_AFTER, Life, Watch};
+use crate::liveness::{ChildState, HUNG_AFTER, WatchdogAction};
 
 /// Where the exploration ends: what holds for so many generations holds for more.
 const GENERATIONS: u64 = 4;
@@ -20,7 +20,7 @@ enum News {
 /// A life, and the generations that failed in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Seen {
-    life: Life,
+    life: ChildState,
     failed: BTreeSet<u64>,
 }
 
@@ -38,7 +38,7 @@ impl Seen {
         let newest = next.life.generation();
         let failed = match news {
             News::Ended(number) => next.life.end(number).then_some(number),
-            News::Tick => (next.life.watch() == Watch::Hung).then_some(newest),
+            News::Tick => (next.life.watch() == WatchdogAction::Hung).then_some(newest),
             News::Answered(number) => {
                 next.life.answered(number);
                 None
@@ -90,25 +90,25 @@ fn each_generation_fails_once_and_the_next_one_begins_only_then() {
 
 #[test]
 fn a_child_is_hung_when_it_owes_an_answer_for_so_many_ticks_and_no_sooner() {
-    let mut life = Life::default();
+    let mut life = ChildState::default();
     assert_eq!(life.begin(), 1);
     for _ in 0..100 {
-        assert_eq!(life.watch(), Watch::Ping(1));
-        (1..HUNG_AFTER).for_each(|_| assert_eq!(life.watch(), Watch::Wait));
+        assert_eq!(life.watch(), WatchdogAction::Ping(1));
+        (1..HUNG_AFTER).for_each(|_| assert_eq!(life.watch(), WatchdogAction::Wait));
         assert!(life.answered(1));
     }
-    assert_eq!(life.watch(), Watch::Ping(1));
-    (1..HUNG_AFTER).for_each(|_| assert_eq!(life.watch(), Watch::Wait));
-    assert_eq!((life.watch(), life.is_up()), (Watch::Hung, false));
+    assert_eq!(life.watch(), WatchdogAction::Ping(1));
+    (1..HUNG_AFTER).for_each(|_| assert_eq!(life.watch(), WatchdogAction::Wait));
+    assert_eq!((life.watch(), life.is_up()), (WatchdogAction::Hung, false));
 }
 
 #[test]
 fn the_answer_of_an_earlier_generation_says_nothing_of_this_one() {
-    let mut life = Life::default();
+    let mut life = ChildState::default();
     life.begin();
     assert!(life.end(1) && life.restart_is_due(1));
-    assert_eq!((life.begin(), life.watch()), (2, Watch::Ping(2)));
+    assert_eq!((life.begin(), life.watch()), (2, WatchdogAction::Ping(2)));
     assert!(!life.answered(1));
-    (1..HUNG_AFTER).for_each(|_| assert_eq!(life.watch(), Watch::Wait));
-    assert_eq!(life.watch(), Watch::Hung);
+    (1..HUNG_AFTER).for_each(|_| assert_eq!(life.watch(), WatchdogAction::Wait));
+    assert_eq!(life.watch(), WatchdogAction::Hung);
 }

@@ -8,7 +8,7 @@ use shuttle::thread::{self, JoinHandle};
 
 use crate::actor::Address;
 use crate::handover::{Asker, Slot};
-use crate::life::{Life, Watch};
+use crate::liveness::{ChildState, WatchdogAction};
 use crate::world::World;
 
 /// What the supervisor can be told.
@@ -33,7 +33,7 @@ struct Supervisor {
     world: Arc<World>,
     events: Sender<Event>,
     slot: Slot<Address>,
-    life: Life,
+    life: ChildState,
     generations: Vec<Address>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -48,7 +48,7 @@ impl Tree {
             world: world.clone(),
             events: events.clone(),
             slot,
-            life: Life::default(),
+            life: ChildState::default(),
             generations: Vec::new(),
             threads: Vec::new(),
         };
@@ -112,9 +112,9 @@ impl Supervisor {
 
     fn watch(&mut self) {
         match self.life.watch() {
-            Watch::Ping(_) => self.generations.last().unwrap().ping(),
-            Watch::Wait => {}
-            Watch::Hung => {
+            WatchdogAction::Ping(_) => self.generations.last().unwrap().ping(),
+            WatchdogAction::Wait => {}
+            WatchdogAction::Hung => {
                 self.generations.last().unwrap().stop();
                 self.failed();
             }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::probe::Api;
-use crate::kms::{Code, KmsError};
+use crate::kms::{Api, Code, KmsError};
 
 /// A healthy check falls at the so-manieth failure in a row, …
 const FALLS_AFTER: u32 = 3;
@@ -21,7 +20,7 @@ pub(crate) enum Check {
     /// The last probe succeeded.
     Healthy,
     /// Healthy as far as others are told: there were few failures yet, the first of them then.
-    Doubtful {
+    Degraded {
         /// Failures since the last success.
         failures: u32,
         /// When the first of them was.
@@ -42,13 +41,13 @@ impl Check {
         let now = Instant::now();
         *self = match (outcome, &*self) {
             (Ok(()), _) => Self::Healthy,
-            (Err(_), Self::Healthy) => Self::Doubtful { failures: 1, since: now },
-            (Err(_), Self::Doubtful { failures, since })
+            (Err(_), Self::Healthy) => Self::Degraded { failures: 1, since: now },
+            (Err(_), Self::Degraded { failures, since })
                 if failures + 1 < FALLS_AFTER && now - *since < FALLS_AFTER_TIME =>
             {
-                Self::Doubtful { failures: failures + 1, since: *since }
+                Self::Degraded { failures: failures + 1, since: *since }
             }
-            (Err(problem), Self::Doubtful { since, .. } | Self::Failed { since, .. }) => {
+            (Err(problem), Self::Degraded { since, .. } | Self::Failed { since, .. }) => {
                 Self::Failed { problem, since: *since }
             }
             (Err(problem), Self::Unknown) => Self::Failed { problem, since: now },
@@ -61,7 +60,7 @@ impl Check {
     /// Why it does not.
     pub(crate) fn outcome(&self) -> Result<(), KmsError> {
         match self {
-            Self::Healthy | Self::Doubtful { .. } => Ok(()),
+            Self::Healthy | Self::Degraded { .. } => Ok(()),
             Self::Unknown => Err(KmsError::new(Code::Unavailable, "not probed yet")),
             Self::Failed { problem, .. } => Err(problem.clone()),
         }
@@ -87,7 +86,7 @@ pub(crate) struct Outage {
 impl Outage {
     /// Whether waiting does not help: Key Vault refuses this identity or this key, or the key is gone.
     pub(crate) fn is_permanent(&self) -> bool {
-        matches!(self.problem.code, Code::PermissionDenied | Code::FailedPrecondition | Code::NotFound)
+        self.problem.code.meaning().is_permanent
     }
 }
 

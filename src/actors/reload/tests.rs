@@ -9,7 +9,7 @@ use actix::Addr;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use super::super::control::{ActorName, no_supervisor};
+use super::super::supervision::{ActorName, no_supervisor};
 use super::*;
 use crate::config::NetworkConfig;
 
@@ -28,7 +28,7 @@ struct Script {
 }
 
 #[async_trait]
-impl Trial for Script {
+impl CredentialCheck for Script {
     async fn run(&self, _: &Access) -> Result<Token, String> {
         self.tries.fetch_add(1, Ordering::SeqCst);
         let duration = *self.duration.lock().unwrap();
@@ -45,7 +45,7 @@ impl Trial for Script {
 struct Bench {
     folder: TempDir,
     script: Arc<Script>,
-    supply: watch::Receiver<Supply>,
+    active: watch::Receiver<ActiveCredential>,
     report: watch::Receiver<ReloadReport>,
     hangups: watch::Sender<u64>,
     parts: ReloadParts,
@@ -64,14 +64,14 @@ fn bench(write: impl FnOnce(&Path)) -> Bench {
         env: Arc::new(|_| None),
     };
     let access = Arc::new(source.load().unwrap());
-    let supply = Arc::new(watch::Sender::new(Supply { number: 0, access, token: None }));
+    let active = Arc::new(watch::Sender::new(ActiveCredential { number: 0, access, token: None }));
     let (hangups, requests) = watch::channel(0);
     let (script, metrics) = (Arc::new(Script::default()), Arc::new(Metrics::new()));
-    let (changes, reports) = (supply.subscribe(), watch::channel(ReloadReport::default()));
+    let (changes, reports) = (active.subscribe(), watch::channel(ReloadReport::default()));
     let (trial, interval, report) = (script.clone(), INTERVAL, Arc::new(reports.0));
-    let parts = ReloadParts { source, supply, report, trial, interval, requests, metrics };
+    let parts = ReloadParts { source, active, report, trial, interval, requests, metrics };
     let actor = start(&parts);
-    Bench { folder, script, supply: changes, report: reports.1, hangups, parts, actor }
+    Bench { folder, script, active: changes, report: reports.1, hangups, parts, actor }
 }
 
 fn start(parts: &ReloadParts) -> Addr<ReloadActor> {
@@ -93,12 +93,12 @@ impl Bench {
 
     /// Waits for the next take-over, and gives the kind of credential.
     async fn reloaded(&mut self) -> &'static str {
-        self.supply.changed().await.unwrap();
-        self.supply.borrow_and_update().access.credential.kind()
+        self.active.changed().await.unwrap();
+        self.active.borrow_and_update().access.credential.kind()
     }
 
     fn is_unchanged(&self) -> bool {
-        !self.supply.has_changed().unwrap()
+        !self.active.has_changed().unwrap()
     }
 }
 
@@ -131,7 +131,7 @@ async fn a_changed_file_is_tried_and_taken_over_with_its_token() {
     let mut bench = plain();
     bench.write(USER);
     assert_eq!(bench.reloaded().await, "user-assigned managed identity");
-    assert_eq!(bench.supply.borrow().token.as_ref().unwrap().expose(), "tried");
+    assert_eq!(bench.active.borrow().token.as_ref().unwrap().expose(), "tried");
 }
 
 #[actix::test]

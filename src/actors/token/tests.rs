@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use actix::{Addr, Recipient};
 use async_trait::async_trait;
 
-use super::super::control::{ActorName, Ended, no_supervisor};
+use super::super::supervision::{ActorName, ChildExited, no_supervisor};
 use super::*;
 use crate::telemetry::overheard;
 use crate::vault::TokenReader;
@@ -32,7 +32,7 @@ impl TokenSource for Script {
         let next = self.lifetimes.lock().unwrap().pop_front().unwrap_or(Some(3600));
         let Some(seconds) = next else {
             let message = "Entra ID cannot be reached".to_owned();
-            return Err(TokenError { code: Code::Unavailable, message, cause: None });
+            return Err(TokenError::new(Code::Unavailable, message.clone(), message));
         };
         Ok(Token::new(serial, "s3cr3t".into(), SystemTime::now() + Duration::from_secs(seconds)))
     }
@@ -43,7 +43,7 @@ struct Bench {
     parts: TokenParts,
     state: watch::Receiver<TokenState>,
     reader: TokenReader,
-    nobody: Recipient<Ended>,
+    nobody: Recipient<ChildExited>,
 }
 
 fn bench(lifetimes: impl IntoIterator<Item = Option<u64>>) -> Bench {
@@ -58,8 +58,8 @@ fn bench(lifetimes: impl IntoIterator<Item = Option<u64>>) -> Bench {
     let source = script.clone();
     let connect = Arc::new(move |_: &Access| Ok(source.clone() as Arc<dyn TokenSource>));
     let access = Arc::new(Access::of_this_machine());
-    let supply = Arc::new(watch::Sender::new(Supply { number: 0, access, token: None }));
-    let parts = TokenParts { connect, supply, published, rejected, metrics };
+    let active = Arc::new(watch::Sender::new(ActiveCredential { number: 0, access, token: None }));
+    let parts = TokenParts { connect, active, published, rejected, metrics };
     Bench { script, parts, state, reader, nobody: no_supervisor() }
 }
 
@@ -84,9 +84,9 @@ impl Bench {
     }
 
     fn adopt(&self, token: Token) {
-        self.parts.supply.send_modify(|supply| {
-            supply.number += 1;
-            supply.token = Some(token);
+        self.parts.active.send_modify(|active| {
+            active.number += 1;
+            active.token = Some(token);
         });
     }
 
@@ -100,7 +100,7 @@ impl Bench {
     }
 
     async fn failure(&mut self) {
-        self.state.wait_for(|state| state.trouble.is_some()).await.unwrap();
+        self.state.wait_for(|state| state.refresh_failure.is_some()).await.unwrap();
     }
 }
 
@@ -165,7 +165,7 @@ async fn who_does_not_answer_is_named() {
     let mut bench = hanging(2);
     let _actor = bench.start();
     bench.failure().await;
-    let message = bench.state.borrow().trouble.as_ref().unwrap().error.message.clone();
+    let message = bench.state.borrow().refresh_failure.as_ref().unwrap().error.message.clone();
     assert_eq!(message, "IMDS does not answer within 10 s");
 }
 
@@ -185,11 +185,11 @@ async fn the_same_failure_is_logged_once_and_so_is_its_end() {
 async fn an_actor_that_was_given_up_and_comes_back_publishes_nothing() {
     let mut bench = hanging(2);
     let lifeline = bench.lifeline(1);
-    let given_up = lifeline.given_up();
+    let abandoned = lifeline.abandoned();
     let first = bench.start_with(lifeline);
     tokio::time::sleep(2 * SLOW).await;
     assert_eq!(bench.fetches(), 2);
-    given_up.set();
+    abandoned.set();
     let _second = bench.start_with(bench.lifeline(2));
     bench.serial(1).await;
     bench.state.borrow_and_update();

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::report::Check;
-use crate::actors::{Api, Probe, SocketClient};
+use crate::actors::{Probe, SocketClient};
 use crate::config::ListenAddr;
+use crate::kms::Api;
 
 const STATUS: &str = "daemon-status";
 /// The round trips through the socket.

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
 use super::report::Check;
-use crate::azure::{AzureTokens, TokenSource, no_answer};
+use crate::azure::AzureTokenSource;
 use crate::config::{Access, Config, CredentialConfig, Proof, ServicePrincipal};
-use crate::vault::{Token, TokenError};
+use crate::vault::{Token, TokenError, TokenSource};
 
 pub(super) const TOKEN: &str = "token";
 /// How long its issuer may take.
@@ -15,10 +15,10 @@ const STEP: Duration = Duration::from_secs(10);
 
 /// Fetches one.
 pub(super) async fn token(config: &Config, access: &Access) -> Result<(Token, Check), Check> {
-    let source = AzureTokens::new(access, &config.key.resource, config.assertion);
+    let source = AzureTokenSource::new(access, &config.key.resource, config.assertion);
     let source = source.map_err(|cause| Check::failed(TOKEN, cause, "correct that flag or file"))?;
     match timeout(STEP, source.fetch(1)).await {
-        Err(_) => Err(Check::failed(TOKEN, no_answer(access, STEP), PATIENCE)),
+        Err(_) => Err(Check::failed(TOKEN, access.credential.no_answer(STEP), PATIENCE)),
         Ok(Err(error)) => Err(refused(config, access, error)),
         Ok(Ok(token)) => {
             let left = token.expires_on.duration_since(SystemTime::now()).unwrap_or_default();

@@ -23,7 +23,8 @@ pub(super) const STEP: Duration = Duration::from_secs(10);
 
 /// The vault with that token.
 pub(super) fn vault(config: &Config, access: &Access, token: Token) -> Result<AzureVault, String> {
-    let state = watch::channel(TokenState { token: Some(token), trouble: None, supply: 0 }).1;
+    let state =
+        watch::channel(TokenState { token: Some(token), refresh_failure: None, credential_number: 0 }).1;
     let tokens = TokenReader::new(state, RejectedTokens::none());
     AzureVault::new(&config.key, &access.network, tokens)
 }

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use super::report::Check;
 use crate::actors::{Probe, SocketClient};
 use crate::config::{Config, ListenAddr};
-use crate::grpc::Holder;
+use crate::grpc::SocketOwner;
 use crate::http;
 
 const FOLDER: &str = "socket-folder";
@@ -49,7 +49,7 @@ pub(super) fn folder(address: &ListenAddr) -> Check {
 pub(super) async fn holder(address: &ListenAddr, expected: bool) -> Check {
     match (UnixStream::connect(address.socket_path()).await, expected) {
         (Ok(_), true) => Check::passed(SOCKET, format!("a daemon listens at {address}")),
-        (Ok(connection), false) => held(address, &Holder::of(&connection)).await,
+        (Ok(connection), false) => held(address, &SocketOwner::of(&connection)).await,
         (Err(error), false) if is_free(&error) => Check::passed(SOCKET, format!("{address} is free")),
         // whoever started it may still be at it
         (Err(error), true) if is_free(&error) => Check::skipped(SOCKET, "since it is waited for"),
@@ -61,11 +61,11 @@ pub(super) async fn holder(address: &ListenAddr, expected: bool) -> Check {
 }
 
 /// By a daemon, by systemd alone, or by something else. systemd starts the service for this connection, if it does not run.
-async fn held(address: &ListenAddr, holder: &Holder) -> Check {
+async fn held(address: &ListenAddr, holder: &SocketOwner) -> Check {
     let (cause, mend) = match (Probe::new(address, STEP).version().await, holder) {
-        (Ok(()), Holder::Systemd) => (format!("a daemon serves {address} already"), SERVED),
+        (Ok(()), SocketOwner::Systemd) => (format!("a daemon serves {address} already"), SERVED),
         (Ok(()), _) => (format!("{holder} serves KMS at {address} already"), SERVED),
-        (Err(_), Holder::Systemd) => {
+        (Err(_), SocketOwner::Systemd) => {
             return Check::passed(SOCKET, format!("systemd holds {address} for the daemon"));
         }
         (Err(_), _) => (

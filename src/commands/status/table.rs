@@ -4,7 +4,7 @@ use super::{Answer, Answers, Socket};
 use crate::audit::AuditView;
 use crate::http::{ActorView, ReloadView, Snapshot};
 use crate::telemetry::AdmissionView;
-use crate::vault::RateLimit;
+use crate::vault::RateLimitView;
 
 const ACTORS: [&str; 5] = ["ACTOR", "STATE", "GENERATION", "RESTARTS", "LAST REASON"];
 
@@ -86,7 +86,7 @@ fn credential(ReloadView { problem, taken_over }: &ReloadView) -> String {
     }
 }
 
-fn rate_limit(RateLimit { qps, burst, left, waiting }: &RateLimit) -> String {
+fn rate_limit(RateLimitView { qps, burst, left, waiting }: &RateLimitView) -> String {
     format!("{left} of {burst} calls left, {qps} a second come back; {waiting} callers wait")
 }
 

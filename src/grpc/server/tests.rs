@@ -16,8 +16,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 fn served() -> DuplexStream {
     let (client, server) = duplex(64 * 1024);
     let connections = stream::iter([(server, Peer::default())]).chain(stream::pending());
-    let calls = calls(backend(Through::Handlers).0, AuditLog::default());
-    tokio::spawn(serve_all(connections, calls, std::future::pending()));
+    let backend = backend(Through::Handlers).0;
+    let most_calls = most_calls(&backend);
+    let calls = calls(backend, AuditLog::default());
+    tokio::spawn(serve_all(connections, calls, most_calls, std::future::pending()));
     client
 }
 

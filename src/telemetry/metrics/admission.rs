@@ -11,9 +11,10 @@ use super::Metrics;
 pub(crate) struct Counted(Gauge);
 
 impl Counted {
-    fn new(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
+    /// Counts one more. Returns how many there were before.
+    fn new(gauge: &Gauge) -> (Self, i64) {
+        let before = gauge.inc();
+        (Self(gauge.clone()), before)
     }
 }
 
@@ -35,17 +36,18 @@ pub(crate) struct AdmissionView {
 }
 
 impl Metrics {
-    /// One more key operation waits, until the result is dropped.
-    pub(crate) fn queued(&self) -> Counted {
-        Counted::new(&self.queued)
+    /// Counts one more key operation that waits, until the result is dropped. Returns how many waited before it.
+    pub(crate) fn queued(&self) -> (Counted, u32) {
+        let (counted, before) = Counted::new(&self.queued);
+        (counted, u32::try_from(before).unwrap_or_default())
     }
 
-    /// One more key operation runs, until the result is dropped.
+    /// Counts one more key operation that runs, until the result is dropped.
     pub(crate) fn in_flight(&self) -> Counted {
-        Counted::new(&self.in_flight)
+        Counted::new(&self.in_flight).0
     }
 
-    /// How many do either now, where so many may run.
+    /// Returns how many do either now, where `max_in_flight` may run.
     pub(crate) fn admission(&self, max_in_flight: NonZeroU32) -> AdmissionView {
         let (in_flight, queued) = (self.in_flight.get(), self.queued.get());
         AdmissionView { max_in_flight: max_in_flight.get(), in_flight, queued }

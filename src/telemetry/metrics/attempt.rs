@@ -18,7 +18,7 @@ pub(crate) struct KeyVaultCall {
     /// What Key Vault is asked to do.
     pub operation: KeyOperation,
     /// Whether it is made for the plugin itself: a health probe or a warm-up.
-    pub probes: bool,
+    pub is_probe: bool,
     /// The caller's first attempt is 1, its first retry 2.
     pub attempt: u32,
     /// Whether it is made on fresh connections because another is slow.
@@ -37,7 +37,7 @@ pub(crate) struct Attempt<'a> {
 impl Metrics {
     /// An attempt begins.
     pub(crate) fn key_vault_call(&self, call: KeyVaultCall) -> Attempt<'_> {
-        if call.probes {
+        if call.is_probe {
             self.probe_calls.inc();
         }
         let (operation, start) = (call.operation, Instant::now());
@@ -86,7 +86,7 @@ impl Drop for Attempt<'_> {
 impl KeyVaultCall {
     /// The first attempt of a client's call.
     pub(super) fn first(operation: KeyOperation) -> Self {
-        Self { operation, probes: false, attempt: 1, hedge: false }
+        Self { operation, is_probe: false, attempt: 1, hedge: false }
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
     async fn the_calls_of_health_probes_are_counted_apart() {
         let metrics = Metrics::new();
         metrics.key_vault_call(KeyVaultCall::first(KeyOperation::Decrypt)).ended(None);
-        let call = KeyVaultCall { probes: true, ..KeyVaultCall::first(KeyOperation::Decrypt) };
+        let call = KeyVaultCall { is_probe: true, ..KeyVaultCall::first(KeyOperation::Decrypt) };
         metrics.key_vault_call(call).ended(None);
         assert!(metrics.render().contains("azure_kms_key_vault_probe_calls_total 1"));
     }

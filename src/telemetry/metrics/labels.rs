@@ -2,6 +2,8 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 
+use crate::kms::Method;
+
 /// The operations of Key Vault, as labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyOperation {
@@ -24,38 +26,13 @@ impl KeyOperation {
     }
 }
 
-/// The methods of both KMS services, as labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
-    /// `version` of v1
-    Version,
-    /// `status` of v2
-    Status,
-    /// `encrypt`
-    Encrypt,
-    /// `decrypt`
-    Decrypt,
-}
-
-impl Method {
-    /// The method in lower case.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Version => "version",
-            Self::Status => "status",
-            Self::Encrypt => "encrypt",
-            Self::Decrypt => "decrypt",
-        }
-    }
-
-    /// The Go plugin's label for it in `kms_request`.
-    pub(super) fn go_label(self) -> &'static str {
-        match self {
-            Self::Version => "grpc_version",
-            Self::Status => "grpc_status",
-            Self::Encrypt => "grpc_encrypt",
-            Self::Decrypt => "grpc_decrypt",
-        }
+/// Returns the Go plugin's label for a method in `kms_request`.
+pub(super) fn go_label(method: Method) -> &'static str {
+    match method {
+        Method::Version => "grpc_version",
+        Method::Status => "grpc_status",
+        Method::Encrypt => "grpc_encrypt",
+        Method::Decrypt => "grpc_decrypt",
     }
 }
 

@@ -22,8 +22,8 @@ use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::super::LIFECYCLE;
 use crate::config::TracesConfig;
+use crate::telemetry::{LIFECYCLE, LogDedup};
 
 /// What calls the spans its own.
 const SERVICE: &str = env!("CARGO_PKG_NAME");
@@ -142,7 +142,7 @@ async fn export(
     dropped: Counter,
 ) {
     let mut batches = pin!(ReceiverStream::new(spans).chunks_timeout(BATCH, DELAY));
-    let mut failing = false;
+    let logged = LogDedup::once();
     while let Some(batch) = batches.next().await {
         let size = batch.len() as u64;
         let failure = match timeout(EXPORT, exporter.export(batch)).await {
@@ -152,15 +152,13 @@ async fn export(
         match failure {
             Some(err) => {
                 dropped.inc_by(size);
-                if !failing {
+                if logged.should_log(()) {
                     let err = format!("--tracing-endpoint {endpoint}: {err}");
                     tracing::warn!(target: LIFECYCLE, err, "Traces cannot be exported: they are dropped");
                 }
-                failing = true;
             }
-            None if failing => {
+            None if logged.recover() => {
                 tracing::info!(target: LIFECYCLE, "Traces are exported again");
-                failing = false;
             }
             None => {}
         }

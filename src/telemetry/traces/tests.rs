@@ -35,8 +35,8 @@ fn headers(traceparent: &str) -> MetadataMap {
     headers
 }
 
-fn call(probes: bool) -> KeyVaultCall {
-    KeyVaultCall { operation: KeyOperation::Decrypt, probes, attempt: 2, hedge: true }
+fn call(is_probe: bool) -> KeyVaultCall {
+    KeyVaultCall { operation: KeyOperation::Decrypt, is_probe, attempt: 2, hedge: true }
 }
 
 fn value(span: &SpanData, name: &str) -> Option<Value> {
@@ -47,7 +47,7 @@ fn value(span: &SpanData, name: &str) -> Option<Value> {
 }
 
 fn request_with_a_refused_call() {
-    let span = request("v2", Method::Decrypt, "u1", &MetadataMap::new());
+    let span = request(Api::V2, Method::Decrypt, "u1", &MetadataMap::new());
     span.in_scope(|| {
         let call = key_vault_call(call(false));
         call.in_scope(|| {
@@ -89,7 +89,7 @@ fn an_attempt_is_a_child_of_its_request_and_both_say_what_failed() {
 #[test]
 fn an_attempt_that_nobody_waits_for_is_abandoned_and_no_error() {
     let (spans, _) = traced(1_000_000, || {
-        let span = request("v2", Method::Decrypt, "u1", &MetadataMap::new());
+        let span = request(Api::V2, Method::Decrypt, "u1", &MetadataMap::new());
         span.in_scope(|| drop(Metrics::new().key_vault_call(call(false))));
     });
     assert_eq!(value(&spans[0], "error.type"), Some("abandoned".into()));
@@ -106,7 +106,7 @@ fn the_log_is_the_same_with_traces() {
 #[test]
 fn our_own_probes_and_the_spans_of_libraries_are_not_exported() {
     let (spans, _) = traced(1_000_000, || {
-        let probe = probe("v2", Method::Encrypt, "v2-1");
+        let probe = probe(Api::V2, Method::Encrypt, "v2-1");
         probe.in_scope(|| key_vault_call(call(true)).in_scope(|| key_vault_answered(200, Some("an-id"))));
         answered(&probe, None);
         error_span!(target: "h2", "send").in_scope(|| error_span!("ours").in_scope(|| {}));
@@ -121,7 +121,7 @@ fn the_caller_s_trace_goes_on_if_it_is_sampled() {
     {
         let (spans, _) = traced(rate, || {
             let headers = header.map(headers).unwrap_or_default();
-            answered(&request("v1", Method::Encrypt, "v1-1", &headers), None);
+            answered(&request(Api::V1, Method::Encrypt, "v1-1", &headers), None);
         });
         assert_eq!(spans.len(), exported, "{rate} {header:?}");
         for span in spans.iter().filter(|_| header.is_some()) {
@@ -134,7 +134,7 @@ fn the_caller_s_trace_goes_on_if_it_is_sampled() {
 #[test]
 fn a_traceparent_that_is_none_begins_a_new_trace() {
     for bad in ["", "00", "00-0-0-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01x"] {
-        let (spans, _) = traced(1_000_000, || drop(request("v1", Method::Encrypt, "v1-1", &headers(bad))));
+        let (spans, _) = traced(1_000_000, || drop(request(Api::V1, Method::Encrypt, "v1-1", &headers(bad))));
         assert_eq!(spans.len(), 1, "{bad}");
         assert_eq!(spans[0].parent_span_id, opentelemetry::trace::SpanId::INVALID, "{bad}");
     }
@@ -145,6 +145,6 @@ fn what_nobody_listens_to_has_no_span() {
     let log = subscriber(LogConfig { json: false, verbosity: 10 }, None, |_| {});
     tracing::subscriber::with_default(log, || {
         assert!(key_vault_call(call(false)).is_disabled());
-        assert!(!request("v2", Method::Encrypt, "u1", &headers(SAMPLED)).is_disabled());
+        assert!(!request(Api::V2, Method::Encrypt, "u1", &headers(SAMPLED)).is_disabled());
     });
 }

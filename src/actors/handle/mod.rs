@@ -1,0 +1,12 @@
+//! The address of an actor that survives its restarts.
+//!
+//! Used by whoever asks an actor. Knows no supervisor: each generation publishes its own address.
+
+mod actix;
+mod handover;
+
+// the parts of tokio that `handover` runs on: `tests/model` puts its own in their place
+use tokio::{sync, time};
+
+pub(crate) use self::actix::{ActorHandle, ActorSlot};
+pub(crate) use handover::{Ask, Job};

@@ -1,0 +1,234 @@
+//! A gRPC client of our own socket: what the `HealthActor` asks, the way kube-apiserver asks it.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::metadata::MetadataValue;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tower::service_fn;
+
+use super::socket_client::SocketClient;
+use crate::config::ListenAddr;
+use crate::kms::{Api, Code, KmsError};
+use crate::proto::{v1beta1, v2};
+
+/// kube-apiserver's default timeout of a KMS call; slower is failed.
+const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// What is sealed and opened: as long as the data keys of kube-apiserver.
+const PROBE_LENGTH: usize = 32;
+
+/// Marks the requests of our own probes: they give way to those of clients, and the policy for Status is not for them.
+/// Whoever else sets it only harms itself.
+pub(crate) const PROBE_HEADER: &str = "azure-kms-probe";
+
+/// Names the kind of a failure in the answer to one of our own probes, so that the report knows it without reading prose.
+pub(crate) const KIND_HEADER: &str = "azure-kms-error-kind";
+
+/// Why there is no Status.
+#[derive(Debug)]
+pub(crate) enum NoStatus {
+    /// The daemon says so, to kube-apiserver too.
+    Refused(KmsError),
+    /// The daemon was not reached, or not in time.
+    NoAnswer(KmsError),
+}
+
+/// Clients of both services on one connection, which is made at the first call. Asks as kube-apiserver does, and gets its
+/// answers.
+#[derive(Clone)]
+pub(crate) struct Probe {
+    v1: v1beta1::key_management_service_client::KeyManagementServiceClient<Channel>,
+    v2: v2::key_management_service_client::KeyManagementServiceClient<Channel>,
+    timeout: Duration,
+    is_our_own: bool,
+}
+
+impl Probe {
+    /// A probe of that socket, whose calls end after `limit` or kube-apiserver's 3 s. Connects later, when called.
+    /// Must be called on a runtime.
+    pub(crate) fn new(socket: &ListenAddr, limit: Duration) -> Self {
+        let socket = socket.clone();
+        let connect = move |_| {
+            let socket = socket.clone();
+            async move {
+                let connected = UnixStream::connect(socket.socket_path()).await;
+                connected
+                    .map(TokioIo::new)
+                    .map_err(|error| NoConnection(format!("the socket {socket}: {error}")))
+            }
+        };
+        let channel =
+            Endpoint::from_static("http://localhost").connect_with_connector_lazy(service_fn(connect));
+        Self {
+            v1: v1beta1::key_management_service_client::KeyManagementServiceClient::new(channel.clone()),
+            v2: v2::key_management_service_client::KeyManagementServiceClient::new(channel),
+            timeout: limit.min(CALL_TIMEOUT),
+            is_our_own: false,
+        }
+    }
+
+    /// The same, with every request marked as one of our own probes.
+    pub(crate) fn our_own(self) -> Self {
+        Self { is_our_own: true, ..self }
+    }
+
+    /// The `healthz` of v2 Status: `ok`, or what is wrong.
+    ///
+    /// # Errors
+    /// Status fails, and says why; or nobody answers.
+    pub(crate) async fn health(&mut self) -> Result<String, KmsError> {
+        match self.ask_status().await {
+            Ok(answer) => Ok(answer.healthz),
+            Err(NoStatus::Refused(error) | NoStatus::NoAnswer(error)) => Err(error),
+        }
+    }
+
+    /// All that v2 Status answers.
+    ///
+    /// # Errors
+    /// As [`Self::health`].
+    pub(crate) async fn ask_status(&mut self) -> Result<v2::StatusResponse, NoStatus> {
+        let request = self.request(v2::StatusRequest {});
+        let answer = self.v2.status(request).await.map_err(|status| {
+            let error = problem("v2 Status", &status);
+            // what a server sends has nothing beneath
+            if status.source().is_none() { NoStatus::Refused(error) } else { NoStatus::NoAnswer(error) }
+        })?;
+        Ok(answer.into_inner())
+    }
+
+    async fn round_trip_v1(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, KmsError> {
+        let version = || "v1beta1".to_owned();
+        let request = v1beta1::EncryptRequest { version: version(), plain: plaintext.to_vec() };
+        let sealed = self.v1.encrypt(self.request(request)).await.map_err(|s| problem("v1 Encrypt", &s))?;
+        let request = v1beta1::DecryptRequest { version: version(), cipher: sealed.into_inner().cipher };
+        let opened = self.v1.decrypt(self.request(request)).await.map_err(|s| problem("v1 Decrypt", &s))?;
+        Ok(opened.into_inner().plain)
+    }
+
+    async fn round_trip_v2(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, KmsError> {
+        let request = v2::EncryptRequest { plaintext: plaintext.to_vec(), uid: probe_uid() };
+        let sealed = self.v2.encrypt(self.request(request)).await.map_err(|s| problem("v2 Encrypt", &s))?;
+        let v2::EncryptResponse { ciphertext, key_id, annotations } = sealed.into_inner();
+        let request = v2::DecryptRequest { ciphertext, uid: probe_uid(), key_id, annotations };
+        let opened = self.v2.decrypt(self.request(request)).await.map_err(|s| problem("v2 Decrypt", &s))?;
+        Ok(opened.into_inner().plaintext)
+    }
+
+    fn request<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        if self.is_our_own {
+            request.metadata_mut().insert(PROBE_HEADER, MetadataValue::from_static("1"));
+        }
+        request
+    }
+}
+
+#[async_trait]
+impl SocketClient for Probe {
+    async fn version(&mut self) -> Result<(), KmsError> {
+        let request = self.request(v1beta1::VersionRequest { version: "v1beta1".into() });
+        let answer = self.v1.version(request).await.map_err(|status| problem("v1 Version", &status))?;
+        match answer.into_inner().version.as_str() {
+            "v1beta1" => Ok(()),
+            other => Err(KmsError::internal(format!("Version answers {other:?}"))),
+        }
+    }
+
+    /// Its healthz is the report this probe feeds, so it is not looked at.
+    async fn status(&mut self) -> Result<(), KmsError> {
+        let request = self.request(v2::StatusRequest {});
+        let answer = self.v2.status(request).await.map_err(|status| problem("v2 Status", &status))?;
+        match answer.into_inner().key_id.is_empty() {
+            false => Ok(()),
+            true => Err(KmsError::internal("Status answers without a key_id")),
+        }
+    }
+
+    async fn round_trip(&mut self, api: Api) -> Result<(), KmsError> {
+        let mut plaintext = vec![0; PROBE_LENGTH];
+        let random = aws_lc_rs::rand::fill(&mut plaintext);
+        random.map_err(|_| KmsError::internal("no random bytes for the probe"))?;
+        let opened = match api {
+            Api::V1 => self.round_trip_v1(&plaintext).await?,
+            Api::V2 => self.round_trip_v2(&plaintext).await?,
+        };
+        match opened == plaintext {
+            true => Ok(()),
+            false => Err(KmsError::internal("Decrypt does not give back what was encrypted")),
+        }
+    }
+}
+
+fn probe_uid() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    format!("health-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// There is no connection to the socket, and so nobody who could fail a call.
+#[derive(Debug)]
+struct NoConnection(String);
+
+impl fmt::Display for NoConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for NoConnection {}
+
+fn problem(method: &str, status: &Status) -> KmsError {
+    let mut beneath = std::iter::successors(status.source(), |error| (**error).source());
+    if let Some(NoConnection(reason)) = beneath.find_map(|error| error.downcast_ref()) {
+        return KmsError::new(Code::Unavailable, reason.clone());
+    }
+    let error = KmsError::new(
+        kms_code(status.code()),
+        format!("{method}: {} ({:?})", status.message(), status.code()),
+    );
+    match status.metadata().get(KIND_HEADER).and_then(|kind| kind.to_str().ok()) {
+        Some(kind) => error.of_kind(kind.to_owned()),
+        None => error,
+    }
+}
+
+/// What a code of our own server meant; others come from the connection.
+fn kms_code(code: tonic::Code) -> Code {
+    match code {
+        tonic::Code::InvalidArgument => Code::InvalidArgument,
+        tonic::Code::NotFound => Code::NotFound,
+        tonic::Code::PermissionDenied => Code::PermissionDenied,
+        tonic::Code::Unauthenticated => Code::Unauthenticated,
+        tonic::Code::ResourceExhausted => Code::ResourceExhausted,
+        tonic::Code::DeadlineExceeded => Code::DeadlineExceeded,
+        tonic::Code::FailedPrecondition => Code::FailedPrecondition,
+        tonic::Code::Internal => Code::Internal,
+        _ => Code::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_differ_by_the_kind_that_the_server_names_and_not_by_their_sentences() {
+        let failure = |kind: &'static str, message: &str| {
+            let mut status = Status::unavailable(message);
+            status.metadata_mut().insert(KIND_HEADER, MetadataValue::from_static(kind));
+            problem("v1 Encrypt", &status)
+        };
+        let (first, counted) =
+            (failure("unreachable", "down, 1 attempt"), failure("unreachable", "down, 9 attempts"));
+        assert_eq!(first.kind, counted.kind);
+        assert_ne!(first.kind, failure("server_error", "down, 1 attempt").kind);
+        assert_eq!(problem("v1 Version", &Status::internal("odd")).kind, "INTERNAL".into());
+    }
+}

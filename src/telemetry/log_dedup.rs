@@ -1,0 +1,100 @@
+//! Deduplication of log lines: a failure that comes again and again is logged once for each distinct kind of it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The time after which a kind that goes on failing is logged again.
+const REPEAT_AFTER: Duration = Duration::from_secs(300);
+
+/// Logs at `$level` if `$should_log`, and otherwise at debug level.
+macro_rules! log_or_debug {
+    ($should_log:expr, $level:ident, $($what:tt)+) => {
+        if $should_log { tracing::$level!($($what)+) } else { tracing::debug!($($what)+) }
+    };
+}
+pub(crate) use log_or_debug;
+
+/// The kinds of failure of one thing that were logged since it last worked, and when.
+///
+/// `K` is the kind: an enum or an [`ErrorKind`](crate::kms::ErrorKind), never a sentence. There must be few of them, as
+/// each is kept.
+pub(crate) struct LogDedup<K> {
+    repeat_after: Option<Duration>,
+    logged: Mutex<Vec<(K, Instant)>>,
+}
+
+impl<K> LogDedup<K> {
+    /// Returns one that lets each kind through at once, and then every 5 minutes.
+    pub(crate) fn repeating() -> Self {
+        Self { repeat_after: Some(REPEAT_AFTER), logged: Mutex::default() }
+    }
+
+    /// Returns one that lets each kind through once until [`Self::recover`].
+    pub(crate) fn once() -> Self {
+        Self { repeat_after: None, logged: Mutex::default() }
+    }
+
+    /// Forgets all failures: it works again. Returns whether one was logged, so that the recovery is worth a line too.
+    pub(crate) fn recover(&self) -> bool {
+        !std::mem::take(&mut *self.logged()).is_empty()
+    }
+
+    fn logged(&self) -> MutexGuard<'_, Vec<(K, Instant)>> {
+        self.logged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: PartialEq> LogDedup<K> {
+    /// Notes a failure of that kind. Returns whether to log it.
+    pub(crate) fn should_log(&self, kind: K) -> bool {
+        let mut logged = self.logged();
+        if let Some(limit) = self.repeat_after {
+            logged.retain(|(_, when)| when.elapsed() < limit);
+        }
+        let is_new = !logged.iter().any(|(known, _)| *known == kind);
+        if is_new {
+            logged.push((kind, Instant::now()));
+        }
+        is_new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_kind_is_logged_every_five_minutes_and_another_one_at_once() {
+        let dedup = LogDedup::repeating();
+        let mut logged = 0;
+        for _ in 0..599 {
+            logged += u32::from(dedup.should_log("unavailable"));
+            advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(logged, 2);
+        assert!(dedup.should_log("unreachable"));
+        assert!(!dedup.should_log("unavailable"), "they take turns");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_success_the_same_kind_is_logged_again() {
+        for dedup in [LogDedup::repeating(), LogDedup::once()] {
+            assert!(!dedup.recover());
+            assert!(
+                dedup.should_log("down") && dedup.recover() && !dedup.recover() && dedup.should_log("down")
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_repeats_a_kind_is_logged_once_however_long_it_lasts() {
+        let dedup = LogDedup::once();
+        assert!(dedup.should_log("full"));
+        advance(10 * REPEAT_AFTER).await;
+        assert!(!dedup.should_log("full"));
+    }
+}

@@ -1,6 +1,6 @@
 //! The generated parts of docs/. `UPDATE_DOCS=1` rewrites them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::harness::run;
 
@@ -25,23 +25,40 @@ fn the_documented_flags_are_those_of_the_program() {
 }
 
 /// The pages whose links are checked, from the root of the repository.
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 24] = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
     "docs/architecture.md",
+    "docs/audit.md",
     "docs/benchmarks.md",
     "docs/compatibility.md",
     "docs/configuration.md",
+    "docs/credentials.md",
+    "docs/health.md",
     "docs/install.md",
+    "docs/logs.md",
     "docs/metrics.md",
     "docs/operations.md",
+    "docs/preflight.md",
     "docs/reliability.md",
+    "docs/restarts.md",
     "docs/security.md",
+    "docs/traces.md",
     "docs/troubleshooting.md",
+    "docs/upgrades.md",
+    "fuzz/README.md",
     "interop/README.md",
 ];
+
+#[test]
+fn no_page_of_docs_is_left_out() {
+    let folder = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
+    for page in folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()) {
+        assert!(PAGES.contains(&&*format!("docs/{page}")), "{page}");
+    }
+}
 
 #[test]
 fn every_link_leads_somewhere() {
@@ -61,12 +78,61 @@ fn every_link_leads_somewhere() {
     }
 }
 
+/// Every file below a folder of the repository: its path and text.
+fn files(folder: &Path) -> Vec<(PathBuf, String)> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+        _ if path.is_dir() => files(&path),
+        text => vec![(path, text.unwrap_or_default())],
+    };
+    entries.flat_map(read).collect()
+}
+
+#[test]
+fn every_place_in_a_page_that_the_program_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (path, text) in ["src", "manifests"].iter().flat_map(|folder| files(&root.join(folder))) {
+        for (at, _) in text.match_indices("docs/") {
+            let place =
+                text[at..].split(|c: char| !c.is_ascii_alphanumeric() && !"/.-_#{".contains(c)).next();
+            let place = place.unwrap().trim_end_matches('.');
+            let (page, anchor) = place.split_once('#').unwrap_or((place, ""));
+            if !page.ends_with(".md") {
+                continue;
+            }
+            assert!(PAGES.contains(&page), "{}: {place}", path.display());
+            // the tests beside the code know the anchors that are put together
+            let known = anchor.is_empty()
+                || anchor.contains('{')
+                || anchors(&root.join(page)).contains(&anchor.into());
+            assert!(known, "{}: {place}", path.display());
+        }
+    }
+}
+
+/// The symptoms of the troubleshooting page: each heading, and what is below it.
+fn symptoms(page: &str) -> Vec<(&str, &str)> {
+    let sections = page.split("\n### ").skip(1).map(|section| section.split("\n## ").next().unwrap());
+    sections.filter_map(|section| section.split_once('\n')).collect()
+}
+
+#[test]
+fn every_symptom_has_its_cause_and_fix_and_its_line_in_the_contents() {
+    let page = read("docs/troubleshooting.md");
+    let (before, after) = page.split_once("\n## Contents\n").unwrap();
+    let (contents, _) = after.split_once("\n## ").unwrap();
+    assert!(!before.contains("\n### ") && symptoms(&page).len() > 60);
+    for (heading, section) in symptoms(&page) {
+        for part in ["\n- **Symptom**: ", "\n- **Cause**: ", "\n- **Fix**: "] {
+            assert_eq!(section.matches(part).count(), 1, "{heading}: {part}");
+        }
+        assert!(contents.contains(&format!("](#{})", slug(heading))), "{heading}");
+    }
+}
+
 /// The headings as GitHub names them, and the anchors that are set by hand.
 pub(crate) fn anchors(page: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(page).unwrap();
-    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
-    let slug =
-        |heading: &str| heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-");
     let headings = text
         .lines()
         .filter(|line| line.starts_with('#'))
@@ -75,8 +141,14 @@ pub(crate) fn anchors(page: &Path) -> Vec<String> {
     headings.chain(set).collect()
 }
 
+/// The name of a heading as GitHub links to it.
+fn slug(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
+}
+
 /// Every block of commands outside of docs/install.md, whose blocks interop/install runs: its page and first line.
-const BLOCKS: [(&str, &str); 10] = [
+const BLOCKS: [(&str, &str); 11] = [
     // the same lines in the justfile, which CI runs
     ("README.md", "cargo run --release --example quickstart"),
     // interop/install/readme_test.go
@@ -90,7 +162,9 @@ const BLOCKS: [(&str, &str); 10] = [
     // packaging/prove-completions
     ("docs/configuration.md", "azure-kms-provider completion bash > /usr/share"),
     // not run: systemd would have to be the machine's own. manifests.rs has the units' flags, drain.rs what a restart does
-    ("docs/operations.md", "install -m 0644 manifests/azure-kms-provider.{service,socket}"),
+    ("docs/upgrades.md", "install -m 0644 manifests/azure-kms-provider.{service,socket}"),
+    // not run: needs a nightly compiler and cargo-fuzz
+    ("fuzz/README.md", "just fuzz "),
     // what interop/kubernetes/run does for two packages; not run for all, as that takes minutes for each release
     ("interop/README.md", "cd interop/kubernetes && go test"),
     // `just interop`

@@ -11,8 +11,8 @@ const DASHBOARD: &str = include_str!("../../manifests/dashboard.json");
 /// How the names of the metrics begin that the alerts and the dashboard use.
 const OURS: [&str; 2] = ["azure_kms_", "kubernetes_healthcheck"];
 const RUNBOOK: &str = "docs/troubleshooting.md";
-const HEAD: &str = "# Metrics\n\n`:8095/metrics`, OpenMetrics text. This page is written by `just docs` from what a \
-                    daemon exports.\n\n| metric | type | labels | |\n|---|---|---|---|\n";
+const HEAD: &str = "# Metrics\n\nThe daemon exports these at `:8095/metrics`, as OpenMetrics text. `just docs` writes this \
+                    page from what a daemon exports.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n";
 
 /// One family of the registry.
 #[derive(Default)]
@@ -138,11 +138,13 @@ fn the_dashboard_is_json_and_each_panel_has_a_query() {
 #[test]
 fn every_alert_leads_to_its_place_in_the_runbook() {
     let anchors = anchors(&std::path::Path::new(ROOT).join(RUNBOOK));
-    let urls: Vec<&str> =
-        ALERTS.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: ")).collect();
-    assert_eq!(urls.len(), ALERTS.matches("- alert: ").count());
-    for url in urls {
+    let values = |key: &'static str| ALERTS.lines().filter_map(move |line| line.trim().strip_prefix(key));
+    let (alerts, urls): (Vec<&str>, Vec<&str>) =
+        (values("- alert: ").collect(), values("runbook_url: ").collect());
+    assert_eq!(urls.len(), alerts.len());
+    for (alert, url) in alerts.iter().zip(urls) {
         let (page, anchor) = url.split_once('#').unwrap();
         assert!(page.ends_with(RUNBOOK) && anchors.contains(&anchor.to_owned()), "{url}");
+        assert_eq!(anchor, alert.to_lowercase(), "the heading of {alert}");
     }
 }

@@ -1,10 +1,10 @@
-//! How an actor follows what another publishes.
+//! A subscription of an actor to a snapshot that another one publishes.
 
 use actix::fut::{ActorFutureExt, wrap_future};
 use actix::{Actor, AsyncContext, Context};
 use tokio::sync::watch;
 
-/// Calls `react` after every change, for as long as the actor lives and somebody publishes.
+/// Calls `react` after every change, until the actor or the publisher ends.
 pub(super) fn on_change<A, T>(
     mut published: watch::Receiver<T>,
     react: fn(&mut A, &mut Context<A>),

@@ -39,7 +39,7 @@ impl Checks {
         if let Some(why) = &supervision.gave_up {
             return Err(format!("the restart limit was passed: {why}"));
         }
-        match supervision.actors.iter().find(|actor| !actor.running) {
+        match supervision.actors.iter().find(|actor| !actor.is_running) {
             Some(actor) => Err(format!("{} is being restarted", actor.name.as_str())),
             None if supervision.actors.is_empty() => Err("not started yet".into()),
             None => Ok(()),

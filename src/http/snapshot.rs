@@ -179,7 +179,7 @@ fn actors(supervision: &watch::Receiver<Supervision>) -> Vec<ActorView> {
 fn actor(status: &ActorStatus) -> ActorView {
     ActorView {
         name: status.name.as_str().to_owned(),
-        state: if status.running { "running" } else { "restarting" }.to_owned(),
+        state: if status.is_running { "running" } else { "restarting" }.to_owned(),
         generation: status.generation,
         restarts: status.generation.saturating_sub(1),
         last_reason: status.last_reason.map(|reason| reason.as_str().to_owned()),

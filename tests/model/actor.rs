@@ -11,12 +11,12 @@ use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread::{self, JoinHandle, yield_now};
 use tokio::sync::{oneshot, watch};
 
+use crate::environment::{Environment, Step};
 use crate::handover::{Ask, Generation, Job};
 use crate::supervisor::Event;
 use crate::time::sleep;
-use crate::world::{Fate, World};
 
-/// A call, by its number. Its answer is the generation that gave it.
+/// A call, by its number. The answer is the number of the generation that answers it.
 #[derive(Clone)]
 pub(crate) struct Call(pub(crate) u64);
 
@@ -24,27 +24,27 @@ impl Job for Call {
     type Answer = u64;
 }
 
-enum Letter {
+enum Message {
     Ping,
     Ask(Ask<Call>, oneshot::Sender<Option<u64>>),
 }
 
 struct Mailbox {
-    open: bool,
-    letters: VecDeque<Letter>,
-    /// The thread is to end, with everything on it.
-    stopped: bool,
-    /// The test is over: what stands still for ever comes back.
-    released: bool,
+    is_open: bool,
+    messages: VecDeque<Message>,
+    /// Set when the thread has to end, with everything on it.
+    is_stopped: bool,
+    /// Set when the test is over, so that a thread that is blocked for ever resumes.
+    is_released: bool,
 }
 
 struct Inner {
     number: u64,
-    world: Arc<World>,
+    environment: Arc<Environment>,
     mailbox: Mutex<Mailbox>,
     changed: Condvar,
-    /// Its thread stands still, and so do its jobs.
-    blocked: watch::Sender<bool>,
+    /// `true` while the thread is blocked, and its jobs with it.
+    is_blocked: watch::Sender<bool>,
 }
 
 /// The address of one generation.
@@ -52,9 +52,9 @@ struct Inner {
 pub(crate) struct Address(Arc<Inner>);
 
 impl Generation<Call> for Address {
-    async fn give(&self, ask: Ask<Call>) -> Option<u64> {
+    async fn deliver(&self, ask: Ask<Call>) -> Option<u64> {
         let (reply, answer) = oneshot::channel();
-        if !self.post(Letter::Ask(ask, reply)) {
+        if !self.post(Message::Ask(ask, reply)) {
             return None;
         }
         let answer = answer.await.ok().flatten();
@@ -62,46 +62,51 @@ impl Generation<Call> for Address {
         answer
     }
 
-    fn lives(&self) -> bool {
-        self.0.mailbox.lock().unwrap().open
+    fn is_alive(&self) -> bool {
+        self.0.mailbox.lock().unwrap().is_open
     }
 }
 
 impl Address {
     /// Starts the generation of that number on a thread of its own.
-    pub(crate) fn start(number: u64, world: Arc<World>, supervisor: Sender<Event>) -> (Self, JoinHandle<()>) {
-        let mailbox = Mailbox { open: true, letters: VecDeque::new(), stopped: false, released: false };
+    pub(crate) fn start(
+        number: u64,
+        environment: Arc<Environment>,
+        supervisor: Sender<Event>,
+    ) -> (Self, JoinHandle<()>) {
+        let mailbox =
+            Mailbox { is_open: true, messages: VecDeque::new(), is_stopped: false, is_released: false };
         let address = Self(Arc::new(Inner {
             number,
-            world,
+            environment,
             mailbox: Mutex::new(mailbox),
             changed: Condvar::new(),
-            blocked: watch::Sender::new(false),
+            is_blocked: watch::Sender::new(false),
         }));
         let actor = address.clone();
         (address, thread::spawn(move || actor.run(&supervisor)))
     }
 
     pub(crate) fn ping(&self) {
-        self.post(Letter::Ping);
+        self.post(Message::Ping);
     }
 
-    /// Stops the thread, as soon as it comes back.
+    /// Stops the thread, as soon as it is not blocked any more.
     pub(crate) fn stop(&self) {
-        self.0.mailbox.lock().unwrap().stopped = true;
+        self.0.mailbox.lock().unwrap().is_stopped = true;
         self.0.changed.notify_all();
     }
 
-    /// Stops the thread, and lets it come back.
+    /// Stops the thread, and unblocks it.
     pub(crate) fn release(&self) {
-        self.0.mailbox.lock().unwrap().released = true;
+        self.0.mailbox.lock().unwrap().is_released = true;
         self.stop();
     }
 
-    fn post(&self, letter: Letter) -> bool {
+    fn post(&self, message: Message) -> bool {
         let mut mailbox = self.0.mailbox.lock().unwrap();
-        if mailbox.open {
-            mailbox.letters.push_back(letter);
+        if mailbox.is_open {
+            mailbox.messages.push_back(message);
             self.0.changed.notify_all();
             return true;
         }
@@ -111,104 +116,104 @@ impl Address {
 
     fn run(&self, supervisor: &Sender<Event>) {
         let mut jobs = Vec::new();
-        while let Some(letter) = self.next_letter() {
-            let fate = self.0.world.fate();
-            match fate {
-                Fate::End => break,
-                Fate::Stall => {
-                    self.0.world.is_deaf(self.0.number);
-                    self.wait_until(|mailbox| mailbox.stopped);
+        while let Some(message) = self.next_message() {
+            let step = self.0.environment.next_step();
+            match step {
+                Step::End => break,
+                Step::Stall => {
+                    self.0.environment.mark_unresponsive(self.0.number);
+                    self.wait_until(|mailbox| mailbox.is_stopped);
                 }
-                Fate::Block => self.block(),
-                Fate::Work | Fate::DropJob => {}
+                Step::Block => self.block(),
+                Step::Work | Step::DropJob => {}
             }
-            match letter {
-                Letter::Ping => drop(supervisor.send(Event::Answered(self.0.number))),
-                Letter::Ask(ask, reply) => jobs.push(self.begin(ask, reply, fate == Fate::DropJob)),
+            match message {
+                Message::Ping => drop(supervisor.send(Event::Answered(self.0.number))),
+                Message::Ask(ask, reply) => jobs.push(self.begin(ask, reply, step == Step::DropJob)),
             }
         }
         self.end(&jobs, supervisor);
     }
 
-    /// `None` when the thread was stopped. One that comes back late may still find a letter before it notices.
-    fn next_letter(&self) -> Option<Letter> {
+    /// Waits for the next message. Returns `None` when the thread was stopped; one that was blocked until now may
+    /// still handle a message before it notices.
+    fn next_message(&self) -> Option<Message> {
         let mailbox = self.0.mailbox.lock().unwrap();
-        let idle = |mailbox: &mut Mailbox| !mailbox.stopped && mailbox.letters.is_empty();
-        let mut mailbox = self.0.changed.wait_while(mailbox, idle).unwrap();
-        match mailbox.stopped && thread_rng().gen_bool(0.5) {
-            true => None,
-            false => mailbox.letters.pop_front(),
-        }
+        let is_idle = |mailbox: &mut Mailbox| !mailbox.is_stopped && mailbox.messages.is_empty();
+        let mut mailbox = self.0.changed.wait_while(mailbox, is_idle).unwrap();
+        if mailbox.is_stopped && thread_rng().gen_bool(0.5) { None } else { mailbox.messages.pop_front() }
     }
 
-    fn begin(&self, ask: Ask<Call>, reply: oneshot::Sender<Option<u64>>, drops: bool) -> AbortHandle {
+    fn begin(&self, ask: Ask<Call>, reply: oneshot::Sender<Option<u64>>, is_dropped: bool) -> AbortHandle {
         let actor = self.0.clone();
-        let mut blocked = actor.blocked.subscribe();
+        let mut is_blocked = actor.is_blocked.subscribe();
         let work = move |Call(call)| async move {
             for _ in 0..2 {
-                actor.world.works_on(call);
+                actor.environment.check_work(call);
                 sleep(Duration::ZERO).await;
-                let _ = blocked.wait_for(|blocked| !blocked).await;
+                let _ = is_blocked.wait_for(|is_blocked| !is_blocked).await;
             }
             actor.number
         };
         let job = async move {
             let answer = ask.answer(work).await;
-            if !drops {
+            if !is_dropped {
                 let _ = reply.send(answer);
             }
         };
         future::spawn(job).abort_handle()
     }
 
-    fn wait_until(&self, reached: fn(&Mailbox) -> bool) {
+    fn wait_until(&self, is_reached: fn(&Mailbox) -> bool) {
         let mailbox = self.0.mailbox.lock().unwrap();
-        drop(self.0.changed.wait_while(mailbox, |mailbox| !reached(mailbox)).unwrap());
+        drop(self.0.changed.wait_while(mailbox, |mailbox| !is_reached(mailbox)).unwrap());
     }
 
-    /// The thread stands still, stopped or not: for a while or for ever.
+    /// Blocks the thread for a while, or until the test is over. A stop does not unblock it.
     fn block(&self) {
-        self.0.blocked.send_replace(true);
-        self.0.world.is_deaf(self.0.number);
-        match thread_rng().gen_bool(0.5) {
-            true => self.wait_until(|mailbox| mailbox.released),
-            false => (0..thread_rng().gen_range(0..40)).for_each(|_| yield_now()),
+        self.0.is_blocked.send_replace(true);
+        self.0.environment.mark_unresponsive(self.0.number);
+        if thread_rng().gen_bool(0.5) {
+            self.wait_until(|mailbox| mailbox.is_released);
+        } else {
+            (0..thread_rng().gen_range(0..40)).for_each(|_| yield_now());
         }
-        self.0.world.hears(self.0.number);
-        self.0.blocked.send_replace(false);
+        self.0.environment.mark_responsive(self.0.number);
+        self.0.is_blocked.send_replace(false);
     }
 
-    /// What happens when an actor ends, in any order in which it can. Jobs go only with their thread.
+    /// Ends the actor: closes the mailbox, reports the end, and aborts the jobs if the thread was stopped, in any
+    /// order.
     fn end(&self, jobs: &[AbortHandle], supervisor: &Sender<Event>) {
-        let jobs_first = thread_rng().gen_bool(0.5);
-        let stopped = self.0.mailbox.lock().unwrap().stopped;
-        if stopped && jobs_first {
+        let aborts_first = thread_rng().gen_bool(0.5);
+        let is_stopped = self.0.mailbox.lock().unwrap().is_stopped;
+        if is_stopped && aborts_first {
             jobs.iter().for_each(AbortHandle::abort);
         }
-        let news_first = thread_rng().gen_bool(0.5);
-        if news_first {
-            self.tell(supervisor);
+        let reports_first = thread_rng().gen_bool(0.5);
+        if reports_first {
+            self.report_end(supervisor);
         }
         self.close();
-        if !news_first {
-            self.tell(supervisor);
+        if !reports_first {
+            self.report_end(supervisor);
         }
-        if stopped && !jobs_first {
+        if is_stopped && !aborts_first {
             jobs.iter().for_each(AbortHandle::abort);
         }
     }
 
-    fn tell(&self, supervisor: &Sender<Event>) {
-        self.0.world.ended(self.0.number);
+    fn report_end(&self, supervisor: &Sender<Event>) {
+        self.0.environment.record_end(self.0.number);
         let _ = supervisor.send(Event::Ended(self.0.number));
     }
 
     fn close(&self) {
-        self.0.mailbox.lock().unwrap().open = false;
-        let letters = std::mem::take(&mut self.0.mailbox.lock().unwrap().letters);
-        for letter in letters {
+        self.0.mailbox.lock().unwrap().is_open = false;
+        let messages = std::mem::take(&mut self.0.mailbox.lock().unwrap().messages);
+        for message in messages {
             yield_now();
-            drop(letter);
+            drop(message);
         }
     }
 }

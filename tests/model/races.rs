@@ -1,4 +1,4 @@
-//! Callers, the supervisor, and an actor that fails wherever it likes, in many orders.
+//! Races between callers, the supervisor, and an actor that fails at any step, in many schedules.
 
 use std::sync::Arc;
 
@@ -8,24 +8,25 @@ use shuttle::thread::{self, JoinHandle};
 use shuttle::{Config, MaxSteps, Runner, future};
 
 use crate::actor::{Address, Call};
-use crate::handover::{Asker, Unanswered};
+use crate::environment::Environment;
+use crate::handover::{AskError, Handle};
 use crate::supervisor::{Event, Tree};
 use crate::time::Instant;
-use crate::world::World;
 
-/// Where the orders begin: the same ones at every run.
+/// The seed of the schedules, fixed so that they are the same at every run.
 const SEED: u64 = 20;
-const ORDERS: usize = 500;
+/// The number of schedules for each scheduler.
+const SCHEDULES: usize = 500;
 const CALLERS: u64 = 3;
-/// So many things go wrong at most.
+/// The largest number of faults in a schedule.
 const FAULTS: u32 = 4;
-/// So often the watchdog comes without need, and may take a slow actor for a hung one.
-const SPARE_TICKS: u32 = 20;
+/// The largest number of ticks without an unresponsive actor: they may take a slow actor for a hung one.
+const SPURIOUS_TICKS: u32 = 20;
 
-/// Runs the scenario in evenly random orders, and in those that few switches at the worst moment make.
+/// Runs the scenario in uniformly random schedules, and in those of PCT, which switch threads rarely.
 fn explore(scenario: impl Fn() + Copy + Send + Sync + 'static) {
-    explore_with(RandomScheduler::new_from_seed(SEED, ORDERS), scenario);
-    explore_with(PctScheduler::new_from_seed(SEED, 3, ORDERS), scenario);
+    explore_with(RandomScheduler::new_from_seed(SEED, SCHEDULES), scenario);
+    explore_with(PctScheduler::new_from_seed(SEED, 3, SCHEDULES), scenario);
 }
 
 fn explore_with(scheduler: impl Scheduler + 'static, scenario: impl Fn() + Copy + Send + Sync + 'static) {
@@ -35,28 +36,29 @@ fn explore_with(scheduler: impl Scheduler + 'static, scenario: impl Fn() + Copy 
     Runner::new(scheduler, config).run(scenario);
 }
 
-/// Calls twice, one after the other.
+/// Starts a caller that makes two calls, one after the other.
 fn caller(
     number: u64,
-    asker: Asker<Address>,
-    world: Arc<World>,
+    handle: Handle<Address>,
+    environment: Arc<Environment>,
     deadline: Instant,
-    check: fn(Result<u64, Unanswered>),
+    check: fn(Result<u64, AskError>),
 ) -> JoinHandle<()> {
     thread::spawn(move || {
         for call in [2 * number, 2 * number + 1] {
-            let answer = future::block_on(asker.ask(Call(call), deadline));
-            world.settle(call);
+            let answer = future::block_on(handle.ask(Call(call), deadline));
+            environment.complete(call);
             check(answer);
         }
     })
 }
 
-fn scenario(deadline: Instant, check: fn(Result<u64, Unanswered>), meanwhile: fn(&Sender<Event>)) {
-    let world = Arc::new(World::new(FAULTS, SPARE_TICKS));
-    let (tree, asker) = Tree::start(world.clone());
-    let callers: Vec<_> =
-        (0..CALLERS).map(|number| caller(number, asker.clone(), world.clone(), deadline, check)).collect();
+fn scenario(deadline: Instant, check: fn(Result<u64, AskError>), meanwhile: fn(&Sender<Event>)) {
+    let environment = Arc::new(Environment::new(FAULTS, SPURIOUS_TICKS));
+    let (tree, handle) = Tree::start(environment.clone());
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|number| caller(number, handle.clone(), environment.clone(), deadline, check))
+        .collect();
     meanwhile(&tree.events);
     for caller in callers {
         caller.join().unwrap();
@@ -72,14 +74,14 @@ fn every_call_is_answered_whatever_becomes_of_its_actor() {
 #[test]
 fn every_call_ends_at_its_deadline_at_the_latest_and_leaves_no_job_behind() {
     let check = |answer| {
-        let in_time = matches!(answer, Ok(_) | Err(Unanswered::Late | Unanswered::Restarting));
-        assert!(in_time, "{answer:?}");
+        let is_in_time = matches!(answer, Ok(_) | Err(AskError::DeadlineExceeded | AskError::Restarting));
+        assert!(is_in_time, "{answer:?}");
     };
     explore(move || scenario(Instant::AnyTime, check, |_| {}));
 }
 
 #[test]
 fn every_call_ends_when_there_will_be_no_other_generation() {
-    let check = |answer| assert!(matches!(answer, Ok(_) | Err(Unanswered::Stopping)), "{answer:?}");
+    let check = |answer| assert!(matches!(answer, Ok(_) | Err(AskError::Stopping)), "{answer:?}");
     explore(move || scenario(Instant::Never, check, |events| drop(events.send(Event::Shutdown))));
 }

@@ -7,65 +7,65 @@ use shuttle::sync::mpsc::{self, Receiver, Sender};
 use shuttle::thread::{self, JoinHandle};
 
 use crate::actor::Address;
-use crate::handover::{Asker, Slot};
+use crate::environment::Environment;
+use crate::handover::{Handle, Slot};
 use crate::liveness::{ChildState, WatchdogAction};
-use crate::world::World;
 
-/// What the supervisor can be told.
+/// An event that the supervisor handles.
 pub(crate) enum Event {
     Ended(u64),
     Answered(u64),
-    /// The watchdog's timer.
+    /// A tick of the watchdog.
     Tick,
-    /// The pause after that generation's failure is over.
+    /// The pause after the failure of that generation is over.
     PauseIsOver(u64),
     Shutdown,
 }
 
-/// The supervisor, its child in all generations, and the watchdog's timer.
+/// The supervisor, all generations of its child, and the watchdog's timer.
 pub(crate) struct Tree {
     pub(crate) events: Sender<Event>,
-    world: Arc<World>,
+    environment: Arc<Environment>,
     threads: Vec<JoinHandle<()>>,
 }
 
 struct Supervisor {
-    world: Arc<World>,
+    environment: Arc<Environment>,
     events: Sender<Event>,
     slot: Slot<Address>,
-    life: ChildState,
+    state: ChildState,
     generations: Vec<Address>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Tree {
-    /// Starts it, and returns who asks its child.
-    pub(crate) fn start(world: Arc<World>) -> (Self, Asker<Address>) {
+    /// Starts the tree, and returns it with a handle on the child.
+    pub(crate) fn start(environment: Arc<Environment>) -> (Self, Handle<Address>) {
         let (events, received) = mpsc::channel();
         let slot = Slot::empty();
-        let asker = slot.asker();
+        let handle = slot.handle();
         let supervisor = Supervisor {
-            world: world.clone(),
+            environment: environment.clone(),
             events: events.clone(),
             slot,
-            life: ChildState::default(),
+            state: ChildState::default(),
             generations: Vec::new(),
             threads: Vec::new(),
         };
         let supervisor = thread::spawn(move || supervisor.run(&received));
-        let (clock, ticks) = (world.clone(), events.clone());
-        let clock = thread::spawn(move || {
-            while clock.tick() {
+        let (timer, ticks) = (environment.clone(), events.clone());
+        let timer = thread::spawn(move || {
+            while timer.next_tick() {
                 let _ = ticks.send(Event::Tick);
             }
         });
-        (Self { events, world, threads: vec![supervisor, clock] }, asker)
+        (Self { events, environment, threads: vec![supervisor, timer] }, handle)
     }
 
-    /// Ends it, if it has not ended yet.
+    /// Shuts the tree down, unless that has happened already, and waits for all threads.
     pub(crate) fn join(self) {
         let _ = self.events.send(Event::Shutdown);
-        self.world.done();
+        self.environment.finish();
         for thread in self.threads {
             thread.join().unwrap();
         }
@@ -78,10 +78,10 @@ impl Supervisor {
         while let Ok(event) = events.recv() {
             match event {
                 Event::Shutdown => break,
-                Event::Answered(generation) => drop(self.life.answered(generation)),
-                Event::Tick => self.watch(),
-                Event::Ended(generation) if self.life.end(generation) => self.failed(),
-                Event::PauseIsOver(failed) if self.life.restart_is_due(failed) => self.start(),
+                Event::Answered(generation) => drop(self.state.record_answer(generation)),
+                Event::Tick => self.tick(),
+                Event::Ended(generation) if self.state.record_end(generation) => self.child_failed(),
+                Event::PauseIsOver(failed) if self.state.is_restart_due(failed) => self.start(),
                 Event::Ended(_) | Event::PauseIsOver(_) => {}
             }
         }
@@ -89,48 +89,49 @@ impl Supervisor {
     }
 
     fn start(&mut self) {
-        let number = self.life.begin();
-        self.world.begins(number);
-        if self.world.start_fails() {
-            self.life.end(number);
-            let _ = self.events.send(Event::Ended(number)); // from the lifeline that nobody took
-            return self.failed();
+        let number = self.state.start();
+        self.environment.check_start(number);
+        if self.environment.is_start_failing() {
+            self.state.record_end(number);
+            let _ = self.events.send(Event::Ended(number)); // from the lifeline, which is dropped unused
+            return self.child_failed();
         }
-        let (address, thread) = Address::start(number, self.world.clone(), self.events.clone());
+        let (address, thread) = Address::start(number, self.environment.clone(), self.events.clone());
         self.generations.push(address.clone());
         self.threads.push(thread);
         self.slot.publish(number, address);
-        self.late_words(number);
+        self.publish_abandoned(number);
     }
 
-    /// A generation that was given up may publish itself when its replacement is there already.
-    fn late_words(&self, number: u64) {
-        if let Some(given_up) = self.generations.iter().nth_back(1).filter(|_| thread_rng().gen_bool(0.5)) {
-            self.slot.publish(number - 1, given_up.clone());
+    /// Publishes the generation before this one again, sometimes: an abandoned one may resume after its replacement
+    /// was published.
+    fn publish_abandoned(&self, number: u64) {
+        if let Some(abandoned) = self.generations.iter().nth_back(1).filter(|_| thread_rng().gen_bool(0.5)) {
+            self.slot.publish(number - 1, abandoned.clone());
         }
     }
 
-    fn watch(&mut self) {
-        match self.life.watch() {
+    fn tick(&mut self) {
+        match self.state.tick() {
             WatchdogAction::Ping(_) => self.generations.last().unwrap().ping(),
             WatchdogAction::Wait => {}
             WatchdogAction::Hung => {
                 self.generations.last().unwrap().stop();
-                self.failed();
+                self.child_failed();
             }
         }
-        self.world.ticked();
+        self.environment.end_tick();
     }
 
-    fn failed(&mut self) {
-        let generation = self.life.generation();
-        self.world.failed(generation);
+    fn child_failed(&mut self) {
+        let generation = self.state.generation();
+        self.environment.record_failure(generation);
         let events = self.events.clone();
         let pause = thread::spawn(move || drop(events.send(Event::PauseIsOver(generation))));
         self.threads.push(pause);
     }
 
-    /// No other generation will be published.
+    /// Drops the slot, so that no other generation is published, and waits for all threads.
     fn end(self) {
         drop(self.slot);
         self.generations.iter().for_each(Address::release);

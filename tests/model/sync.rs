@@ -1,4 +1,4 @@
-//! tokio's `watch` as `handover` uses it, with a place to switch threads before and after every operation.
+//! tokio's `watch` as `handover` uses it, with a scheduling point before and after every operation.
 
 pub(crate) mod watch {
     use shuttle::thread::yield_now;
@@ -28,9 +28,13 @@ pub(crate) mod watch {
     impl<T> Receiver<T> {
         pub(crate) fn borrow_and_update(&mut self) -> watch::Ref<'_, T> {
             yield_now();
-            self.0.borrow_and_update() // it is locked until it is dropped: no switch within that time
+            self.0.borrow_and_update() // locked until it is dropped, so no scheduling point after it
         }
 
+        /// Waits for a newer value.
+        ///
+        /// # Errors
+        /// The sender was dropped.
         pub(crate) async fn changed(&mut self) -> Result<(), RecvError> {
             yield_now();
             let changed = self.0.changed().await;
@@ -38,11 +42,15 @@ pub(crate) mod watch {
             changed
         }
 
+        /// Waits for a wanted value.
+        ///
+        /// # Errors
+        /// The sender was dropped.
         pub(crate) async fn wait_for(&mut self, wanted: impl FnMut(&T) -> bool) -> Result<(), RecvError> {
             yield_now();
-            let reached = self.0.wait_for(wanted).await.map(drop);
+            let result = self.0.wait_for(wanted).await.map(drop);
             yield_now();
-            reached
+            result
         }
     }
 

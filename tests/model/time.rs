@@ -1,4 +1,4 @@
-//! Time without a clock: a deadline passes whenever it likes, or never.
+//! Time without a clock: a deadline passes at any time, or never.
 
 use std::future::{pending, poll_fn};
 use std::ops::Add;
@@ -22,11 +22,11 @@ impl Add<Duration> for Instant {
     }
 }
 
-/// Lets others run.
+/// Lets other threads run.
 pub(crate) async fn sleep(_: Duration) {
-    let mut slept = false;
+    let mut has_slept = false;
     poll_fn(|context| {
-        if std::mem::replace(&mut slept, true) {
+        if std::mem::replace(&mut has_slept, true) {
             return Poll::Ready(());
         }
         context.waker().wake_by_ref();

@@ -1,10 +1,10 @@
-//! An address that survives restarts: `handover` for actors of actix.
+//! The address that survives restarts: `handover` for actors of actix.
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, Message};
 use tokio::time::Instant;
 
-use super::handover::{Ask, Asker, Generation, Job, Slot, Unanswered};
+use super::handover::{Ask, AskError, Generation, Handle, Job, Slot};
 use crate::kms::{Code, KmsError};
 
 impl<J: Job> Message for Ask<J> {
@@ -17,38 +17,38 @@ where
     A: Actor + Handler<Ask<J>>,
     A::Context: ToEnvelope<A, Ask<J>>,
 {
-    fn give(&self, ask: Ask<J>) -> impl Future<Output = Option<J::Answer>> + Send {
+    fn deliver(&self, ask: Ask<J>) -> impl Future<Output = Option<J::Answer>> + Send {
         let answer = self.send(ask);
         async { answer.await.ok().flatten() } // an error: its mailbox is closed
     }
 
-    fn lives(&self) -> bool {
+    fn is_alive(&self) -> bool {
         self.connected()
     }
 }
 
-/// Where the factory of an actor publishes each new address.
+/// The place where each generation of an actor publishes its address.
 pub(crate) struct ActorSlot<A: Actor>(Slot<Addr<A>>);
 
 impl<A: Actor> ActorSlot<A> {
-    /// A slot without an actor yet.
+    /// Creates a slot without an actor.
     pub(crate) fn empty() -> Self {
         Self(Slot::empty())
     }
 
-    /// Publishes that generation, unless a later one was.
+    /// Publishes the address of a generation, unless a later one was published.
     pub(crate) fn publish(&self, generation: u64, addr: Addr<A>) {
         self.0.publish(generation, addr);
     }
 
-    /// A handle on whatever this slot will hold.
+    /// Returns a handle that asks the generations of this slot.
     pub(crate) fn handle(&self) -> ActorHandle<A> {
-        ActorHandle(self.0.asker())
+        ActorHandle(self.0.handle())
     }
 }
 
-/// Asks the actor, whichever generation it is in.
-pub(crate) struct ActorHandle<A: Actor>(Asker<Addr<A>>);
+/// A handle on an actor, whichever generation runs.
+pub(crate) struct ActorHandle<A: Actor>(Handle<Addr<A>>);
 
 impl<A: Actor> Clone for ActorHandle<A> {
     fn clone(&self) -> Self {
@@ -57,20 +57,21 @@ impl<A: Actor> Clone for ActorHandle<A> {
 }
 
 impl<A: Actor> ActorHandle<A> {
-    /// The actor's answer.
+    /// Asks the actor, and its next generations if it ends, and returns the answer.
     ///
     /// # Errors
-    /// `DeadlineExceeded` when no generation answered in time; `Internal` when a live actor keeps dropping it.
+    /// `DeadlineExceeded` when no generation answers before the deadline, `Internal` when one generation keeps
+    /// dropping the job, `Unavailable` when the plugin is stopping.
     pub(crate) async fn ask<J: Job>(&self, job: J, deadline: Instant) -> Result<J::Answer, KmsError>
     where
         A: Handler<Ask<J>>,
         A::Context: ToEnvelope<A, Ask<J>>,
     {
-        self.0.ask(job, deadline).await.map_err(|unanswered| match unanswered {
-            Unanswered::Late => KmsError::deadline("an answer"),
-            Unanswered::Restarting => KmsError::deadline("an actor that is being restarted"),
-            Unanswered::Dropped => KmsError::internal("the request failed inside the plugin; see its log"),
-            Unanswered::Stopping => KmsError::new(Code::Unavailable, "the plugin is stopping"),
+        self.0.ask(job, deadline).await.map_err(|error| match error {
+            AskError::DeadlineExceeded => KmsError::deadline("an answer"),
+            AskError::Restarting => KmsError::deadline("an actor that is being restarted"),
+            AskError::Dropped => KmsError::internal("the request failed inside the plugin; see its log"),
+            AskError::Stopping => KmsError::new(Code::Unavailable, "the plugin is stopping"),
         })
     }
 }
@@ -85,17 +86,17 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Copy)]
-    enum Mood {
-        Fine,
-        Deaf,
-        Dropping,
+    enum Behavior {
+        Answers,
+        Hangs,
+        Drops,
     }
 
-    /// Every job holds the counter while it runs.
-    struct Echo(Mood, Arc<()>);
+    /// An actor whose every job holds the counter while it runs.
+    struct Echo(Behavior, Arc<()>);
 
-    fn echo(mood: Mood) -> Addr<Echo> {
-        Echo(mood, Arc::default()).start()
+    fn echo(behavior: Behavior) -> Addr<Echo> {
+        Echo(behavior, Arc::default()).start()
     }
 
     impl Actor for Echo {
@@ -111,28 +112,28 @@ mod tests {
 
     #[derive(Message)]
     #[rtype(result = "()")]
-    struct Die;
+    struct Stop;
 
     impl Handler<Ask<Say>> for Echo {
         type Result = ResponseFuture<Option<u32>>;
 
         fn handle(&mut self, ask: Ask<Say>, _: &mut Self::Context) -> Self::Result {
-            let (mood, ended) = (self.0, self.1.clone());
+            let (behavior, counter) = (self.0, self.1.clone());
             Box::pin(ask.answer(move |Say(number)| async move {
-                let _ended = ended;
-                match mood {
-                    Mood::Fine => number,
-                    Mood::Deaf => std::future::pending().await,
-                    Mood::Dropping => panic!("one request fails"),
+                let _counter = counter;
+                match behavior {
+                    Behavior::Answers => number,
+                    Behavior::Hangs => std::future::pending().await,
+                    Behavior::Drops => panic!("one request fails"),
                 }
             }))
         }
     }
 
-    impl Handler<Die> for Echo {
+    impl Handler<Stop> for Echo {
         type Result = ();
 
-        fn handle(&mut self, _: Die, ctx: &mut Self::Context) {
+        fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
             ctx.stop();
         }
     }
@@ -147,31 +148,31 @@ mod tests {
         let handle = slot.handle();
         let asking = actix_rt::spawn(async move { handle.ask(Say(1), soon()).await });
         tokio::task::yield_now().await;
-        slot.publish(1, echo(Mood::Fine));
+        slot.publish(1, echo(Behavior::Answers));
         assert_eq!(asking.await.unwrap(), Ok(1));
     }
 
     #[actix::test]
     async fn a_request_that_meets_a_dead_actor_is_answered_by_the_next_one() {
         let slot = ActorSlot::empty();
-        let first = echo(Mood::Fine);
+        let first = echo(Behavior::Answers);
         slot.publish(1, first.clone());
-        first.send(Die).await.unwrap();
+        first.send(Stop).await.unwrap();
         let handle = slot.handle();
         let asking = actix_rt::spawn(async move { handle.ask(Say(2), soon()).await });
         tokio::task::yield_now().await;
-        slot.publish(2, echo(Mood::Fine));
+        slot.publish(2, echo(Behavior::Answers));
         assert_eq!(asking.await.unwrap(), Ok(2));
     }
 
     #[actix::test]
     async fn a_request_stuck_in_a_hung_actor_moves_to_its_replacement() {
         let slot = ActorSlot::empty();
-        slot.publish(1, echo(Mood::Deaf));
+        slot.publish(1, echo(Behavior::Hangs));
         let handle = slot.handle();
         let asking = actix_rt::spawn(async move { handle.ask(Say(3), soon()).await });
         tokio::task::yield_now().await;
-        slot.publish(2, echo(Mood::Fine));
+        slot.publish(2, echo(Behavior::Answers));
         assert_eq!(asking.await.unwrap(), Ok(3));
     }
 
@@ -179,7 +180,7 @@ mod tests {
     async fn a_request_that_always_panics_ends_with_an_internal_error() {
         tokio::time::pause();
         let slot = ActorSlot::empty();
-        slot.publish(1, echo(Mood::Dropping));
+        slot.publish(1, echo(Behavior::Drops));
         assert_eq!(slot.handle().ask(Say(4), soon()).await.unwrap_err().code, Code::Internal);
     }
 
@@ -187,18 +188,18 @@ mod tests {
     async fn the_deadline_holds_with_a_deaf_actor_and_without_any() {
         tokio::time::pause();
         let slot = ActorSlot::empty();
-        let late =
+        let assert_late =
             |result: Result<u32, KmsError>| assert_eq!(result.unwrap_err().code, Code::DeadlineExceeded);
-        late(slot.handle().ask(Say(5), soon()).await);
-        slot.publish(1, echo(Mood::Deaf));
-        late(slot.handle().ask(Say(5), soon()).await);
+        assert_late(slot.handle().ask(Say(5), soon()).await);
+        slot.publish(1, echo(Behavior::Hangs));
+        assert_late(slot.handle().ask(Say(5), soon()).await);
     }
 
     #[actix::test]
     async fn a_job_ends_when_its_asker_goes() {
         let slot = ActorSlot::empty();
         let running = Arc::new(());
-        slot.publish(1, Echo(Mood::Deaf, running.clone()).start());
+        slot.publish(1, Echo(Behavior::Hangs, running.clone()).start());
         let handle = slot.handle();
         let asking = actix_rt::spawn(async move { handle.ask(Say(6), soon()).await });
         while Arc::strong_count(&running) < 3 {
@@ -213,8 +214,8 @@ mod tests {
     #[actix::test]
     async fn a_generation_that_comes_late_does_not_take_the_place_of_its_replacement() {
         let slot = ActorSlot::empty();
-        slot.publish(2, echo(Mood::Fine));
-        slot.publish(1, echo(Mood::Deaf));
+        slot.publish(2, echo(Behavior::Answers));
+        slot.publish(1, echo(Behavior::Hangs));
         assert_eq!(slot.handle().ask(Say(7), soon()).await, Ok(7));
     }
 }

@@ -1,6 +1,6 @@
-//! Hands a job over to the next generation of an actor when the one that had it is gone, until one answers.
+//! Hands a job over to the next generation of an actor when the one that had it ended, until one answers.
 //!
-//! A job ends when nobody waits for its answer any more: the caller has gone, or asks another generation. Knows
+//! A job is cancelled when its answer is no longer wanted: the caller went away, or asks another generation. Knows
 //! neither actix nor what a generation is; `tests/model` explores this file under every order of events.
 
 use std::time::Duration;
@@ -11,16 +11,17 @@ use tracing::{Instrument, Span};
 use super::sync::watch;
 use super::time::{Instant, sleep, sleep_until};
 
-/// How often one live generation is asked again after it dropped a request.
+/// The number of times that one live generation may drop a job before the caller gets an error.
 const DROPS_PER_GENERATION: u32 = 3;
 /// The pause before a live generation is asked again.
 const PAUSE: Duration = Duration::from_millis(20);
-/// An actor at work answers at the deadline itself and says what it waited for; only a deaf one is later than this.
+/// The time after the deadline in which the actor itself may still answer, with the reason of the delay. Only a hung
+/// actor is later than that.
 const GRACE: Duration = Duration::from_millis(25);
 
-/// What an actor can be asked to do. May be done more than once: only what is idempotent is a job.
+/// A request to an actor. It may be performed more than once, so it must be idempotent.
 pub(crate) trait Job: Clone + Send + 'static {
-    /// What comes of it.
+    /// The result of the job.
     type Answer: Send + 'static;
 }
 
@@ -28,40 +29,40 @@ pub(crate) trait Job: Clone + Send + 'static {
 pub(crate) struct Ask<J> {
     job: J,
     span: Span,
-    abandoned: CancellationToken,
+    cancelled: CancellationToken,
 }
 
 impl<J: Job> Ask<J> {
-    /// Does the job in the log span of the request it belongs to. `None` once nobody waits for the answer: it is not
-    /// polled even once more then.
+    /// Performs the job in the log span of the request it belongs to. Returns `None` when the job is cancelled; it is
+    /// not polled again after that.
     pub(crate) async fn answer<F>(self, perform: impl FnOnce(J) -> F) -> Option<J::Answer>
     where
         F: Future<Output = J::Answer>,
     {
-        let Self { job, span, abandoned } = self;
+        let Self { job, span, cancelled } = self;
         tokio::select! {
             biased;
-            () = abandoned.cancelled() => None,
+            () = cancelled.cancelled() => None,
             answer = perform(job).instrument(span) => Some(answer),
         }
     }
 }
 
-/// One generation of an actor.
+/// The address of one generation of an actor.
 pub(crate) trait Generation<J: Job>: Clone + Send + Sync {
-    /// Gives it the job. `None` when it drops the job, or is gone.
-    fn give(&self, ask: Ask<J>) -> impl Future<Output = Option<J::Answer>> + Send;
+    /// Delivers the job, and waits for the answer. Returns `None` when the generation drops the job, or has ended.
+    fn deliver(&self, ask: Ask<J>) -> impl Future<Output = Option<J::Answer>> + Send;
 
-    /// Whether it still takes jobs.
-    fn lives(&self) -> bool;
+    /// Returns whether the generation still takes jobs.
+    fn is_alive(&self) -> bool;
 }
 
-/// Why there is no answer.
+/// The reason why a job has no answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unanswered {
-    /// A generation had the job, and the deadline passed.
-    Late,
-    /// The deadline passed while there was none.
+pub(crate) enum AskError {
+    /// The deadline passed while a generation had the job.
+    DeadlineExceeded,
+    /// The deadline passed while there was no generation.
     Restarting,
     /// One generation keeps dropping this job.
     Dropped,
@@ -71,80 +72,82 @@ pub(crate) enum Unanswered {
 
 struct Published<G> {
     number: u64,
-    current: Option<G>,
+    generation: Option<G>,
 }
 
-/// Where each new generation is published.
+/// The place where each new generation is published.
 pub(crate) struct Slot<G>(watch::Sender<Published<G>>);
 
 impl<G> Slot<G> {
-    /// A slot without a generation yet.
+    /// Creates a slot without a generation.
     pub(crate) fn empty() -> Self {
-        Self(watch::Sender::new(Published { number: 0, current: None }))
+        Self(watch::Sender::new(Published { number: 0, generation: None }))
     }
 
-    /// Puts that generation in the place of those before it. One that was given up may still come late, and is none.
+    /// Publishes a generation in place of earlier ones. Ignores it if a later one was published: an abandoned
+    /// generation may still resume.
     pub(crate) fn publish(&self, number: u64, next: G) {
-        self.0.send_if_modified(|slot| {
-            let newer = number > slot.number;
-            if newer {
-                *slot = Published { number, current: Some(next) };
+        self.0.send_if_modified(|published| {
+            let is_newer = number > published.number;
+            if is_newer {
+                *published = Published { number, generation: Some(next) };
             }
-            newer
+            is_newer
         });
     }
 
-    /// Who asks whatever this slot will hold.
-    pub(crate) fn asker(&self) -> Asker<G> {
-        Asker(self.0.subscribe())
+    /// Returns a handle that asks the generations of this slot.
+    pub(crate) fn handle(&self) -> Handle<G> {
+        Handle(self.0.subscribe())
     }
 }
 
-/// Asks the actor, whichever generation it is in.
-pub(crate) struct Asker<G>(watch::Receiver<Published<G>>);
+/// A handle on an actor, whichever generation is published.
+pub(crate) struct Handle<G>(watch::Receiver<Published<G>>);
 
-impl<G> Clone for Asker<G> {
+impl<G> Clone for Handle<G> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-/// How one attempt to ask ended.
-enum Asked<R> {
+/// The outcome of asking one generation.
+enum AskOutcome<R> {
     Answered(R),
-    /// The generation is gone, or another took its place.
+    /// The generation ended, or a newer one was published.
     Gone,
-    /// It lives, but this one request was dropped: its future panicked.
+    /// The generation is alive, but dropped this job: its future panicked.
     Dropped,
-    Late,
+    DeadlineExceeded,
 }
 
-impl<G> Asker<G> {
-    /// The answer of the first generation that gives one.
+impl<G> Handle<G> {
+    /// Asks one generation after another, and returns the first answer.
     ///
     /// # Errors
-    /// Why there is none.
-    pub(crate) async fn ask<J: Job>(&self, job: J, deadline: Instant) -> Result<J::Answer, Unanswered>
+    /// There is no answer before the deadline, one generation drops the job three times, or the last generation has
+    /// ended.
+    pub(crate) async fn ask<J: Job>(&self, job: J, deadline: Instant) -> Result<J::Answer, AskError>
     where
         G: Generation<J>,
     {
         let mut slot = self.0.clone();
         let (mut drops, mut dropped_by) = (0, 0);
         loop {
-            let (number, generation) = current(&mut slot);
-            let asked = match generation {
+            let (number, generation) = newest(&mut slot);
+            let outcome = match generation {
                 Some(generation) => ask_once(&mut slot, &generation, job.clone(), deadline).await,
-                None => Asked::Gone,
+                None => AskOutcome::Gone,
             };
-            match asked {
-                Asked::Answered(answer) => return Ok(answer),
-                Asked::Late => return Err(Unanswered::Late),
-                Asked::Gone => next_generation(&mut slot, number, deadline).await?,
-                Asked::Dropped => {
+            match outcome {
+                AskOutcome::Answered(answer) => return Ok(answer),
+                AskOutcome::DeadlineExceeded => return Err(AskError::DeadlineExceeded),
+                AskOutcome::Gone => next_generation(&mut slot, number, deadline).await?,
+                AskOutcome::Dropped => {
                     drops = if dropped_by == number { drops + 1 } else { 1 };
                     dropped_by = number;
                     if drops == DROPS_PER_GENERATION {
-                        return Err(Unanswered::Dropped);
+                        return Err(AskError::Dropped);
                     }
                     sleep(PAUSE).await;
                 }
@@ -153,10 +156,10 @@ impl<G> Asker<G> {
     }
 }
 
-/// Marks it as seen: from here on, only a newer one counts as a change.
-fn current<G: Clone>(slot: &mut watch::Receiver<Published<G>>) -> (u64, Option<G>) {
+/// Returns the published generation, and marks it as seen: from here on, only a newer one counts as a change.
+fn newest<G: Clone>(slot: &mut watch::Receiver<Published<G>>) -> (u64, Option<G>) {
     let published = slot.borrow_and_update();
-    (published.number, published.current.clone())
+    (published.number, published.generation.clone())
 }
 
 async fn ask_once<G, J>(
@@ -164,36 +167,40 @@ async fn ask_once<G, J>(
     generation: &G,
     job: J,
     deadline: Instant,
-) -> Asked<J::Answer>
+) -> AskOutcome<J::Answer>
 where
     J: Job,
     G: Generation<J>,
 {
-    let abandoned = CancellationToken::new();
-    let _waiting = abandoned.clone().drop_guard();
-    let ask = Ask { job, span: Span::current(), abandoned };
+    let cancelled = CancellationToken::new();
+    let _cancel_on_drop = cancelled.clone().drop_guard();
+    let ask = Ask { job, span: Span::current(), cancelled };
     tokio::select! {
         biased;
-        answer = generation.give(ask) => match answer {
-            Some(answer) => Asked::Answered(answer),
-            None if generation.lives() => Asked::Dropped,
-            None => Asked::Gone,
+        answer = generation.deliver(ask) => match answer {
+            Some(answer) => AskOutcome::Answered(answer),
+            None if generation.is_alive() => AskOutcome::Dropped,
+            None => AskOutcome::Gone,
         },
-        Ok(()) = slot.changed() => Asked::Gone,
-        () = sleep_until(deadline + GRACE) => Asked::Late,
+        Ok(()) = slot.changed() => AskOutcome::Gone,
+        () = sleep_until(deadline + GRACE) => AskOutcome::DeadlineExceeded,
     }
 }
 
+/// Waits until a later generation is published.
+///
+/// # Errors
+/// The deadline passes first, or the slot was dropped, so there will be no other generation.
 async fn next_generation<G>(
     slot: &mut watch::Receiver<Published<G>>,
     after: u64,
     deadline: Instant,
-) -> Result<(), Unanswered> {
+) -> Result<(), AskError> {
     tokio::select! {
         next = slot.wait_for(|published| published.number > after) => match next {
             Ok(_) => Ok(()),
-            Err(_) => Err(Unanswered::Stopping),
+            Err(_) => Err(AskError::Stopping),
         },
-        () = sleep_until(deadline) => Err(Unanswered::Restarting),
+        () = sleep_until(deadline) => Err(AskError::Restarting),
     }
 }

@@ -1,65 +1,66 @@
-//! What the supervisor knows of one child's life, and what it may conclude. Plain data.
+//! The supervisor's view of one child, and what follows from each event. Plain data.
 //!
-//! News of a generation can come late, twice or never; here is decided what is still news. `tests/model` explores
-//! this file, and `handover`, under every order of events.
+//! Events of a generation can arrive late, twice or never; this file decides which of them still count. `tests/model`
+//! explores it, and `handover`, under every order of events.
 
-/// A child that owes an answer for so many ping intervals is hung.
+/// The ping intervals without an answer after which a child counts as hung.
 pub(crate) const HUNG_AFTER: u32 = 6;
 
-/// One child, in all its generations.
+/// The state of one child across all its generations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ChildState {
     generation: u64,
-    state: State,
+    liveness: Liveness,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-enum State {
-    /// Not started yet, or failed and not started again.
+enum Liveness {
+    /// Not started yet, or failed and not restarted yet.
     #[default]
     Down,
     Up {
-        /// Ping intervals since the last answer, while a ping is out.
+        /// The intervals since the oldest unanswered ping; `None` when every ping was answered.
         unanswered: Option<u32>,
     },
 }
 
-/// What the watchdog does about a child.
+/// The action of the watchdog on a child.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum WatchdogAction {
     /// Ping this generation.
     Ping(u64),
-    /// Nothing: it is down, or still has time to answer.
+    /// Do nothing: the child is down, or still has time to answer.
     Wait,
-    /// It has had its time, and counts as down from now on.
+    /// Treat the child as failed: it did not answer in time, and counts as down from now on.
     Hung,
 }
 
 impl ChildState {
-    /// Begins the next generation.
-    pub(crate) fn begin(&mut self) -> u64 {
+    /// Starts the next generation, and returns its number.
+    pub(crate) fn start(&mut self) -> u64 {
         self.generation += 1;
-        self.state = State::Up { unanswered: None };
+        self.liveness = Liveness::Up { unanswered: None };
         self.generation
     }
 
-    /// That generation has ended. Whether this is news: it was up until now, and was not given up as hung.
-    pub(crate) fn end(&mut self, generation: u64) -> bool {
-        let news = self.generation == generation && self.is_up();
-        if news {
-            self.state = State::Down;
+    /// Records that a generation ended. Returns whether it was running until then: an earlier one was not, nor one
+    /// that counted as hung.
+    pub(crate) fn record_end(&mut self, generation: u64) -> bool {
+        let was_running = self.is_running(generation);
+        if was_running {
+            self.liveness = Liveness::Down;
         }
-        news
+        was_running
     }
 
-    /// The pause after that generation's failure is over. Whether a restart is still due.
-    pub(crate) fn restart_is_due(&self, generation: u64) -> bool {
+    /// Returns whether a restart is still due when the pause after the failure of a generation is over.
+    pub(crate) fn is_restart_due(&self, generation: u64) -> bool {
         self.generation == generation && !self.is_up()
     }
 
-    /// Another ping interval is over.
-    pub(crate) fn watch(&mut self) -> WatchdogAction {
-        let State::Up { unanswered } = &mut self.state else { return WatchdogAction::Wait };
+    /// Counts one more ping interval, and returns what the watchdog has to do.
+    pub(crate) fn tick(&mut self) -> WatchdogAction {
+        let Liveness::Up { unanswered } = &mut self.liveness else { return WatchdogAction::Wait };
         let Some(intervals) = unanswered else {
             *unanswered = Some(0);
             return WatchdogAction::Ping(self.generation);
@@ -68,33 +69,38 @@ impl ChildState {
         if *intervals < HUNG_AFTER {
             return WatchdogAction::Wait;
         }
-        self.state = State::Down;
+        self.liveness = Liveness::Down;
         WatchdogAction::Hung
     }
 
-    /// That generation has answered its ping. Whether this is news.
-    pub(crate) fn answered(&mut self, generation: u64) -> bool {
-        let news = self.generation == generation && self.is_up();
-        if news {
-            self.state = State::Up { unanswered: None };
+    /// Records that a generation answered its ping. Returns whether it is running: the answer of any other is
+    /// ignored.
+    pub(crate) fn record_answer(&mut self, generation: u64) -> bool {
+        let was_running = self.is_running(generation);
+        if was_running {
+            self.liveness = Liveness::Up { unanswered: None };
         }
-        news
+        was_running
     }
 
-    /// Nobody could answer meanwhile: what is owed is counted anew.
-    pub(crate) fn forgive(&mut self) {
-        if let State::Up { unanswered: Some(intervals) } = &mut self.state {
+    /// Counts the intervals without an answer from 0 again, because no child could answer meanwhile.
+    pub(crate) fn reset_unanswered(&mut self) {
+        if let Liveness::Up { unanswered: Some(intervals) } = &mut self.liveness {
             *intervals = 0;
         }
     }
 
-    /// The newest generation.
+    /// Returns the number of the newest generation; 0 before the first start.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Whether it runs, as far as anybody knows.
+    /// Returns whether the newest generation runs, as far as the supervisor knows.
     pub(crate) fn is_up(&self) -> bool {
-        self.state != State::Down
+        self.liveness != Liveness::Down
+    }
+
+    fn is_running(&self, generation: u64) -> bool {
+        self.generation == generation && self.is_up()
     }
 }

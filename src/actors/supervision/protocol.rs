@@ -1,4 +1,4 @@
-//! What the supervisor and its children say to each other.
+//! The messages between the supervisor and its children, and the drop guard that reports the end of a child.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,18 +11,18 @@ use tokio::sync::watch;
 /// The supervised actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ActorName {
-    /// Keeps an Entra token fresh.
+    /// The actor that refreshes the token.
     Token,
-    /// Owns the vault client.
+    /// The actor that owns the vault client.
     KeyVault,
-    /// Probes our own socket.
+    /// The actor that probes our own socket.
     Health,
-    /// Takes over changed credentials.
+    /// The actor that activates changed credentials.
     Reload,
 }
 
 impl ActorName {
-    /// The name in logs, labels and paths.
+    /// Returns the name in logs, labels and paths.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Token => "token",
@@ -33,7 +33,7 @@ impl ActorName {
     }
 }
 
-/// How an actor ended.
+/// The reason why an actor failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// A handler or a timer panicked.
@@ -42,14 +42,14 @@ pub(crate) enum Reason {
     Error,
     /// It did not answer the watchdog.
     Hung,
-    /// It stopped without being told to by a shutdown.
+    /// It stopped, though there was no shutdown.
     Stopped,
 }
 
 impl Reason {
     pub(crate) const ALL: [Self; 4] = [Self::Panic, Self::Error, Self::Hung, Self::Stopped];
 
-    /// The label.
+    /// Returns the name in logs and labels.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Panic => "panic",
@@ -64,13 +64,13 @@ impl Reason {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) enum Control {
-    /// Are you alive? The answer is the return.
+    /// A request of the watchdog: an actor that returns from it is alive.
     Ping,
-    /// End now.
+    /// A request to stop.
     Stop,
-    /// Misbehave, to show and to test supervision.
+    /// A fault to fail with, to show and to test supervision.
     #[cfg(feature = "fault-injection")]
-    Misbehave(Fault),
+    InjectFault(Fault),
 }
 
 /// The ways in which an actor can be made to fail.
@@ -90,20 +90,20 @@ pub(crate) enum Fault {
 }
 
 impl Control {
-    /// What every child does on such a message.
+    /// Handles the message, in the same way for every child.
     pub(crate) fn apply<A: Actor<Context = Context<A>>>(self, ctx: &mut Context<A>) {
         match self {
             Self::Ping => {}
             Self::Stop => ctx.stop(),
             #[cfg(feature = "fault-injection")]
-            Self::Misbehave(fault) => misbehave(fault, ctx),
+            Self::InjectFault(fault) => inject(fault, ctx),
         }
     }
 }
 
 #[cfg(feature = "fault-injection")]
 #[allow(clippy::panic)]
-fn misbehave<A: Actor<Context = Context<A>>>(fault: Fault, ctx: &mut Context<A>) {
+fn inject<A: Actor<Context = Context<A>>>(fault: Fault, ctx: &mut Context<A>) {
     match fault {
         Fault::Panic => panic!("injected fault"),
         Fault::Stop | Fault::Error => ctx.stop(),
@@ -112,7 +112,7 @@ fn misbehave<A: Actor<Context = Context<A>>>(fault: Fault, ctx: &mut Context<A>)
     }
 }
 
-/// A child ended.
+/// The report that a child ended.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub(crate) struct ChildExited {
@@ -121,7 +121,7 @@ pub(crate) struct ChildExited {
     pub(crate) reason: Reason,
 }
 
-/// Whether the supervisor has given a generation up. It may still be there: a hung one can come back.
+/// A flag that the supervisor sets when it abandons a generation. A hung one may still exist, and resume later.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Abandoned(Arc<AtomicBool>);
 
@@ -135,7 +135,8 @@ impl Abandoned {
     }
 }
 
-/// Held by an actor for as long as it lives. Tells the supervisor of its end, a panic included.
+/// A drop guard that an actor holds for as long as it exists: when it is dropped, also by a panic, it reports the end
+/// to the supervisor.
 pub(crate) struct Lifeline {
     name: ActorName,
     generation: u64,
@@ -148,25 +149,25 @@ impl Lifeline {
         Self { name, generation, abandoned: Abandoned::default(), supervisor }
     }
 
-    /// The generation of the actor that holds it.
+    /// Returns the generation of the actor that holds it.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// How the supervisor tells that it has given this generation up.
+    /// Returns the flag by which the supervisor abandons this generation.
     pub(crate) fn abandoned(&self) -> Abandoned {
         self.abandoned.clone()
     }
 
-    /// Publishes for the actor, unless it was given up: what one that hung comes back with is old, and another has
-    /// taken its place. Whether it was published.
+    /// Publishes an update, unless this generation was abandoned: the state of a hung actor that resumes is stale,
+    /// and its replacement has published since. Returns whether it was published.
     pub(crate) fn publish<T>(&self, to: &watch::Sender<T>, update: impl FnOnce(&mut T)) -> bool {
         to.send_if_modified(|state| {
-            let publishes = !self.abandoned.is_set();
-            if publishes {
+            let is_current = !self.abandoned.is_set();
+            if is_current {
                 update(state);
             }
-            publishes
+            is_current
         })
     }
 }
@@ -179,7 +180,7 @@ impl Drop for Lifeline {
     }
 }
 
-/// A supervisor for tests of one actor: takes note of no end.
+/// Starts a supervisor for tests of one actor; it ignores every end.
 #[cfg(test)]
 pub(crate) fn no_supervisor() -> Recipient<ChildExited> {
     struct Nobody;

@@ -1,7 +1,7 @@
-//! When to restart, and when the limit is passed. Plain data, no timers.
+//! The pause before a restart, and the restart limit. Plain data, no timers.
 //!
-//! Pauses depend on the child's own recent past, so that a fault now and then costs the shortest one; the limit
-//! counts all children, and sees that a crash loop does not last.
+//! Pauses depend on the child's own recent failures, so that an occasional fault costs the shortest one. The limit
+//! counts the failures of all children, and ends a crash loop.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -13,89 +13,99 @@ use super::protocol::ActorName;
 use crate::backoff;
 use crate::config::{LimitAction, SupervisionConfig};
 
-/// A child that has worked for so long since its start is no crash loop: its next failure is its first again.
-pub(crate) const SETTLED: Duration = Duration::from_secs(1);
+/// The uptime after which a child counts as stable: its next failure is the first of a new streak.
+pub(crate) const STABLE_AFTER: Duration = Duration::from_secs(1);
 
-/// Counts failures.
+/// A policy that decides on each failure of a child.
 pub(crate) struct RestartPolicy {
     config: SupervisionConfig,
     /// The latest failures of all children, `config.limit` at most.
     recent: VecDeque<Instant>,
     streaks: HashMap<ActorName, Streak>,
-    reported: Option<Instant>,
+    /// The time at which a passed limit was last reported.
+    last_report: Option<Instant>,
 }
 
-/// Failures of one child, each soon after its start.
+/// Failures of one child in a row, each within [`STABLE_AFTER`] of a start.
 struct Streak {
     failures: usize,
     pauses: ExponentialBackoff,
 }
 
-/// What a failure calls for.
+/// The decision on a failure.
 #[derive(Debug)]
-pub(crate) struct Verdict {
+pub(crate) struct RestartDecision {
     /// The pause before the restart.
     pub pause: Duration,
-    /// The limit that was passed, in words; said once in a period.
-    pub passed: Option<String>,
+    /// The limit that was passed, in words; reported once in a period.
+    pub passed_limit: Option<String>,
 }
 
 impl RestartPolicy {
-    /// Nothing has failed yet.
+    /// Creates a policy without any failure.
     pub(crate) fn new(config: SupervisionConfig) -> Self {
-        Self { config, recent: VecDeque::new(), streaks: HashMap::new(), reported: None }
+        Self { config, recent: VecDeque::new(), streaks: HashMap::new(), last_report: None }
     }
 
-    /// A child that has worked for `lived` fails.
-    pub(crate) fn failed(&mut self, child: ActorName, lived: Duration, now: Instant) -> Verdict {
-        let frequent = self.count(now);
-        let (failures, pause) = self.streak(child, lived);
-        let endless = failures > self.limit();
-        if !frequent && !endless {
-            return Verdict { pause, passed: None };
+    /// Records a failure of a child with that uptime, and returns the decision on it.
+    pub(crate) fn record_failure(
+        &mut self,
+        child: ActorName,
+        uptime: Duration,
+        now: Instant,
+    ) -> RestartDecision {
+        let is_too_frequent = self.count(now);
+        let (failures, pause) = self.streak(child, uptime);
+        let is_crash_loop = failures > self.limit();
+        if !is_too_frequent && !is_crash_loop {
+            return RestartDecision { pause, passed_limit: None };
         }
-        let passed = self.is_due(now).then(|| match frequent {
-            true => format!("more than {} restarts in {:?}", self.limit(), self.config.period),
-            false => format!("{failures} failures in a row within {SETTLED:?} of a start"),
+        let passed_limit = self.should_report(now).then(|| {
+            if is_too_frequent {
+                format!("more than {} restarts in {:?}", self.limit(), self.config.period)
+            } else {
+                format!("{failures} failures in a row within {STABLE_AFTER:?} of a start")
+            }
         });
         match self.config.at_limit {
-            LimitAction::Exit => Verdict { pause, passed }, // for the drain, whose calls still need the actors
-            LimitAction::Retry => Verdict { pause: self.longest_pause(), passed },
+            // the calls that are drained still need the actors
+            LimitAction::Exit => RestartDecision { pause, passed_limit },
+            LimitAction::Retry => RestartDecision { pause: self.longest_pause(), passed_limit },
         }
     }
 
-    /// Whether that makes more failures in the period than the limit.
+    /// Counts a failure. Returns whether there are now more failures in the period than the limit.
     fn count(&mut self, now: Instant) -> bool {
         while self.recent.front().is_some_and(|first| now.duration_since(*first) >= self.config.period) {
             self.recent.pop_front();
         }
-        let passed = self.recent.len() >= self.limit();
-        if passed {
+        let is_passed = self.recent.len() >= self.limit();
+        if is_passed {
             self.recent.pop_front();
         }
         self.recent.push_back(now);
-        passed
+        is_passed
     }
 
-    /// How often the child has failed in a row soon after its start, and the pause that comes of it.
-    fn streak(&mut self, child: ActorName, lived: Duration) -> (usize, Duration) {
+    /// Counts a failure of the child. Returns the length of its streak, and the pause that follows from it.
+    fn streak(&mut self, child: ActorName, uptime: Duration) -> (usize, Duration) {
         let SupervisionConfig { backoff, backoff_max, .. } = self.config;
         let first = || Streak { failures: 0, pauses: backoff::jittered(backoff, backoff_max) };
         let streak = self.streaks.entry(child).or_insert_with(first);
-        if lived >= SETTLED {
+        if uptime >= STABLE_AFTER {
             *streak = first();
         }
         streak.failures += 1;
         (streak.failures, streak.pauses.next().unwrap_or(backoff_max))
     }
 
-    /// Whether the limit was not reported in this period.
-    fn is_due(&mut self, now: Instant) -> bool {
-        let due = self.reported.is_none_or(|at| now.duration_since(at) >= self.config.period);
-        if due {
-            self.reported = Some(now);
+    /// Returns whether to report a passed limit: once in a period.
+    fn should_report(&mut self, now: Instant) -> bool {
+        let is_due = self.last_report.is_none_or(|at| now.duration_since(at) >= self.config.period);
+        if is_due {
+            self.last_report = Some(now);
         }
-        due
+        is_due
     }
 
     fn longest_pause(&self) -> Duration {

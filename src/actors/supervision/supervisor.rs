@@ -1,4 +1,5 @@
-//! The supervisor: starts its children, learns of every end and of every hang, restarts one for one, gives up loudly.
+//! The supervisor: starts its children, detects every end and every hang, restarts one for one, and gives up at a
+//! limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,55 +12,57 @@ use tokio::time::Instant;
 use super::child::{ActorStatus, Child, ChildSpec};
 use super::liveness::WatchdogAction;
 use super::protocol::{ActorName, ChildExited, Control, Reason};
-use super::restart_policy::{RestartPolicy, Verdict};
+use super::restart_policy::{RestartDecision, RestartPolicy};
 use crate::config::{LimitAction, SupervisionConfig};
 use crate::telemetry::{LIFECYCLE, Metrics};
 
-/// How often each child is pinged. Six of them without an answer (`life::HUNG_AFTER`) are 1.5 s, so that the
-/// replacement of a hung child can still serve within kube-apiserver's timeout of 3 s.
+/// The interval between two pings of a child. A child is hung after six of them without an answer
+/// (`liveness::HUNG_AFTER`), that is 1.5 s, so that its replacement can still serve within kube-apiserver's timeout
+/// of 3 s.
 const PING_INTERVAL: Duration = Duration::from_millis(250);
-/// A watchdog that comes later than this was stopped itself, with the whole process or machine: nobody is hung.
+/// The time between two ticks of the watchdog above which the whole process or machine was frozen, and no child
+/// counts as hung.
 const FROZEN_AFTER: Duration = Duration::from_millis(750);
 
-/// How long children may take to stop.
-const LAST_WORDS: Duration = Duration::from_millis(20);
+/// The time that children have to report their end at a shutdown, before the supervisor stops.
+const STOP_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// What the supervisor publishes.
+/// The state that the supervisor publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Supervision {
-    /// Every child, in starting order.
+    /// Every child, in the order of starts.
     pub actors: Vec<ActorStatus>,
-    /// The restart limit was passed, and the process must end: who passed it, and why it failed last.
+    /// Set when the restart limit was passed and the process must end: the actor that passed it, and its last
+    /// failure.
     pub gave_up: Option<String>,
 }
 
-/// Stop every child and then yourself.
+/// A request to stop every child, and then the supervisor.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Shutdown;
 
-/// Make an actor misbehave. Answers whether it runs, and so will.
+/// A request to make an actor fail. The answer is `false` when it does not run.
 #[cfg(feature = "fault-injection")]
 #[derive(Message)]
 #[rtype(result = "bool")]
 pub(crate) struct InjectFault(pub ActorName, pub super::protocol::Fault);
 
-/// One supervisor for all actors of the process.
+/// The supervisor of all actors of the process.
 pub(crate) struct Supervisor {
     children: Vec<Child>,
     policy: RestartPolicy,
     at_limit: LimitAction,
     published: watch::Sender<Supervision>,
     metrics: Arc<Metrics>,
-    last_watch: Instant,
-    /// Nothing is restarted any more.
-    stopping: bool,
-    /// The children were told to stop.
-    shut_down: bool,
+    last_tick: Instant,
+    /// Set by [`Shutdown`]: nothing is restarted any more.
+    is_stopping: bool,
 }
 
 impl Supervisor {
-    /// A supervisor of these children, each on a thread of its own, and what it will publish.
+    /// Creates a supervisor of these children, each on a thread of its own. Returns it with the state that it
+    /// publishes.
     pub(crate) fn new(
         specs: Vec<ChildSpec>,
         config: SupervisionConfig,
@@ -77,9 +80,8 @@ impl Supervisor {
             at_limit: config.at_limit,
             published,
             metrics,
-            last_watch: Instant::now(),
-            stopping: false,
-            shut_down: false,
+            last_tick: Instant::now(),
+            is_stopping: false,
         };
         (supervisor, supervision)
     }
@@ -93,7 +95,7 @@ impl Supervisor {
         let Some(child) = self.child(name) else { return };
         match child.start(supervisor) {
             Ok(()) => {
-                let generation = child.life.generation();
+                let generation = child.state.generation();
                 tracing::info!(target: LIFECYCLE, actor = name.as_str(), generation, "Actor started");
             }
             Err(error) => self.child_failed(name, Reason::Error, &error, ctx),
@@ -101,31 +103,37 @@ impl Supervisor {
         self.publish();
     }
 
-    /// Called once for each generation, when it is down.
+    /// Schedules the restart of a child that went down. Called once for each generation.
     fn child_failed(&mut self, name: ActorName, reason: Reason, detail: &str, ctx: &mut Context<Self>) {
         let Some(child) = self.child(name) else { return };
-        child.detach(reason);
-        let (generation, lived) = (child.life.generation(), child.lived());
-        let Verdict { pause, passed } = self.policy.failed(name, lived, Instant::now());
+        child.abandon(reason);
+        let (generation, uptime) = (child.state.generation(), child.uptime());
+        let RestartDecision { pause, passed_limit } =
+            self.policy.record_failure(name, uptime, Instant::now());
         let (actor, reason) = (name.as_str(), reason.as_str());
         let restart_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         tracing::error!(target: LIFECYCLE, actor, generation, reason, restart_in_ms, err = detail, "Actor failed");
         self.metrics.actor_restarted(actor, reason);
         ctx.run_later(pause, move |supervisor, ctx| supervisor.restart(name, generation, ctx));
-        if let Some(limit) = passed {
-            self.limit_passed(actor, &limit, format!("the actor {actor} kept failing: {reason}: {detail}"));
+        if let Some(limit) = passed_limit {
+            self.give_up_or_retry(
+                actor,
+                &limit,
+                format!("the actor {actor} kept failing: {reason}: {detail}"),
+            );
         }
         self.publish();
     }
 
     fn restart(&mut self, name: ActorName, failed: u64, ctx: &mut Context<Self>) {
-        if !self.stopping && self.child(name).is_some_and(|child| child.life.restart_is_due(failed)) {
+        if !self.is_stopping && self.child(name).is_some_and(|child| child.state.is_restart_due(failed)) {
             self.start_child(name, ctx);
         }
     }
 
-    /// Children are restarted until the shutdown all the same: calls that are drained still need them.
-    fn limit_passed(&mut self, actor: &'static str, limit: &str, why: String) {
+    /// Acts on a passed limit. Children are restarted until the shutdown in any case: calls that are drained still
+    /// need them.
+    fn give_up_or_retry(&mut self, actor: &'static str, limit: &str, why: String) {
         match self.at_limit {
             LimitAction::Retry => {
                 tracing::error!(target: LIFECYCLE, actor, limit, "Restart limit passed, going on slowly");
@@ -138,23 +146,23 @@ impl Supervisor {
         }
     }
 
-    fn watchdog(&mut self, ctx: &mut Context<Self>) {
-        if self.stopping {
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        if self.is_stopping {
             return;
         }
-        if self.last_watch.elapsed() > FROZEN_AFTER {
-            self.children.iter_mut().for_each(|child| child.life.forgive());
+        if self.last_tick.elapsed() > FROZEN_AFTER {
+            self.children.iter_mut().for_each(|child| child.state.reset_unanswered());
         }
-        self.last_watch = Instant::now();
-        self.watch_over_children(ctx);
-        ctx.run_later(PING_INTERVAL, Self::watchdog);
+        self.last_tick = Instant::now();
+        self.check_children(ctx);
+        ctx.run_later(PING_INTERVAL, Self::tick);
     }
 
-    fn watch_over_children(&mut self, ctx: &mut Context<Self>) {
+    fn check_children(&mut self, ctx: &mut Context<Self>) {
         let names: Vec<ActorName> = self.children.iter().map(|child| child.name).collect();
         for name in names {
             let Some(child) = self.child(name) else { continue };
-            match child.life.watch() {
+            match child.state.tick() {
                 WatchdogAction::Ping(generation) => ping(child, generation, ctx),
                 WatchdogAction::Wait => {}
                 WatchdogAction::Hung => {
@@ -176,7 +184,7 @@ fn ping(child: &Child, generation: u64, ctx: &mut Context<Supervisor>) {
     let answer = wrap_future(async move { control.send(Control::Ping).await });
     ctx.spawn(answer.map(move |answer, supervisor: &mut Supervisor, _| {
         if let (Ok(()), Some(child)) = (answer, supervisor.child(name)) {
-            child.answered(generation);
+            child.record_answer(generation);
         }
     }));
 }
@@ -187,23 +195,23 @@ impl Actor for Supervisor {
     fn started(&mut self, ctx: &mut Self::Context) {
         let names: Vec<ActorName> = self.children.iter().map(|child| child.name).collect();
         names.into_iter().for_each(|name| self.start_child(name, ctx));
-        self.last_watch = Instant::now();
-        ctx.run_later(PING_INTERVAL, Self::watchdog);
+        self.last_tick = Instant::now();
+        ctx.run_later(PING_INTERVAL, Self::tick);
     }
 }
 
 impl Handler<ChildExited> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, ended: ChildExited, ctx: &mut Self::Context) {
-        let ChildExited { name, generation, reason } = ended;
-        if self.stopping {
+    fn handle(&mut self, exited: ChildExited, ctx: &mut Self::Context) {
+        let ChildExited { name, generation, reason } = exited;
+        if self.is_stopping {
             tracing::info!(target: LIFECYCLE, actor = name.as_str(), generation, "Actor terminated");
-            self.child(name).map(|child| child.life.end(generation));
-            if self.shut_down && !self.children.iter().any(|child| child.life.is_up()) {
+            self.child(name).map(|child| child.state.record_end(generation));
+            if !self.children.iter().any(|child| child.state.is_up()) {
                 ctx.stop();
             }
-        } else if self.child(name).is_some_and(|child| child.life.end(generation)) {
+        } else if self.child(name).is_some_and(|child| child.state.record_end(generation)) {
             self.child_failed(name, reason, "the actor ended", ctx);
         }
     }
@@ -213,12 +221,12 @@ impl Handler<Shutdown> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, ctx: &mut Self::Context) {
-        (self.stopping, self.shut_down) = (true, true);
+        self.is_stopping = true;
         for child in &mut self.children {
             child.stop();
         }
-        // the children's last words come before the supervisor's own end; a hung one has none
-        ctx.run_later(LAST_WORDS, |_, ctx| ctx.stop());
+        // a hung child does not report its end
+        ctx.run_later(STOP_TIMEOUT, |_, ctx| ctx.stop());
     }
 }
 
@@ -229,8 +237,8 @@ impl Handler<InjectFault> for Supervisor {
     fn handle(&mut self, InjectFault(name, fault): InjectFault, _: &mut Self::Context) -> bool {
         let Some(child) = self.child(name) else { return false };
         let Some(control) = child.control.as_ref() else { return false };
-        control.do_send(Control::Misbehave(fault));
-        child.next_start_fails |= fault == super::protocol::Fault::Error;
+        control.do_send(Control::InjectFault(fault));
+        child.is_next_start_failing |= fault == super::protocol::Fault::Error;
         true
     }
 }

@@ -16,9 +16,9 @@ fn limit(limit: u32, at_limit: LimitAction) -> SupervisionConfig {
     SupervisionConfig { limit, at_limit, ..SupervisionConfig::default() }
 }
 
-/// A child that does what it is told, and can be made deaf to the watchdog without blocking its thread.
+/// A child that can be made to leave pings unanswered without blocking its thread.
 struct Worker {
-    deaf: bool,
+    is_hung: bool,
     _lifeline: Lifeline,
 }
 
@@ -30,7 +30,7 @@ impl Handler<Control> for Worker {
     type Result = actix::ResponseFuture<()>;
 
     fn handle(&mut self, message: Control, ctx: &mut Self::Context) -> Self::Result {
-        if self.deaf && matches!(message, Control::Ping) {
+        if self.is_hung && matches!(message, Control::Ping) {
             return Box::pin(std::future::pending());
         }
         message.apply(ctx);
@@ -40,13 +40,13 @@ impl Handler<Control> for Worker {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Blow;
+struct Panic;
 
-impl Handler<Blow> for Worker {
+impl Handler<Panic> for Worker {
     type Result = ();
 
-    fn handle(&mut self, _: Blow, _: &mut Self::Context) {
-        panic!("blown");
+    fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+        panic!("on request");
     }
 }
 
@@ -57,12 +57,13 @@ struct Tree {
     metrics: Arc<Metrics>,
 }
 
-/// One supervised worker. `fails` tells which generations fail to start; `deaf` which do not answer pings.
-fn tree(fails: fn(u64) -> bool, deaf: fn(u64) -> bool) -> Tree {
-    tree_with(limit(5, LimitAction::Exit), fails, deaf)
+/// Starts a supervisor with one worker. Generations for which `fails` is true fail to start; those for which `hangs`
+/// is true do not answer pings.
+fn tree(fails: fn(u64) -> bool, hangs: fn(u64) -> bool) -> Tree {
+    tree_with(limit(5, LimitAction::Exit), fails, hangs)
 }
 
-fn tree_with(config: SupervisionConfig, fails: fn(u64) -> bool, deaf: fn(u64) -> bool) -> Tree {
+fn tree_with(config: SupervisionConfig, fails: fn(u64) -> bool, hangs: fn(u64) -> bool) -> Tree {
     let (published, workers) = watch::channel(None);
     let starts = AtomicU64::new(0);
     let start: Factory = Box::new(move |_, lifeline| {
@@ -70,7 +71,8 @@ fn tree_with(config: SupervisionConfig, fails: fn(u64) -> bool, deaf: fn(u64) ->
         if fails(generation) {
             return Err("cannot start".to_owned());
         }
-        let worker = move |_: &mut Context<Worker>| Worker { deaf: deaf(generation), _lifeline: lifeline };
+        let worker =
+            move |_: &mut Context<Worker>| Worker { is_hung: hangs(generation), _lifeline: lifeline };
         let addr = Worker::create(worker);
         published.send_replace(Some(addr.clone()));
         Ok(addr.recipient())
@@ -83,7 +85,7 @@ fn tree_with(config: SupervisionConfig, fails: fn(u64) -> bool, deaf: fn(u64) ->
 
 impl Tree {
     async fn generation(&mut self, wanted: u64) {
-        let reached = |all: &Supervision| all.actors.iter().any(|a| a.running && a.generation == wanted);
+        let reached = |all: &Supervision| all.actors.iter().any(|a| a.is_running && a.generation == wanted);
         self.supervision.wait_for(reached).await.unwrap();
     }
 
@@ -101,7 +103,7 @@ impl Tree {
 async fn a_panic_is_noticed_and_the_actor_is_restarted() {
     let mut tree = tree(|_| false, |_| false);
     tree.generation(1).await;
-    tree.worker().do_send(Blow);
+    tree.worker().do_send(Panic);
     tree.generation(2).await;
     assert!(tree.restarts("panic"));
     assert!(tree.worker().send(Control::Ping).await.is_ok());
@@ -144,7 +146,7 @@ async fn the_late_end_of_a_hung_actor_is_not_another_failure() {
     assert!(!tree.restarts("stopped"));
 }
 
-/// Occupies the actor's thread until the other end is dropped.
+/// A message that blocks the actor's thread until the other end of the channel is dropped.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Block(std::sync::mpsc::Receiver<()>);
@@ -163,7 +165,7 @@ async fn an_actor_whose_thread_was_blocked_ends_when_it_comes_back() {
     let start: Factory = Box::new(move |arbiter, lifeline| {
         let worker = Worker::start_in_arbiter(arbiter, move |ctx| {
             ctx.run_interval(PING_INTERVAL, |_, _| {}); // always busy, as the real actors are
-            Worker { deaf: false, _lifeline: lifeline }
+            Worker { is_hung: false, _lifeline: lifeline }
         });
         published.send_modify(|workers| workers.push(worker.clone()));
         Ok(worker.recipient())

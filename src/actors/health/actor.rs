@@ -1,7 +1,8 @@
-//! The `HealthActor`: a client of our own socket on a timer. Publishes the report that Status and healthz answer from.
+//! The `HealthActor`: a client of our own socket on a timer. Publishes the report that Status and healthz answer
+//! from.
 //!
-//! Each round asks Version and Status, which cost nothing. Encrypt and Decrypt cost calls to Key Vault: they are asked
-//! when something is in question, and otherwise seldom, or not at all while real traffic shows the same.
+//! Each round calls Version and Status, which cost nothing. Encrypt and Decrypt cost calls to Key Vault: they are
+//! made when a check may have failed, and otherwise rarely, or not at all while real traffic shows the same.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,132 +20,144 @@ use crate::actors::supervision::{Control, Lifeline};
 use crate::kms::{Api, Code, ErrorKind, KmsError};
 use crate::telemetry::{LIFECYCLE, LogDedup};
 
-/// What is in question is probed again this soon, or after the interval if that is shorter.
-const REPEAT_AFTER: Duration = Duration::from_secs(1);
-/// What has been failing for so long is probed at the interval only.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// An idle plugin makes a round trip through Key Vault every so many rounds, for v1 and v2 in turn: with the default
-/// interval of 10 s that is 90 an hour, 180 calls.
+/// The pause before the next round after a failed probe or a failed call of a client, unless the interval is shorter.
+const RECHECK_PAUSE: Duration = Duration::from_secs(1);
+/// The duration of failures after which a failed check is probed at the interval again.
+const RECHECK_PERIOD: Duration = Duration::from_secs(30);
+/// The number of rounds for each round trip through Key Vault of an idle plugin, with v1 and v2 in turn: at the
+/// default interval of 10 s that is 90 an hour, 180 calls.
 const ROUNDS_PER_ROUND_TRIP: u32 = 4;
 
-/// What the actor needs, and what outlives it.
+/// The dependencies of the actor, and the state that outlives it.
 #[derive(Clone)]
 pub(crate) struct HealthParts {
-    /// Makes a client of our own socket, on the actor's own thread.
+    /// The factory of clients of our own socket, called on the actor's own thread.
     pub connect: Arc<dyn Fn() -> Box<dyn SocketClient> + Send + Sync>,
     /// The time between two rounds.
     pub interval: Duration,
-    /// How long each step of a round may take.
+    /// The time limit of each step of a round.
     pub timeout: Duration,
-    /// What real traffic shows.
+    /// The outcomes of clients' requests.
     pub passive_health: Arc<PassiveHealth>,
-    /// Where the report goes.
+    /// The published report.
     pub published: Arc<watch::Sender<HealthReport>>,
-    /// Set when the socket is closed on purpose: what is found then is no news.
+    /// `true` when the socket is being closed on purpose: results are ignored from then on.
     pub draining: watch::Receiver<bool>,
 }
 
 /// One generation of the prober.
 pub(crate) struct HealthActor {
     parts: HealthParts,
-    /// Whose turn the next seldom round trip is.
-    turn: Api,
-    /// Rounds to go until then.
-    rounds_to_turn: u32,
-    /// A client's call has failed since the last round trip.
+    /// The API of the next periodic round trip.
+    next_api: Api,
+    /// The rounds before the next periodic round trip.
+    rounds_until_due: u32,
+    /// Set when a client's call has failed since the last round trip.
     is_suspect: bool,
-    /// The next round; `None` while one runs.
-    next: Option<SpawnHandle>,
+    /// The timer of the next round; `None` while a round runs.
+    next_round: Option<SpawnHandle>,
     logged: LogDedup<(&'static str, ErrorKind)>,
     lifeline: Lifeline,
 }
 
-/// The round trip of a round.
+/// The decision on the round trip of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RoundTrip {
-    /// Nothing is in question.
+    /// No: none is due, and no check may have failed.
     NotDue,
-    /// Real traffic has shown that it would succeed.
-    Shown(Api),
-    /// Make it.
-    Make(Api),
+    /// No: real traffic has shown that it would succeed.
+    Observed(Api),
+    /// Yes.
+    Probe(Api),
 }
 
 impl HealthActor {
-    /// An actor that publishes to `parts`.
+    /// Creates an actor that publishes to `parts`.
     pub(crate) fn new(parts: HealthParts, lifeline: Lifeline) -> Self {
-        let logged = LogDedup::repeating();
-        Self { parts, turn: Api::V1, rounds_to_turn: 0, is_suspect: false, next: None, logged, lifeline }
+        Self {
+            parts,
+            next_api: Api::V1,
+            rounds_until_due: 0,
+            is_suspect: false,
+            next_round: None,
+            logged: LogDedup::repeating(),
+            lifeline,
+        }
     }
 
-    /// What is to be looked at in this round: what is due, or else what is in question.
-    fn choose(&mut self) -> RoundTrip {
-        let due = self.rounds_to_turn == 0;
-        self.rounds_to_turn = self.rounds_to_turn.saturating_sub(1);
+    /// Decides on the round trip of this round: the periodic one when it is due, or else one for an API that is not
+    /// healthy.
+    fn plan_round_trip(&mut self) -> RoundTrip {
+        let is_due = self.rounds_until_due == 0;
+        self.rounds_until_due = self.rounds_until_due.saturating_sub(1);
         let report = self.parts.published.borrow().clone();
-        let in_question =
-            [self.turn, self.turn.other()].into_iter().find(|api| *report.round_trip(*api) != Check::Healthy);
-        let api = match in_question {
-            Some(api) if !due => api,
-            None if !due && !self.is_suspect => return RoundTrip::NotDue,
-            _ => self.turn,
+        let unhealthy = [self.next_api, self.next_api.other()]
+            .into_iter()
+            .find(|api| *report.round_trip(*api) != Check::Healthy);
+        let api = match unhealthy {
+            Some(api) if !is_due => api,
+            None if !is_due && !self.is_suspect => return RoundTrip::NotDue,
+            _ => self.next_api,
         };
-        if due {
-            (self.turn, self.rounds_to_turn) = (api.other(), ROUNDS_PER_ROUND_TRIP - 1);
+        if is_due {
+            (self.next_api, self.rounds_until_due) = (api.other(), ROUNDS_PER_ROUND_TRIP - 1);
         }
         let is_suspect = std::mem::take(&mut self.is_suspect);
-        match !is_suspect && self.is_shown(api, report.round_trip(api)) {
-            true => RoundTrip::Shown(api),
-            false => RoundTrip::Make(api),
+        if !is_suspect && self.is_observed_healthy(api, report.round_trip(api)) {
+            RoundTrip::Observed(api)
+        } else {
+            RoundTrip::Probe(api)
         }
     }
 
-    /// Whether real traffic has shown that the API works: of late, or since the last round when that is in question.
-    fn is_shown(&self, api: Api, check: &Check) -> bool {
+    /// Returns whether real traffic has shown that the API works: since the last periodic round trip, or within the
+    /// last round if the check is not healthy.
+    fn is_observed_healthy(&self, api: Api, check: &Check) -> bool {
         let recent = match check {
             Check::Healthy => self.parts.interval * ROUNDS_PER_ROUND_TRIP,
-            _ => self.soon(),
+            _ => self.recheck_pause(),
         };
         let since = Instant::now().checked_sub(recent);
-        since.is_some_and(|since| self.parts.passive_health.healthy_since(api, since))
+        since.is_some_and(|since| self.parts.passive_health.is_healthy_since(api, since))
     }
 
-    /// Version, then a round trip, then Status: Status waits for the first report, so it comes last. Each round has a
-    /// connection of its own, so it notices when clients can no longer connect.
+    /// Calls Version, then makes a round trip, then calls Status, which is last because it waits for the first
+    /// report. Each round has a connection of its own, so it notices when clients can no longer connect.
     fn round(&mut self, ctx: &mut Context<Self>) {
-        self.next = None;
-        let (mut client, limit, trip) = ((self.parts.connect)(), self.parts.timeout, self.choose());
+        self.next_round = None;
+        let (mut client, limit) = ((self.parts.connect)(), self.parts.timeout);
+        let round_trip = self.plan_round_trip();
         let passive_health = self.parts.passive_health.clone();
         let probed = async move {
-            let version = timeout(limit, client.version()).await.unwrap_or_else(late);
-            let found = match trip {
-                _ if version.is_err() => None, // through that socket nothing is learned about Key Vault
+            let version = timeout(limit, client.version()).await.unwrap_or_else(timed_out);
+            let outcome = match round_trip {
+                _ if version.is_err() => None, // a failure would be that of the socket, and not of Key Vault
                 RoundTrip::NotDue => None,
-                RoundTrip::Shown(api) => Some((api, Ok(()))),
-                RoundTrip::Make(api) => round_trip(&mut *client, api, limit, &passive_health).await,
+                RoundTrip::Observed(api) => Some((api, Ok(()))),
+                RoundTrip::Probe(api) => probe(&mut *client, api, limit, &passive_health).await,
             };
-            (version, found, client)
+            (version, outcome, client)
         };
-        ctx.spawn(wrap_future(probed).map(move |(version, found, client), actor: &mut Self, ctx| {
-            // what could not be looked at still is in question
-            actor.is_suspect |= version.is_err() && trip != RoundTrip::NotDue;
-            actor.found(version, found, client, ctx);
+        ctx.spawn(wrap_future(probed).map(move |(version, outcome, client), actor: &mut Self, ctx| {
+            // a round trip that was not made is made soon
+            actor.is_suspect |= version.is_err() && round_trip != RoundTrip::NotDue;
+            actor.record(version, outcome, client, ctx);
         }));
     }
 
-    fn found(
+    fn record(
         &mut self,
         version: Result<(), KmsError>,
-        found: Option<(Api, Result<(), KmsError>)>,
+        round_trip: Option<(Api, Result<(), KmsError>)>,
         client: Box<dyn SocketClient>,
         ctx: &mut Context<Self>,
     ) {
-        self.report(|report| {
-            // Status waits for the first report, so it cannot have its say in it
+        self.update_report(|report| {
+            // Status waits for the first report, so its outcome cannot be part of that
             if version.is_ok() && report.grpc_socket == Check::Unknown {
                 report.grpc_socket.update(Ok(()));
             }
-            if let Some((api, outcome)) = found {
+            if let Some((api, outcome)) = round_trip {
                 report.round_trip_mut(api).update(outcome);
             }
         });
@@ -156,47 +169,47 @@ impl HealthActor {
 
     fn check_status(&self, mut client: Box<dyn SocketClient>, ctx: &mut Context<Self>) {
         let limit = self.parts.timeout;
-        let probed = async move { timeout(limit, client.status()).await.unwrap_or_else(late) };
+        let probed = async move { timeout(limit, client.status()).await.unwrap_or_else(timed_out) };
         ctx.spawn(wrap_future(probed).map(move |status, actor: &mut Self, ctx| {
             actor.end_round(status, ctx);
         }));
     }
 
     fn end_round(&mut self, socket: Result<(), KmsError>, ctx: &mut Context<Self>) {
-        self.report(|report| report.grpc_socket.update(socket));
-        let pause = if self.is_suspect { self.soon() } else { self.pause() };
-        self.next = Some(ctx.run_later(pause, Self::round));
+        self.update_report(|report| report.grpc_socket.update(socket));
+        let pause = if self.is_suspect { self.recheck_pause() } else { self.pause() };
+        self.next_round = Some(ctx.run_later(pause, Self::round));
     }
 
-    /// A client's call has failed: look at it soon.
+    /// Starts the next round soon, because a client's call has failed.
     fn client_failed(&mut self, ctx: &mut Context<Self>) {
         if std::mem::replace(&mut self.is_suspect, true) {
             return;
         }
-        if let Some(next) = self.next.take() {
+        if let Some(next) = self.next_round.take() {
             ctx.cancel_future(next);
-            self.next = Some(ctx.run_later(self.soon(), Self::round));
+            self.next_round = Some(ctx.run_later(self.recheck_pause(), Self::round));
         }
     }
 
-    /// The time to the next round.
+    /// Returns the pause before the next round, as the report calls for.
     fn pause(&self) -> Duration {
         let report = self.parts.published.borrow();
         let checks = [&report.grpc_socket, report.round_trip(Api::V1), report.round_trip(Api::V2)];
-        let is_hot = |check: &&Check| match check {
+        let needs_recheck = |check: &&Check| match check {
             Check::Unknown | Check::Healthy => false,
             Check::Degraded { .. } => true,
-            Check::Failed { since, .. } => since.elapsed() < PATIENCE,
+            Check::Failed { since, .. } => since.elapsed() < RECHECK_PERIOD,
         };
-        if checks.iter().any(is_hot) { self.soon() } else { self.parts.interval }
+        if checks.iter().any(needs_recheck) { self.recheck_pause() } else { self.parts.interval }
     }
 
-    fn soon(&self) -> Duration {
-        self.parts.interval.min(REPEAT_AFTER)
+    fn recheck_pause(&self) -> Duration {
+        self.parts.interval.min(RECHECK_PAUSE)
     }
 
-    /// Publishes what was found, and logs when the report as a whole rises or falls.
-    fn report(&self, update: impl FnOnce(&mut HealthReport)) {
+    /// Publishes an updated report, and logs when the plugin as a whole becomes healthy or unhealthy.
+    fn update_report(&self, update: impl FnOnce(&mut HealthReport)) {
         if *self.parts.draining.borrow() {
             return;
         }
@@ -209,9 +222,9 @@ impl HealthActor {
     }
 
     fn log_change(&self, before: &HealthReport, after: &HealthReport) {
-        match after.failing() {
-            _ if !after.is_telling() => {}
-            None if before.failing().is_none() => {}
+        match after.first_failure() {
+            _ if !after.has_result() => {}
+            None if before.first_failure().is_none() => {}
             None => {
                 self.logged.recover();
                 tracing::info!(target: LIFECYCLE, "Healthy");
@@ -225,23 +238,27 @@ impl HealthActor {
     }
 }
 
-/// `None` when it failed for want of a turn: Key Vault served more urgent operations meanwhile.
-async fn round_trip(
+/// Makes a round trip. Returns `None` when it failed because Key Vault served more urgent operations meanwhile.
+async fn probe(
     client: &mut dyn SocketClient,
     api: Api,
     limit: Duration,
     passive_health: &PassiveHealth,
 ) -> Option<(Api, Result<(), KmsError>)> {
     let start = Instant::now();
-    let outcome = timeout(limit, client.round_trip(api)).await.unwrap_or_else(late);
-    let crowded_out = outcome.as_ref().is_err_and(|error| {
+    let outcome = timeout(limit, client.round_trip(api)).await.unwrap_or_else(timed_out);
+    let is_starved = outcome.as_ref().is_err_and(|error| {
         matches!(error.code, Code::ResourceExhausted | Code::DeadlineExceeded)
-            && passive_health.alive_since(start)
+            && passive_health.is_alive_since(start)
     });
-    (!crowded_out).then_some((api, outcome))
+    (!is_starved).then_some((api, outcome))
 }
 
-fn late<E>(_: E) -> Result<(), KmsError> {
+/// Returns the outcome of a step that has passed its time limit.
+///
+/// # Errors
+/// Always `DeadlineExceeded`.
+fn timed_out<E>(_: E) -> Result<(), KmsError> {
     Err(KmsError::new(Code::DeadlineExceeded, "the health check's own time limit (--healthz-timeout) passed"))
 }
 

@@ -1,6 +1,6 @@
 //! Health: the actor that probes our own socket, the client it probes with, and the report it publishes.
 //!
-//! Status and the HTTP endpoints answer from the report; the gRPC handlers add what real shared shows.
+//! Status and the HTTP endpoints answer from the report; the gRPC handlers record the outcomes of clients' requests.
 
 mod actor;
 mod passive;

@@ -1,6 +1,6 @@
-//! What real traffic shows of Key Vault: successes spare a probe, a failure asks for one.
+//! Passive health: the outcomes of clients' requests. Successes spare a probe, a failure asks for one.
 //!
-//! Written by the gRPC handlers, read by the `HealthActor`; outlives it.
+//! Written by the gRPC handlers, read by the `HealthActor`, which it outlives.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,20 +10,20 @@ use tokio::time::Instant;
 
 use crate::kms::Api;
 
-/// When each operation of each API last succeeded.
+/// The time of the last success of each operation of each API, and the number of failures.
 pub(crate) struct PassiveHealth {
     start: Instant,
-    encrypted: [Moment; 2],
-    decrypted: [Moment; 2],
+    encrypted: [LastSuccess; 2],
+    decrypted: [LastSuccess; 2],
     failures: watch::Sender<u64>,
 }
 
-/// Milliseconds since the start, plus one; 0 is never.
+/// The time of a success, in milliseconds since `PassiveHealth::start`, plus 1; 0 before the first success.
 #[derive(Default)]
-struct Moment(AtomicU64);
+struct LastSuccess(AtomicU64);
 
 impl PassiveHealth {
-    /// Nothing was seen yet.
+    /// Creates a record without any outcome.
     pub(crate) fn none() -> Self {
         Self {
             start: Instant::now(),
@@ -33,43 +33,43 @@ impl PassiveHealth {
         }
     }
 
-    /// An Encrypt of that API succeeded.
+    /// Records that an Encrypt of that API succeeded.
     pub(crate) fn encrypted(&self, api: Api) {
-        self.now(&self.encrypted[api as usize]);
+        self.record(&self.encrypted[api as usize]);
     }
 
-    /// A Decrypt of that API succeeded.
+    /// Records that a Decrypt of that API succeeded.
     pub(crate) fn decrypted(&self, api: Api) {
-        self.now(&self.decrypted[api as usize]);
+        self.record(&self.decrypted[api as usize]);
     }
 
-    /// A client's call failed, and not for what the client sent.
+    /// Records that a client's call failed, through no fault of the client.
     pub(crate) fn failed(&self) {
         self.failures.send_modify(|failures| *failures += 1);
     }
 
-    /// Changes with every doubt.
+    /// Returns the number of failures, to watch for changes.
     pub(super) fn failures(&self) -> watch::Receiver<u64> {
         self.failures.subscribe()
     }
 
-    /// Whether both operations of that API succeeded since then: as good as a probe.
-    pub(super) fn healthy_since(&self, api: Api, then: Instant) -> bool {
-        [&self.encrypted, &self.decrypted].iter().all(|moments| self.is_since(&moments[api as usize], then))
+    /// Returns whether both operations of that API succeeded since then, which is as good as a probe.
+    pub(super) fn is_healthy_since(&self, api: Api, then: Instant) -> bool {
+        [&self.encrypted, &self.decrypted].iter().all(|last| self.is_since(&last[api as usize], then))
     }
 
-    /// Whether any operation succeeded since then: Key Vault is there, if busy.
-    pub(super) fn alive_since(&self, then: Instant) -> bool {
-        self.encrypted.iter().chain(&self.decrypted).any(|moment| self.is_since(moment, then))
+    /// Returns whether any operation succeeded since then: Key Vault answers, though it may be busy.
+    pub(super) fn is_alive_since(&self, then: Instant) -> bool {
+        self.encrypted.iter().chain(&self.decrypted).any(|last| self.is_since(last, then))
     }
 
-    fn now(&self, moment: &Moment) {
+    fn record(&self, last: &LastSuccess) {
         let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        moment.0.store(millis + 1, Ordering::Relaxed);
+        last.0.store(millis + 1, Ordering::Relaxed);
     }
 
-    fn is_since(&self, moment: &Moment, then: Instant) -> bool {
-        let at = moment.0.load(Ordering::Relaxed).checked_sub(1);
+    fn is_since(&self, last: &LastSuccess, then: Instant) -> bool {
+        let at = last.0.load(Ordering::Relaxed).checked_sub(1);
         at.is_some_and(|millis| self.start + Duration::from_millis(millis) >= then)
     }
 }
@@ -84,13 +84,14 @@ mod tests {
     async fn both_operations_of_an_api_are_needed_to_spare_its_probe() {
         let (passive_health, start) = (PassiveHealth::none(), Instant::now());
         passive_health.encrypted(Api::V1);
-        assert!(!passive_health.healthy_since(Api::V1, start) && passive_health.alive_since(start));
+        assert!(!passive_health.is_healthy_since(Api::V1, start) && passive_health.is_alive_since(start));
         passive_health.decrypted(Api::V1);
         assert!(
-            passive_health.healthy_since(Api::V1, start) && !passive_health.healthy_since(Api::V2, start)
+            passive_health.is_healthy_since(Api::V1, start)
+                && !passive_health.is_healthy_since(Api::V2, start)
         );
         advance(Duration::from_secs(1)).await;
         let later = Instant::now();
-        assert!(!passive_health.healthy_since(Api::V1, later) && !passive_health.alive_since(later));
+        assert!(!passive_health.is_healthy_since(Api::V1, later) && !passive_health.is_alive_since(later));
     }
 }

@@ -1,4 +1,4 @@
-//! A gRPC client of our own socket: what the `HealthActor` asks, the way kube-apiserver asks it.
+//! A gRPC client of our own socket, which calls it as kube-apiserver does.
 
 use std::error::Error;
 use std::fmt;
@@ -18,29 +18,30 @@ use crate::config::ListenAddr;
 use crate::kms::{Api, Code, KmsError};
 use crate::proto::{v1beta1, v2};
 
-/// kube-apiserver's default timeout of a KMS call; slower is failed.
+/// kube-apiserver's default timeout of a KMS call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
-/// What is sealed and opened: as long as the data keys of kube-apiserver.
+/// The length of the plaintext of a round trip, in bytes: that of kube-apiserver's data keys.
 const PROBE_LENGTH: usize = 32;
 
-/// Marks the requests of our own probes: they give way to those of clients, and the policy for Status is not for them.
-/// Whoever else sets it only harms itself.
+/// The header of our own probes: they give way to the requests of clients, and the policy for Status does not apply
+/// to them. A client that sets it only harms itself.
 pub(crate) const PROBE_HEADER: &str = "azure-kms-probe";
 
-/// Names the kind of a failure in the answer to one of our own probes, so that the report knows it without reading prose.
+/// The header that names the kind of a failure in the answer to one of our own probes, so that it need not be parsed
+/// from the message.
 pub(crate) const KIND_HEADER: &str = "azure-kms-error-kind";
 
-/// Why there is no Status.
+/// The reason why a call of Status has no answer.
 #[derive(Debug)]
 pub(crate) enum NoStatus {
-    /// The daemon says so, to kube-apiserver too.
+    /// The daemon answered with an error, as it does to kube-apiserver.
     Refused(KmsError),
-    /// The daemon was not reached, or not in time.
+    /// The daemon was not reached, or did not answer in time.
     NoAnswer(KmsError),
 }
 
-/// Clients of both services on one connection, which is made at the first call. Asks as kube-apiserver does, and gets its
-/// answers.
+/// A client of both services on one connection, which is made at the first call. Gets the same answers as
+/// kube-apiserver.
 #[derive(Clone)]
 pub(crate) struct Probe {
     v1: v1beta1::key_management_service_client::KeyManagementServiceClient<Channel>,
@@ -50,8 +51,8 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    /// A probe of that socket, whose calls end after `limit` or kube-apiserver's 3 s. Connects later, when called.
-    /// Must be called on a runtime.
+    /// Creates a probe of that socket, whose calls time out after `limit` or kube-apiserver's 3 s, whichever is
+    /// shorter. Must be called on a runtime.
     pub(crate) fn new(socket: &ListenAddr, limit: Duration) -> Self {
         let socket = socket.clone();
         let connect = move |_| {
@@ -73,15 +74,15 @@ impl Probe {
         }
     }
 
-    /// The same, with every request marked as one of our own probes.
+    /// Returns the same probe with every request marked by [`PROBE_HEADER`].
     pub(crate) fn our_own(self) -> Self {
         Self { is_our_own: true, ..self }
     }
 
-    /// The `healthz` of v2 Status: `ok`, or what is wrong.
+    /// Calls v2 Status, and returns its `healthz`: `ok`, or the problem.
     ///
     /// # Errors
-    /// Status fails, and says why; or nobody answers.
+    /// Status fails, or the daemon does not answer.
     pub(crate) async fn health(&mut self) -> Result<String, KmsError> {
         match self.ask_status().await {
             Ok(answer) => Ok(answer.healthz),
@@ -89,36 +90,48 @@ impl Probe {
         }
     }
 
-    /// All that v2 Status answers.
+    /// Calls v2 Status, and returns the whole answer.
     ///
     /// # Errors
-    /// As [`Self::health`].
+    /// `Refused` when Status fails, `NoAnswer` when the daemon does not answer.
     pub(crate) async fn ask_status(&mut self) -> Result<v2::StatusResponse, NoStatus> {
         let request = self.request(v2::StatusRequest {});
         let answer = self.v2.status(request).await.map_err(|status| {
             let error = problem("v2 Status", &status);
-            // what a server sends has nothing beneath
+            // a status that the server sent has no source
             if status.source().is_none() { NoStatus::Refused(error) } else { NoStatus::NoAnswer(error) }
         })?;
         Ok(answer.into_inner())
     }
 
+    /// Encrypts and decrypts with v1, and returns what was decrypted.
+    ///
+    /// # Errors
+    /// Encrypt or Decrypt fails, or the daemon does not answer.
     async fn round_trip_v1(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, KmsError> {
         let version = || "v1beta1".to_owned();
         let request = v1beta1::EncryptRequest { version: version(), plain: plaintext.to_vec() };
-        let sealed = self.v1.encrypt(self.request(request)).await.map_err(|s| problem("v1 Encrypt", &s))?;
-        let request = v1beta1::DecryptRequest { version: version(), cipher: sealed.into_inner().cipher };
-        let opened = self.v1.decrypt(self.request(request)).await.map_err(|s| problem("v1 Decrypt", &s))?;
-        Ok(opened.into_inner().plain)
+        let encrypted =
+            self.v1.encrypt(self.request(request)).await.map_err(|s| problem("v1 Encrypt", &s))?;
+        let request = v1beta1::DecryptRequest { version: version(), cipher: encrypted.into_inner().cipher };
+        let decrypted =
+            self.v1.decrypt(self.request(request)).await.map_err(|s| problem("v1 Decrypt", &s))?;
+        Ok(decrypted.into_inner().plain)
     }
 
+    /// Encrypts and decrypts with v2, and returns what was decrypted.
+    ///
+    /// # Errors
+    /// Encrypt or Decrypt fails, or the daemon does not answer.
     async fn round_trip_v2(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, KmsError> {
         let request = v2::EncryptRequest { plaintext: plaintext.to_vec(), uid: probe_uid() };
-        let sealed = self.v2.encrypt(self.request(request)).await.map_err(|s| problem("v2 Encrypt", &s))?;
-        let v2::EncryptResponse { ciphertext, key_id, annotations } = sealed.into_inner();
+        let encrypted =
+            self.v2.encrypt(self.request(request)).await.map_err(|s| problem("v2 Encrypt", &s))?;
+        let v2::EncryptResponse { ciphertext, key_id, annotations } = encrypted.into_inner();
         let request = v2::DecryptRequest { ciphertext, uid: probe_uid(), key_id, annotations };
-        let opened = self.v2.decrypt(self.request(request)).await.map_err(|s| problem("v2 Decrypt", &s))?;
-        Ok(opened.into_inner().plaintext)
+        let decrypted =
+            self.v2.decrypt(self.request(request)).await.map_err(|s| problem("v2 Decrypt", &s))?;
+        Ok(decrypted.into_inner().plaintext)
     }
 
     fn request<M>(&self, message: M) -> Request<M> {
@@ -142,27 +155,28 @@ impl SocketClient for Probe {
         }
     }
 
-    /// Its healthz is the report this probe feeds, so it is not looked at.
+    // `healthz` comes from the report that this probe is for, so it is ignored
     async fn status(&mut self) -> Result<(), KmsError> {
         let request = self.request(v2::StatusRequest {});
         let answer = self.v2.status(request).await.map_err(|status| problem("v2 Status", &status))?;
-        match answer.into_inner().key_id.is_empty() {
-            false => Ok(()),
-            true => Err(KmsError::internal("Status answers without a key_id")),
+        if answer.into_inner().key_id.is_empty() {
+            return Err(KmsError::internal("Status answers without a key_id"));
         }
+        Ok(())
     }
 
     async fn round_trip(&mut self, api: Api) -> Result<(), KmsError> {
         let mut plaintext = vec![0; PROBE_LENGTH];
         let random = aws_lc_rs::rand::fill(&mut plaintext);
         random.map_err(|_| KmsError::internal("no random bytes for the probe"))?;
-        let opened = match api {
+        let decrypted = match api {
             Api::V1 => self.round_trip_v1(&plaintext).await?,
             Api::V2 => self.round_trip_v2(&plaintext).await?,
         };
-        match opened == plaintext {
-            true => Ok(()),
-            false => Err(KmsError::internal("Decrypt does not give back what was encrypted")),
+        if decrypted == plaintext {
+            Ok(())
+        } else {
+            Err(KmsError::internal("Decrypt does not give back what was encrypted"))
         }
     }
 }
@@ -172,7 +186,7 @@ fn probe_uid() -> String {
     format!("health-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// There is no connection to the socket, and so nobody who could fail a call.
+/// The error of a connection that could not be made, as opposed to one of a call.
 #[derive(Debug)]
 struct NoConnection(String);
 
@@ -185,8 +199,8 @@ impl fmt::Display for NoConnection {
 impl Error for NoConnection {}
 
 fn problem(method: &str, status: &Status) -> KmsError {
-    let mut beneath = std::iter::successors(status.source(), |error| (**error).source());
-    if let Some(NoConnection(reason)) = beneath.find_map(|error| error.downcast_ref()) {
+    let mut sources = std::iter::successors(status.source(), |error| (**error).source());
+    if let Some(NoConnection(reason)) = sources.find_map(|error| error.downcast_ref()) {
         return KmsError::new(Code::Unavailable, reason.clone());
     }
     let error = KmsError::new(
@@ -199,7 +213,7 @@ fn problem(method: &str, status: &Status) -> KmsError {
     }
 }
 
-/// What a code of our own server meant; others come from the connection.
+/// Returns the code that our own server has mapped to that gRPC code; others come from the connection.
 fn kms_code(code: tonic::Code) -> Code {
     match code {
         tonic::Code::InvalidArgument => Code::InvalidArgument,

@@ -1,4 +1,4 @@
-//! What the probes found, and what follows from it. Plain data, no timers.
+//! The results of the probes, and the state of health that follows from them. Plain data, no timers.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use crate::kms::{Api, Code, KmsError};
 
-/// A healthy check falls at the so-manieth failure in a row, …
-const FALLS_AFTER: u32 = 3;
-/// … or when they have lasted for so long.
-const FALLS_AFTER_TIME: Duration = Duration::from_secs(30);
+/// The failures in a row at which a healthy check fails.
+const FAILURE_THRESHOLD: u32 = 3;
+/// The duration of failures after which a healthy check fails, though they are fewer.
+const FAILURE_PERIOD: Duration = Duration::from_secs(30);
 
 /// The state of one check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,31 +19,32 @@ pub(crate) enum Check {
     Unknown,
     /// The last probe succeeded.
     Healthy,
-    /// Healthy as far as others are told: there were few failures yet, the first of them then.
+    /// Reported as healthy: the failures since the last success are below both limits.
     Degraded {
-        /// Failures since the last success.
+        /// The number of failures since the last success.
         failures: u32,
-        /// When the first of them was.
+        /// The time of the first of them.
         since: Instant,
     },
-    /// Failed.
+    /// Reported as failed.
     Failed {
-        /// Why, fit for API users.
+        /// The reason, fit for API users.
         problem: KmsError,
-        /// When the first failure after the last success was.
+        /// The time of the first failure after the last success.
         since: Instant,
     },
 }
 
 impl Check {
-    /// Rises at the first success; falls when failures have damped no longer, or at once if it never was healthy.
+    /// Applies the outcome of a probe. One success makes the check healthy. A healthy check fails at the limits
+    /// above, and one that was never healthy fails at once.
     pub(super) fn update(&mut self, outcome: Result<(), KmsError>) {
         let now = Instant::now();
         *self = match (outcome, &*self) {
             (Ok(()), _) => Self::Healthy,
             (Err(_), Self::Healthy) => Self::Degraded { failures: 1, since: now },
             (Err(_), Self::Degraded { failures, since })
-                if failures + 1 < FALLS_AFTER && now - *since < FALLS_AFTER_TIME =>
+                if failures + 1 < FAILURE_THRESHOLD && now - *since < FAILURE_PERIOD =>
             {
                 Self::Degraded { failures: failures + 1, since: *since }
             }
@@ -54,10 +55,10 @@ impl Check {
         };
     }
 
-    /// Whether it holds.
+    /// Returns the reported state of the check.
     ///
     /// # Errors
-    /// Why it does not.
+    /// The check has failed, or was not probed yet.
     pub(crate) fn outcome(&self) -> Result<(), KmsError> {
         match self {
             Self::Healthy | Self::Degraded { .. } => Ok(()),
@@ -74,28 +75,28 @@ impl Check {
     }
 }
 
-/// Key Vault does not serve.
+/// An outage of Key Vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outage {
-    /// Why.
+    /// The reason.
     pub problem: KmsError,
-    /// When the first probe failed.
+    /// The time of the first failed probe.
     pub since: Instant,
 }
 
 impl Outage {
-    /// Whether waiting does not help: Key Vault refuses this identity or this key, or the key is gone.
+    /// Returns whether waiting does not help: Key Vault refuses this identity or this key, or the key was deleted.
     pub(crate) fn is_permanent(&self) -> bool {
         self.problem.code.meaning().is_permanent
     }
 }
 
-/// What the probes found.
+/// The report of the `HealthActor`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HealthReport {
-    /// Version and Status answer on the socket.
+    /// The check that Version and Status answer on the socket.
     pub grpc_socket: Check,
-    /// Encrypt and Decrypt of v1 give back what was put in.
+    /// The check that Decrypt of v1 returns what Encrypt of v1 was given.
     pub(super) v1: Check,
     /// The same for v2.
     pub(super) v2: Check,
@@ -116,41 +117,39 @@ impl HealthReport {
         }
     }
 
-    /// Whether Key Vault was probed at least once.
+    /// Returns whether Key Vault was probed at least once.
     pub(crate) fn is_complete(&self) -> bool {
         [&self.v1, &self.v2].iter().any(|check| **check != Check::Unknown)
     }
 
-    /// Whether it says more than that nothing was probed yet.
-    pub(super) fn is_telling(&self) -> bool {
+    /// Returns whether there is a result to log: Key Vault was probed, or the socket has failed.
+    pub(super) fn has_result(&self) -> bool {
         self.is_complete() || matches!(self.grpc_socket, Check::Failed { .. })
     }
 
-    /// Whether Key Vault serves both APIs. One that was not probed yet does not count.
+    /// Returns whether Key Vault serves both APIs. One that was not probed yet is left out.
     ///
     /// # Errors
-    /// Why one of them fails.
+    /// The check of an API has failed, or neither was probed yet.
     pub(crate) fn key_vault(&self) -> Result<(), KmsError> {
         let mut probed = [&self.v1, &self.v2].into_iter().filter(|check| **check != Check::Unknown);
-        match self.is_complete() {
-            true => probed.try_for_each(Check::outcome),
-            false => Check::Unknown.outcome(),
-        }
+        if self.is_complete() { probed.try_for_each(Check::outcome) } else { Check::Unknown.outcome() }
     }
 
-    /// The outage of Key Vault, if there is one: a permanent one before others, and then the one that began first.
+    /// Returns the outage of Key Vault, if there is one: a permanent one before others, then the one that began
+    /// first.
     pub(crate) fn outage(&self) -> Option<Outage> {
         let outages = [&self.v1, &self.v2].into_iter().filter_map(Check::outage);
         outages.min_by_key(|outage| (!outage.is_permanent(), outage.since))
     }
 
-    /// Why the plugin is not healthy; `None` when it is.
+    /// Returns the reason why the plugin is not healthy; `None` when it is.
     pub(crate) fn problem(&self) -> Option<String> {
-        self.failing().map(|(check, problem)| format!("{check}: {}", problem.message))
+        self.first_failure().map(|(check, problem)| format!("{check}: {}", problem.message))
     }
 
-    /// The check that fails, and why.
-    pub(super) fn failing(&self) -> Option<(&'static str, KmsError)> {
+    /// Returns the first failed check, and its reason.
+    pub(super) fn first_failure(&self) -> Option<(&'static str, KmsError)> {
         let checks = [("grpc-socket", self.grpc_socket.outcome()), ("key-vault", self.key_vault())];
         checks.into_iter().find_map(|(name, outcome)| Some((name, outcome.err()?)))
     }
@@ -167,8 +166,8 @@ mod tests {
     }
 
     fn update(check: &mut Check, outcomes: impl IntoIterator<Item = bool>) {
-        for ok in outcomes {
-            check.update(if ok { Ok(()) } else { Err(down(Code::Unavailable)) });
+        for is_ok in outcomes {
+            check.update(if is_ok { Ok(()) } else { Err(down(Code::Unavailable)) });
         }
     }
 
@@ -193,7 +192,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn failures_that_last_for_30_s_make_it_fall_too() {
         let mut check = after([true, false]);
-        advance(FALLS_AFTER_TIME).await;
+        advance(FAILURE_PERIOD).await;
         update(&mut check, [false]);
         assert!(check.outcome().is_err());
     }

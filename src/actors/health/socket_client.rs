@@ -1,4 +1,4 @@
-//! What the `HealthActor` asks of our own socket: the seam between its timer and gRPC.
+//! The requests of the `HealthActor` to our own socket, as a trait: tests of its timer need no gRPC.
 
 use async_trait::async_trait;
 
@@ -7,10 +7,19 @@ use crate::kms::{Api, KmsError};
 /// A client of our own socket.
 #[async_trait]
 pub(crate) trait SocketClient: Send {
-    /// v1 Version. An error says what failed.
+    /// Calls v1 Version.
+    ///
+    /// # Errors
+    /// The call fails, or answers another version; the message says which.
     async fn version(&mut self) -> Result<(), KmsError>;
-    /// v2 Status. An error says what failed.
+    /// Calls v2 Status.
+    ///
+    /// # Errors
+    /// The call fails, or answers without a key_id; the message says which.
     async fn status(&mut self) -> Result<(), KmsError>;
-    /// Encrypt and Decrypt of fresh random bytes, compared byte for byte. An error says what failed.
+    /// Encrypts and decrypts fresh random bytes with that API, and compares them byte for byte.
+    ///
+    /// # Errors
+    /// One of the two calls fails, or the bytes differ; the message says which.
     async fn round_trip(&mut self, api: Api) -> Result<(), KmsError>;
 }

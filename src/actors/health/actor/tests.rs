@@ -15,12 +15,12 @@ use crate::telemetry::overheard;
 const INTERVAL: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Answers round trips with the scripted failures, then succeeds; takes note of when.
+/// A socket whose round trips fail with the scripted errors, then succeed. Records the time of each.
 #[derive(Default)]
 struct Script {
     failures: Mutex<VecDeque<KmsError>>,
     round_trips: Mutex<Vec<Instant>>,
-    socket_is_gone: AtomicBool,
+    is_socket_closed: AtomicBool,
 }
 
 struct Client(Arc<Script>);
@@ -28,10 +28,10 @@ struct Client(Arc<Script>);
 #[async_trait]
 impl SocketClient for Client {
     async fn version(&mut self) -> Result<(), KmsError> {
-        match self.0.socket_is_gone.load(Ordering::SeqCst) {
-            true => Err(KmsError::new(Code::Unavailable, "the socket unix:///x: No such file or directory")),
-            false => Ok(()),
+        if self.0.is_socket_closed.load(Ordering::SeqCst) {
+            return Err(KmsError::new(Code::Unavailable, "the socket unix:///x: No such file or directory"));
         }
+        Ok(())
     }
 
     async fn status(&mut self) -> Result<(), KmsError> {
@@ -71,8 +71,8 @@ fn bench() -> Bench {
     Bench { script, passive_health, report, _actor: actor, _draining: draining_sender }
 }
 
-/// After both APIs were found healthy.
-async fn settled() -> Bench {
+/// Starts an actor, and waits until it has found both APIs healthy.
+async fn healthy_bench() -> Bench {
     let mut bench = bench();
     bench.healthy().await;
     sleep(2 * INTERVAL).await;
@@ -127,7 +127,7 @@ async fn real_traffic_on_both_apis_spares_every_probe() {
 
 #[actix::test]
 async fn traffic_on_one_api_spares_that_api_s_probes_only() {
-    let bench = settled().await;
+    let bench = healthy_bench().await;
     let before = bench.round_trips();
     for _ in 0..360 {
         bench.passive_health.encrypted(Api::V1);
@@ -140,7 +140,7 @@ async fn traffic_on_one_api_spares_that_api_s_probes_only() {
 
 #[actix::test]
 async fn one_failed_probe_is_repeated_soon_and_does_not_turn_the_report_red() {
-    let bench = settled().await;
+    let bench = healthy_bench().await;
     bench.fail(Code::Unavailable, 2);
     let before = bench.round_trips();
     let mut report = bench.report.clone();
@@ -151,12 +151,12 @@ async fn one_failed_probe_is_repeated_soon_and_does_not_turn_the_report_red() {
 
 #[actix::test]
 async fn three_failures_turn_it_red_and_the_next_success_green() {
-    let mut bench = settled().await;
+    let mut bench = healthy_bench().await;
     bench.fail(Code::Unavailable, 4);
     bench.unhealthy().await;
     let red = Instant::now();
     bench.healthy().await;
-    assert!(red.elapsed() < 5 * REPEAT_AFTER, "{:?}", red.elapsed());
+    assert!(red.elapsed() < 5 * RECHECK_PAUSE, "{:?}", red.elapsed());
 }
 
 #[actix::test]
@@ -168,7 +168,7 @@ async fn a_failing_call_of_a_client_is_looked_at_within_a_second() {
     for _ in 0..1000 {
         bench.passive_health.failed();
     }
-    sleep(REPEAT_AFTER + Duration::from_millis(50)).await;
+    sleep(RECHECK_PAUSE + Duration::from_millis(50)).await;
     assert_eq!(bench.round_trips(), before + 1);
 }
 
@@ -184,7 +184,7 @@ async fn an_outage_of_hours_is_probed_at_the_interval() {
 
 #[actix::test]
 async fn a_probe_that_is_crowded_out_by_real_traffic_is_no_failure() {
-    let bench = settled().await;
+    let bench = healthy_bench().await;
     bench.fail(Code::ResourceExhausted, 1000);
     let red = async {
         let mut report = bench.report.clone();
@@ -205,29 +205,29 @@ async fn a_probe_that_is_crowded_out_by_real_traffic_is_no_failure() {
 
 #[actix::test]
 async fn what_was_shown_before_a_failure_does_not_make_up_for_it() {
-    let mut bench = settled().await;
+    let mut bench = healthy_bench().await;
     for api in [Api::V1, Api::V2] {
         bench.passive_health.encrypted(api);
         bench.passive_health.decrypted(api);
     }
-    sleep(2 * REPEAT_AFTER).await;
+    sleep(2 * RECHECK_PAUSE).await;
     bench.fail(Code::Unavailable, 3);
     bench.passive_health.failed();
-    timeout(6 * REPEAT_AFTER, bench.unhealthy()).await.unwrap();
+    timeout(6 * RECHECK_PAUSE, bench.unhealthy()).await.unwrap();
 }
 
 #[actix::test]
 async fn when_the_socket_is_gone_key_vault_is_neither_asked_nor_blamed() {
     let (_guard, log) = overheard();
-    let mut bench = settled().await;
-    bench.script.socket_is_gone.store(true, Ordering::SeqCst);
+    let mut bench = healthy_bench().await;
+    bench.script.is_socket_closed.store(true, Ordering::SeqCst);
     sleep(2 * INTERVAL).await;
     bench.unhealthy().await;
     let before = bench.round_trips();
     sleep(HOUR).await;
     assert_eq!((bench.round_trips(), bench.report.borrow().key_vault()), (before, Ok(())));
     assert!(log.lock().unwrap().contains("\"Unhealthy\" err=\"grpc-socket: the socket unix:///x: "));
-    bench.script.socket_is_gone.store(false, Ordering::SeqCst);
+    bench.script.is_socket_closed.store(false, Ordering::SeqCst);
     bench.healthy().await;
 }
 
@@ -235,7 +235,7 @@ async fn when_the_socket_is_gone_key_vault_is_neither_asked_nor_blamed() {
 async fn a_socket_that_was_never_there_is_told_of() {
     let (_guard, log) = overheard();
     let bench = bench();
-    bench.script.socket_is_gone.store(true, Ordering::SeqCst);
+    bench.script.is_socket_closed.store(true, Ordering::SeqCst);
     sleep(INTERVAL).await;
     assert_eq!(log.lock().unwrap().matches("\"Unhealthy\"").count(), 1);
 }
@@ -253,9 +253,9 @@ async fn each_reason_is_told_once_and_so_is_the_end() {
     bench.unhealthy().await;
     bench.healthy().await;
     let log = log.lock().unwrap();
-    let told = |text: &str| log.matches(text).count();
+    let count = |text: &str| log.matches(text).count();
     assert_eq!(
-        (told("\"Unhealthy\""), told("down"), told("silent"), told("\"Healthy\"")),
+        (count("\"Unhealthy\""), count("down"), count("silent"), count("\"Healthy\"")),
         (2, 1, 1, 1),
         "{log}"
     );

@@ -1,7 +1,7 @@
 //! The `KeyVaultActor`: the only owner of the vault client. Every key operation of the process goes through it.
 //!
-//! Asked by the gRPC handlers. Operations run as futures of their own, so the actor stays free, and a panic in one
-//! of them fails that one request.
+//! Asked by the gRPC handlers. Each operation runs as a future of its own, so the actor stays free, and a panic in
+//! one of them fails that one request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +21,14 @@ use crate::kms::{Decrypted, Encrypted, KeyVersion, KmsError};
 use crate::telemetry::{LIFECYCLE, LogDedup, log_or_debug};
 use crate::vault::{DecryptJob, EncryptJob, Engine, KeyOperations};
 
-/// How long one attempt to warm up may take.
+/// The time limit of one attempt to warm up.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a new generation keeps requests waiting while it warms up: when Key Vault does not answer, they are to
-/// learn it from here, and in time.
-const TAKES_TRAFFIC_AFTER: Duration = Duration::from_secs(1);
-/// The first pause between two attempts.
+/// The time after which a new generation takes requests though it is not warm: when Key Vault does not answer,
+/// callers learn the reason within their deadlines.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(1);
+/// The first pause between two attempts to warm up.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest, before jitter.
+/// The longest pause, before jitter.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Job for EncryptJob {
@@ -39,7 +39,7 @@ impl Job for DecryptJob {
     type Answer = Result<Decrypted, KmsError>;
 }
 
-/// The one hop of a request: whoever asks waits for the actor's next generation if it has to.
+/// The one hop of a request inside the process: callers wait for the actor's next generation if they have to.
 #[async_trait]
 impl KeyOperations for ActorHandle<KeyVaultActor> {
     async fn encrypt(&self, job: EncryptJob) -> Result<Encrypted, KmsError> {
@@ -53,73 +53,67 @@ impl KeyOperations for ActorHandle<KeyVaultActor> {
     }
 }
 
-/// Makes an engine with a vault client of its own.
+/// A function that creates an engine, with a vault client of its own, for an access.
 pub(crate) type EngineFactory = dyn Fn(&Access) -> Result<Engine, String> + Send + Sync;
 
-/// What the actor needs, and what outlives it.
+/// The dependencies of the actor, and the state that outlives it.
 #[derive(Clone)]
 pub(crate) struct KeyVaultParts {
-    /// Makes the engine, of the access in use.
+    /// The factory of engines, called with the access in use.
     pub engine: Arc<EngineFactory>,
     /// The access in use.
     pub active: Arc<watch::Sender<ActiveCredential>>,
-    /// The key version that is read once to warm the client up.
+    /// The key version that is read to warm up the client.
     pub current: Arc<KeyVersion>,
-    /// Where each generation publishes its address when it is ready for traffic.
+    /// The slot in which each generation publishes its address when it is ready for requests.
     pub slot: Arc<ActorSlot<KeyVaultActor>>,
 }
 
-/// Owns one engine, and with it one vault client, until the access changes.
+/// The owner of one engine, and with it of one vault client, until the access changes.
 pub(crate) struct KeyVaultActor {
     parts: KeyVaultParts,
     engine: Engine,
     active: watch::Receiver<ActiveCredential>,
-    warming_up: Vec<SpawnHandle>,
-    takes_traffic: bool,
+    /// The warm-up that is under way, and its time limit.
+    warm_up: Vec<SpawnHandle>,
+    is_published: bool,
     lifeline: Lifeline,
 }
 
 impl KeyVaultActor {
-    /// What makes an actor on an engine of the access in use.
+    /// Creates an engine for the access in use, and returns a constructor of an actor that owns it.
     ///
     /// # Errors
-    /// The engine cannot be made; says why.
+    /// The engine cannot be created.
     pub(crate) fn prepare(parts: KeyVaultParts) -> Result<impl FnOnce(Lifeline) -> Self + Send, String> {
         let active = parts.active.subscribe();
         let engine = (parts.engine)(&active.borrow().access)?;
-        Ok(move |lifeline| Self {
-            parts,
-            engine,
-            active,
-            warming_up: Vec::new(),
-            takes_traffic: false,
-            lifeline,
-        })
+        Ok(move |lifeline| Self { parts, engine, active, warm_up: Vec::new(), is_published: false, lifeline })
     }
 
-    /// Warms an engine up, and goes on with it: when it is warm, or when Key Vault lets nobody warm it.
+    /// Warms up an engine, and uses it as soon as it is warm, or when the time limit has passed.
     fn warm_up(&mut self, engine: Engine, ctx: &mut Context<Self>) {
-        for earlier in self.warming_up.drain(..) {
+        for earlier in self.warm_up.drain(..) {
             ctx.cancel_future(earlier);
         }
-        let (warm, late) = (engine.clone(), engine.clone());
+        let (warm, not_warm) = (engine.clone(), engine.clone());
         let warmed = warm_up(engine, self.parts.current.clone()).into_actor(self);
-        let warmed = warmed.map(move |(), actor, ctx| actor.go_on_with(warm, ctx));
-        let waited = sleep(TAKES_TRAFFIC_AFTER).into_actor(self);
-        let waited = waited.map(move |(), actor, ctx| actor.go_on_with(late, ctx));
-        self.warming_up = vec![ctx.spawn(warmed), ctx.spawn(waited)];
+        let warmed = warmed.map(move |(), actor, ctx| actor.use_engine(warm, ctx));
+        let timed_out = sleep(WARM_UP_LIMIT).into_actor(self);
+        let timed_out = timed_out.map(move |(), actor, ctx| actor.use_engine(not_warm, ctx));
+        self.warm_up = vec![ctx.spawn(warmed), ctx.spawn(timed_out)];
     }
 
-    /// Jobs that run end on the engine before.
-    fn go_on_with(&mut self, engine: Engine, ctx: &mut Context<Self>) {
+    /// Uses that engine for new jobs; those that run finish on the engine before.
+    fn use_engine(&mut self, engine: Engine, ctx: &mut Context<Self>) {
         self.engine = engine;
-        if !std::mem::replace(&mut self.takes_traffic, true) {
+        if !std::mem::replace(&mut self.is_published, true) {
             self.parts.slot.publish(self.lifeline.generation(), ctx.address());
         }
     }
 
-    /// Makes another engine, for the new access.
-    fn adopt(&mut self, ctx: &mut Context<Self>) {
+    /// Switches to a new engine, for the active access.
+    fn switch_access(&mut self, ctx: &mut Context<Self>) {
         let access = self.active.borrow_and_update().access.clone();
         match (self.parts.engine)(&access) {
             Ok(engine) => self.warm_up(engine, ctx),
@@ -134,7 +128,7 @@ impl Actor for KeyVaultActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        on_change(self.active.clone(), Self::adopt, ctx);
+        on_change(self.active.clone(), Self::switch_access, ctx);
         self.warm_up(self.engine.clone(), ctx);
     }
 }

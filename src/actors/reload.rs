@@ -1,14 +1,15 @@
-//! The `ReloadActor`: takes over a changed credential or trust root without a restart and without a failed call.
+//! The `ReloadActor`: activates a changed credential or trust root without a restart and without a failed call.
 //!
-//! Looks at the files on a timer and on SIGHUP. What it reads is tried against Entra ID and the vault first, and
-//! published when it works; until then the old one stays. Never on a request's path.
+//! Checks the files on a timer and on SIGHUP. A changed access is validated against Entra ID and the vault, and
+//! published when it works; until then the old one stays active. Never on a request's path.
 //!
-//! It polls: a file that is mounted by itself shows no event when it is replaced, and a folder that kubelet manages
-//! swaps a symlink far from the file.
+//! It polls: a file that is mounted by itself has no event when it is replaced, and in a folder that kubelet manages
+//! a symlink is swapped, far from the file.
+
+mod files;
 
 use std::collections::HashSet;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use self::files::{FilesRead, LoadOutcome, load};
 use super::subscribe::on_change;
 use super::supervision::{Control, Lifeline};
 use crate::backoff;
@@ -27,171 +29,176 @@ use crate::config::{Access, AccessSource, Contents};
 use crate::telemetry::{LIFECYCLE, Metrics};
 use crate::vault::Token;
 
-/// The first pause before a failed reload is tried again, though no file has changed.
+/// The first pause before a failed reload is retried without a change of the files.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest, before jitter.
+/// The longest pause, before jitter.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How long reading the files may take.
+/// The time limit for reading the files.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The access in use, and the token that showed that it works.
+/// The access in use, and the token from its validation.
 #[derive(Clone, Debug)]
 pub(crate) struct ActiveCredential {
-    /// Counts what was taken over, from 0 at the start.
+    /// The number of reloads that led to it, 0 at the start.
     pub number: u64,
-    /// Credential and network.
+    /// The credential and the network settings.
     pub access: Arc<Access>,
-    /// `None` at the start, when nothing was tried yet.
+    /// The token that was issued for the validation; `None` at the start, without one.
     pub token: Option<Token>,
 }
 
-/// What came of the last change.
+/// The published outcome of reloads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReloadReport {
-    /// Why it was not taken over; `None` when it was, or when nothing has changed.
+    /// The reason why the last change was not activated; `None` when it was, or when nothing has changed.
     pub problem: Option<String>,
-    /// When a change was last taken over.
-    pub taken_over: Option<SystemTime>,
+    /// The time of the last successful reload.
+    pub activated_at: Option<SystemTime>,
 }
 
-/// Tries an access before it is taken over.
+/// The validation of an access before it is activated.
 #[async_trait]
 pub(crate) trait CredentialCheck: Send + Sync {
-    /// Gets a token with it, and makes one key operation with that token.
+    /// Gets a token with the access, and makes one key operation with that token. Returns the token.
     ///
     /// # Errors
-    /// A sentence that says who refused what.
+    /// No token is issued, or Key Vault does not serve with it; the sentence says who refused what.
     async fn run(&self, access: &Access) -> Result<Token, String>;
 }
 
-/// What the actor needs, and what outlives it.
+/// The dependencies of the actor, and the state that outlives it.
 #[derive(Clone)]
 pub(crate) struct ReloadParts {
-    /// Where an access comes from.
+    /// The files from which an access is loaded.
     pub source: AccessSource,
-    /// Where it goes.
+    /// The access in use.
     pub active: Arc<watch::Sender<ActiveCredential>>,
-    /// What came of it.
+    /// The published outcome.
     pub report: Arc<watch::Sender<ReloadReport>>,
-    /// How it is tried.
-    pub trial: Arc<dyn CredentialCheck>,
-    /// The time between two looks.
+    /// The validation of a changed access.
+    pub check: Arc<dyn CredentialCheck>,
+    /// The time between two checks of the files.
     pub interval: Duration,
-    /// Changes with every SIGHUP.
+    /// The number of SIGHUPs.
     pub requests: watch::Receiver<u64>,
-    /// Counts reloads.
+    /// The metrics that count reloads.
     pub metrics: Arc<Metrics>,
 }
 
-/// One generation of the watcher. Which content is in use is part of what is published, so nothing is forgotten with it.
+/// One generation of the watcher. The contents in use are part of the published access, so they outlive it.
 pub(crate) struct ReloadActor {
     parts: ReloadParts,
-    /// What failed last: not tried again for itself, only when the pause is over.
+    /// The contents whose reload failed last: tried again when the pause is over, and not by the timer.
     failed: Option<Contents>,
-    trying: bool,
-    /// SIGHUP came while something else was tried.
-    again: bool,
+    is_reloading: bool,
+    /// Set when SIGHUP came during a reload.
+    is_reload_pending: bool,
     pauses: ExponentialBackoff,
     retry: Option<SpawnHandle>,
-    warned_of: HashSet<PathBuf>,
+    warned_files: HashSet<PathBuf>,
     lifeline: Lifeline,
 }
 
-/// What came of one look at the files.
+/// The outcome of one reload.
 enum ReloadOutcome {
-    /// They hold what is in use, or what has failed already.
+    /// The contents are in use, or their reload has failed before.
     Unchanged,
-    Tried(ActiveCredential),
+    Validated(ActiveCredential),
     Failed(Contents, String),
 }
 
 impl ReloadActor {
-    /// A watcher.
+    /// Creates an actor that publishes to `parts`.
     pub(crate) fn new(parts: ReloadParts, lifeline: Lifeline) -> Self {
         Self {
             parts,
             failed: None,
-            trying: false,
-            again: false,
+            is_reloading: false,
+            is_reload_pending: false,
             pauses: pauses(),
             retry: None,
-            warned_of: HashSet::new(),
+            warned_files: HashSet::new(),
             lifeline,
         }
     }
 
-    /// The timer: tries what has changed.
-    fn watch(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_later(self.parts.interval, Self::watch);
-        if !self.trying {
-            self.look(false, ctx);
+    /// Reloads on the timer, if the files have changed.
+    fn poll(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_later(self.parts.interval, Self::poll);
+        if !self.is_reloading {
+            self.reload(false, ctx);
         }
     }
 
-    /// SIGHUP: tries, whatever has changed.
-    fn requested(&mut self, ctx: &mut Context<Self>) {
-        match self.trying {
-            true => self.again = true,
-            false => self.look(true, ctx),
+    /// Reloads on SIGHUP, even if the files have not changed.
+    fn reload_requested(&mut self, ctx: &mut Context<Self>) {
+        if self.is_reloading {
+            self.is_reload_pending = true;
+        } else {
+            self.reload(true, ctx);
         }
     }
 
-    /// The pause after a failure is over.
+    /// Reloads after the pause that follows a failure.
     fn retry(&mut self, ctx: &mut Context<Self>) {
-        if !self.trying {
-            self.look(true, ctx);
+        if !self.is_reloading {
+            self.reload(true, ctx);
         }
     }
 
-    /// Files are read where a slow disk harms nobody, and not for ever.
-    fn look(&mut self, always: bool, ctx: &mut Context<Self>) {
-        self.trying = true;
-        let (source, in_use) = (self.parts.source.clone(), self.parts.active.borrow().clone());
+    /// Reads and validates the files. They are read on a thread of their own, and within a time limit, because a disk
+    /// may be slow.
+    fn reload(&mut self, is_forced: bool, ctx: &mut Context<Self>) {
+        self.is_reloading = true;
+        let (source, active) = (self.parts.source.clone(), self.parts.active.borrow().clone());
         let failed = self.failed.clone();
-        let reading = spawn_blocking(move || read(&source, &in_use, failed.as_ref(), always));
-        let trial = self.parts.trial.clone();
-        let looked = async move {
+        let number = active.number + 1;
+        let loading = spawn_blocking(move || load(&source, &active.access, failed.as_ref(), is_forced));
+        let check = self.parts.check.clone();
+        let reloaded = async move {
             let unread =
                 |problem: &str| (Vec::new(), ReloadOutcome::Failed(Contents::new(), problem.to_owned()));
-            match timeout(READ_TIMEOUT, reading).await {
-                Ok(Ok(Read { single_files, outcome })) => (single_files, tried(outcome, &*trial).await),
+            match timeout(READ_TIMEOUT, loading).await {
+                Ok(Ok(FilesRead { stale_mounts, outcome })) => {
+                    (stale_mounts, validate(outcome, number, &*check).await)
+                }
                 Ok(Err(_)) => unread("the files cannot be read"),
                 Err(_) => unread("the files cannot be read in time"),
             }
         };
-        ctx.spawn(wrap_future(looked).map(|(single_files, looked), actor: &mut Self, ctx| {
-            actor.warn_of(single_files);
-            actor.looked(looked, ctx);
+        ctx.spawn(wrap_future(reloaded).map(|(stale_mounts, outcome), actor: &mut Self, ctx| {
+            actor.warn_of(stale_mounts);
+            actor.end_reload(outcome, ctx);
         }));
     }
 
-    fn looked(&mut self, looked: ReloadOutcome, ctx: &mut Context<Self>) {
-        self.trying = false;
-        match looked {
-            ReloadOutcome::Unchanged if self.failed.is_none() => self.nothing_failed(),
+    fn end_reload(&mut self, outcome: ReloadOutcome, ctx: &mut Context<Self>) {
+        self.is_reloading = false;
+        match outcome {
+            ReloadOutcome::Unchanged if self.failed.is_none() => self.clear_problem(),
             ReloadOutcome::Unchanged => {}
-            ReloadOutcome::Tried(active) => self.take_over(active, ctx),
-            ReloadOutcome::Failed(contents, problem) => self.keep(contents, problem, ctx),
+            ReloadOutcome::Validated(active) => self.activate(active, ctx),
+            ReloadOutcome::Failed(contents, problem) => self.reject(contents, problem, ctx),
         }
-        if std::mem::take(&mut self.again) {
-            self.look(true, ctx);
+        if std::mem::take(&mut self.is_reload_pending) {
+            self.reload(true, ctx);
         }
     }
 
-    fn take_over(&mut self, active: ActiveCredential, ctx: &mut Context<Self>) {
+    fn activate(&mut self, active: ActiveCredential, ctx: &mut Context<Self>) {
         self.cancel_retry(ctx);
         (self.failed, self.pauses) = (None, pauses());
         let credential = active.access.credential.kind();
         if !self.lifeline.publish(&self.parts.active, |published| *published = active) {
             return;
         }
-        let report = ReloadReport { problem: None, taken_over: Some(SystemTime::now()) };
+        let report = ReloadReport { problem: None, activated_at: Some(SystemTime::now()) };
         self.lifeline.publish(&self.parts.report, |published| *published = report);
         self.parts.metrics.reloaded(true);
         tracing::info!(target: LIFECYCLE, credential, "Credential reloaded");
     }
 
-    fn keep(&mut self, contents: Contents, problem: String, ctx: &mut Context<Self>) {
+    fn reject(&mut self, contents: Contents, problem: String, ctx: &mut Context<Self>) {
         self.cancel_retry(ctx);
         if self.failed.as_ref() != Some(&contents) {
             self.pauses = pauses();
@@ -205,8 +212,8 @@ impl ReloadActor {
         self.retry = Some(ctx.run_later(pause, Self::retry));
     }
 
-    /// An earlier generation may have reported a change that was undone since.
-    fn nothing_failed(&self) {
+    /// Clears the problem that an earlier generation reported with a change that was undone since.
+    fn clear_problem(&self) {
         if self.parts.report.borrow().problem.is_some() {
             self.lifeline.publish(&self.parts.report, |published| published.problem = None);
         }
@@ -218,10 +225,11 @@ impl ReloadActor {
         }
     }
 
-    /// A file that is mounted by itself, and not with its folder, stays what it was when it is replaced outside.
-    fn warn_of(&mut self, single_files: Vec<PathBuf>) {
-        for file in single_files {
-            if self.warned_of.insert(file.clone()) {
+    /// Warns once of each file that is mounted by itself, and not with its folder: it keeps its content when it is
+    /// replaced outside of the mount.
+    fn warn_of(&mut self, stale_mounts: Vec<PathBuf>) {
+        for file in stale_mounts {
+            if self.warned_files.insert(file.clone()) {
                 let path = file.display().to_string();
                 tracing::warn!(target: LIFECYCLE, path, "Replaced outside of this mount: mount the folder, not the file");
             }
@@ -229,47 +237,15 @@ impl ReloadActor {
     }
 }
 
-/// What the files gave.
-struct Read {
-    /// Files that were replaced outside of their mount.
-    single_files: Vec<PathBuf>,
-    outcome: Outcome,
-}
-
-enum Outcome {
-    Unchanged,
-    Loaded(u64, Arc<Access>),
-    Broken(Contents, String),
-}
-
-/// Reads the files if they hold neither what is in use nor what has failed, or anyway if that is `always` wanted.
-fn read(source: &AccessSource, in_use: &ActiveCredential, failed: Option<&Contents>, always: bool) -> Read {
-    let contents = source.contents(&in_use.access);
-    let single_files = source.files(&in_use.access).into_iter().filter(|file| is_replaced(file)).collect();
-    let known = contents == in_use.access.contents || Some(&contents) == failed;
-    if known && !always {
-        return Read { single_files, outcome: Outcome::Unchanged };
-    }
-    let outcome = match source.load() {
-        Ok(access) => Outcome::Loaded(in_use.number + 1, Arc::new(access)),
-        Err(problems) => Outcome::Broken(contents, problems.0.join("; ")),
-    };
-    Read { single_files, outcome }
-}
-
-async fn tried(outcome: Outcome, trial: &dyn CredentialCheck) -> ReloadOutcome {
-    match outcome {
-        Outcome::Unchanged => ReloadOutcome::Unchanged,
-        Outcome::Broken(contents, problem) => ReloadOutcome::Failed(contents, problem),
-        Outcome::Loaded(number, access) => match trial.run(&access).await {
-            Ok(token) => ReloadOutcome::Tried(ActiveCredential { number, access, token: Some(token) }),
+async fn validate(loaded: LoadOutcome, number: u64, check: &dyn CredentialCheck) -> ReloadOutcome {
+    match loaded {
+        LoadOutcome::Unchanged => ReloadOutcome::Unchanged,
+        LoadOutcome::Invalid(contents, problem) => ReloadOutcome::Failed(contents, problem),
+        LoadOutcome::Loaded(access) => match check.run(&access).await {
+            Ok(token) => ReloadOutcome::Validated(ActiveCredential { number, access, token: Some(token) }),
             Err(problem) => ReloadOutcome::Failed(access.contents.clone(), problem),
         },
     }
-}
-
-fn is_replaced(file: &Path) -> bool {
-    std::fs::metadata(file).is_ok_and(|metadata| metadata.nlink() == 0)
 }
 
 fn pauses() -> ExponentialBackoff {
@@ -280,8 +256,8 @@ impl Actor for ReloadActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        on_change(self.parts.requests.clone(), Self::requested, ctx);
-        ctx.run_later(self.parts.interval, Self::watch);
+        on_change(self.parts.requests.clone(), Self::reload_requested, ctx);
+        ctx.run_later(self.parts.interval, Self::poll);
     }
 }
 

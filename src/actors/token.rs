@@ -1,6 +1,6 @@
-//! The `TokenActor`: keeps an Entra token fresh, ahead of need, so that no request waits for one.
+//! The `TokenActor`: refreshes the token for Key Vault ahead of need, so that no request waits for one.
 //!
-//! Publishes a snapshot. Never on a request's path: a rejected token reaches it as a number it watches.
+//! Publishes a snapshot. Never on a request's path: it watches the number of the newest rejected token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,32 +21,33 @@ use crate::kms::{Code, ErrorKind};
 use crate::telemetry::{LIFECYCLE, LogDedup, Metrics, log_or_debug};
 use crate::vault::{RefreshFailure, RejectedTokens, Token, TokenError, TokenSource, TokenState};
 
-/// How long one fetch may take.
+/// The time limit of one fetch, its hedge included.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
-/// When a fetch has taken so long, a second one goes out: on another connection, as each does.
-const SLOW: Duration = Duration::from_secs(1);
+/// The time after which a fetch is hedged with a second one. Each fetch has a connection of its own.
+const HEDGE_AFTER: Duration = Duration::from_secs(1);
 /// The shortest time between two refreshes.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after a failure, before jitter.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A token that Key Vault rejects within this time of its issue shows that another one would not help at once.
-const YOUNG: Duration = Duration::from_secs(10);
+/// The age of a rejected token below which a new one is not expected to help at once.
+const EARLY_REJECTION: Duration = Duration::from_secs(10);
 
-/// Makes a source of tokens.
+/// A function that creates a source of tokens for an access.
 pub(crate) type Connect = dyn Fn(&Access) -> Result<Arc<dyn TokenSource>, String> + Send + Sync;
 
-/// What the actor needs, and what outlives it: a restarted actor goes on with the token that was published.
+/// The dependencies of the actor, and the state that outlives it: a restarted actor continues with the published
+/// token.
 #[derive(Clone)]
 pub(crate) struct TokenParts {
-    /// Makes what tokens come from, of the access in use.
+    /// The factory of token sources, called with the access in use.
     pub connect: Arc<Connect>,
     /// The access in use.
     pub active: Arc<watch::Sender<ActiveCredential>>,
-    /// Where they are published.
+    /// The published token.
     pub published: Arc<watch::Sender<TokenState>>,
-    /// Which of them Key Vault rejected.
+    /// The tokens that Key Vault rejected.
     pub rejected: RejectedTokens,
-    /// Counts refreshes.
+    /// The metrics that count refreshes.
     pub metrics: Arc<Metrics>,
 }
 
@@ -55,25 +56,24 @@ pub(crate) struct TokenActor {
     parts: TokenParts,
     source: Arc<dyn TokenSource>,
     active: watch::Receiver<ActiveCredential>,
-    /// The number of the credential in use: what an earlier one fetches is dropped.
+    /// The number of the credential in use: the outcome of a fetch with an earlier one is ignored.
     credential_number: u64,
     pauses: ExponentialBackoff,
     next_refresh: Option<SpawnHandle>,
-    refreshing: bool,
-    /// Key Vault rejects what Entra ID issues: a new token alone is no reason to start from the shortest pause again.
-    distrusted: bool,
+    is_refreshing: bool,
+    /// Set while Key Vault rejects new tokens: a successful fetch alone does not reset the pauses then.
+    is_rejecting_new_tokens: bool,
     /// The number of the last token that Key Vault rejected in this generation.
     last_rejected: u64,
-    /// The failures that were logged.
     logged: LogDedup<ErrorKind>,
     lifeline: Lifeline,
 }
 
 impl TokenActor {
-    /// What makes an actor that publishes to, and starts from, `parts`.
+    /// Creates a source of tokens, and returns a constructor of an actor that uses it.
     ///
     /// # Errors
-    /// There is no source of tokens; says why.
+    /// No source can be created for the access in use.
     pub(crate) fn prepare(parts: TokenParts) -> Result<impl FnOnce(Lifeline) -> Self + Send, String> {
         let active = parts.active.subscribe();
         let source = (parts.connect)(&active.borrow().access)?;
@@ -93,8 +93,8 @@ impl TokenActor {
             credential_number: 0,
             pauses: pauses(),
             next_refresh: None,
-            refreshing: false,
-            distrusted: false,
+            is_refreshing: false,
+            is_rejecting_new_tokens: false,
             last_rejected: 0,
             logged: LogDedup::repeating(),
             lifeline,
@@ -105,7 +105,7 @@ impl TokenActor {
         self.parts.published.borrow().token.clone()
     }
 
-    fn refresh_in(
+    fn schedule_refresh(
         &mut self,
         pause: Duration,
         refresh: fn(&mut Self, &mut Context<Self>),
@@ -117,35 +117,35 @@ impl TokenActor {
         self.next_refresh = Some(ctx.run_later(pause, refresh));
     }
 
-    /// The token has lasted until its planned refresh, so Key Vault takes what Entra ID issues.
+    /// Refreshes the token at the planned time. It was not rejected until then, so Key Vault accepts tokens again.
     fn planned_refresh(&mut self, ctx: &mut Context<Self>) {
-        self.distrusted = false;
+        self.is_rejecting_new_tokens = false;
         self.pauses = pauses();
         self.refresh(ctx);
     }
 
     fn refresh(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.refreshing, true) {
+        if std::mem::replace(&mut self.is_refreshing, true) {
             return;
         }
         let newest = self.newest_serial();
         let (source, number) = (self.source.clone(), self.credential_number);
         let message = self.active.borrow().access.credential.no_answer(FETCH_TIMEOUT);
-        let silent = TokenError::new(Code::Unavailable, "token/timed-out", message);
+        let timed_out = TokenError::new(Code::Unavailable, "token/timed-out", message);
         let fetched = async move { timeout(FETCH_TIMEOUT, fetch(&*source, newest + 1)).await };
         ctx.spawn(wrap_future(fetched).map(move |fetched, actor: &mut Self, ctx| {
             if actor.credential_number != number {
                 return;
             }
-            actor.refreshing = false;
-            match fetched.unwrap_or_else(|_| Err(silent)) {
-                Ok(token) => actor.fetched(token, ctx),
-                Err(error) => actor.failed(error, ctx),
+            actor.is_refreshing = false;
+            match fetched.unwrap_or_else(|_| Err(timed_out)) {
+                Ok(token) => actor.publish_token(token, ctx),
+                Err(error) => actor.refresh_failed(error, ctx),
             }
         }));
     }
 
-    fn fetched(&mut self, token: Token, ctx: &mut Context<Self>) {
+    fn publish_token(&mut self, token: Token, ctx: &mut Context<Self>) {
         let state = TokenState {
             token: Some(token.clone()),
             refresh_failure: None,
@@ -156,14 +156,15 @@ impl TokenActor {
         }
         self.parts.metrics.token_refreshed(true);
         self.parts.metrics.token_expires(Some(token.expires_on));
-        if !self.distrusted {
+        if !self.is_rejecting_new_tokens {
             self.pauses = pauses();
         }
-        self.refresh_in(until_refresh(&token), Self::planned_refresh, ctx);
+        self.schedule_refresh(until_refresh(&token), Self::planned_refresh, ctx);
         let seconds = token.expires.duration_since(token.obtained).as_secs();
-        match !self.distrusted && self.logged.recover() {
-            true => tracing::info!(target: LIFECYCLE, valid_for_s = seconds, "Token refreshed"),
-            false => tracing::info!(valid_for_s = seconds, "Token refreshed"),
+        if !self.is_rejecting_new_tokens && self.logged.recover() {
+            tracing::info!(target: LIFECYCLE, valid_for_s = seconds, "Token refreshed");
+        } else {
+            tracing::info!(valid_for_s = seconds, "Token refreshed");
         }
     }
 
@@ -171,13 +172,13 @@ impl TokenActor {
         self.lifeline.publish(&self.parts.published, update)
     }
 
-    /// Keeps the token there is. Whether it is still valid is for its readers to see.
-    fn failed(&mut self, error: TokenError, ctx: &mut Context<Self>) {
+    /// Schedules a retry, and keeps the published token: its readers check whether it is still valid.
+    fn refresh_failed(&mut self, error: TokenError, ctx: &mut Context<Self>) {
         self.parts.metrics.token_refreshed(false);
-        self.try_again_later("Token refresh failed", error, ctx);
+        self.schedule_retry("Token refresh failed", error, ctx);
     }
 
-    fn try_again_later(&mut self, what: &str, error: TokenError, ctx: &mut Context<Self>) {
+    fn schedule_retry(&mut self, message: &str, error: TokenError, ctx: &mut Context<Self>) {
         let pause = self.pauses.next().unwrap_or(LONGEST_PAUSE);
         let refresh_failure = RefreshFailure { error: error.clone(), retry_at: Instant::now() + pause };
         if !self.publish(|state| state.refresh_failure = Some(refresh_failure)) {
@@ -185,16 +186,16 @@ impl TokenActor {
         }
         let (err, cause, retry_in_ms) = (error.message, error.cause.as_deref(), pause.as_millis());
         let should_log = self.logged.should_log(error.kind);
-        log_or_debug!(should_log, error, err, cause, retry_in_ms, "{what}");
-        self.refresh_in(pause, Self::refresh, ctx);
+        log_or_debug!(should_log, error, err, cause, retry_in_ms, "{message}");
+        self.schedule_refresh(pause, Self::refresh, ctx);
     }
 
     fn newest_serial(&self) -> u64 {
         self.published_token().map_or(0, |token| token.serial).max(self.parts.rejected.newest())
     }
 
-    /// Goes on with another credential, and with the token that showed that it works.
-    fn adopt(&mut self, ctx: &mut Context<Self>) {
+    /// Switches to the active credential, and publishes the token from its validation.
+    fn switch_credential(&mut self, ctx: &mut Context<Self>) {
         let ActiveCredential { number, access, token } = self.active.borrow_and_update().clone();
         match (self.parts.connect)(&access) {
             Ok(source) => self.source = source,
@@ -203,11 +204,11 @@ impl TokenActor {
             }
         }
         self.credential_number = number;
-        (self.refreshing, self.distrusted) = (false, false);
+        (self.is_refreshing, self.is_rejecting_new_tokens) = (false, false);
         match token {
             Some(token) => {
                 let serial = self.newest_serial() + 1;
-                self.fetched(token.renumbered(serial), ctx);
+                self.publish_token(token.renumbered(serial), ctx);
             }
             None => self.refresh(ctx),
         }
@@ -225,13 +226,18 @@ impl TokenActor {
             "Key Vault does not accept the token; it is dropped"
         );
         self.parts.metrics.token_expires(None);
-        let predecessor_too = std::mem::replace(&mut self.last_rejected, token.serial) + 1 == token.serial;
-        // one that worked for a moment was revoked: the next one may work again
-        let worked =
+        let is_predecessor_rejected =
+            std::mem::replace(&mut self.last_rejected, token.serial) + 1 == token.serial;
+        // a token that worked for a moment was revoked: the next one may work again
+        let has_worked =
             self.parts.rejected.was_accepted(token.serial) && token.obtained.elapsed() >= SHORTEST_PAUSE;
-        if token.obtained.elapsed() < YOUNG && predecessor_too && token.serial > 1 && !worked {
-            self.distrusted = true; // one after the other: ask Entra ID less often
-            self.try_again_later("Key Vault does not accept new tokens either", not_accepted(), ctx);
+        if token.obtained.elapsed() < EARLY_REJECTION
+            && is_predecessor_rejected
+            && token.serial > 1
+            && !has_worked
+        {
+            self.is_rejecting_new_tokens = true; // two in a row: ask Entra ID less often
+            self.schedule_retry("Key Vault does not accept new tokens either", not_accepted(), ctx);
         } else {
             self.refresh(ctx);
         }
@@ -243,15 +249,15 @@ impl Actor for TokenActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         on_change(self.parts.rejected.subscribe(), Self::drop_rejected, ctx);
-        on_change(self.active.clone(), Self::adopt, ctx);
+        on_change(self.active.clone(), Self::switch_credential, ctx);
         self.credential_number = self.active.borrow().number;
         if self.parts.published.borrow().credential_number != self.credential_number {
-            return self.adopt(ctx); // taken over while no actor was there
+            return self.switch_credential(ctx); // it was activated while no actor ran
         }
         let rejected = self.parts.rejected.newest();
         match self.published_token().filter(|token| token.serial > rejected && token.expires > Instant::now())
         {
-            Some(token) => self.refresh_in(until_refresh(&token), Self::planned_refresh, ctx),
+            Some(token) => self.schedule_refresh(until_refresh(&token), Self::planned_refresh, ctx),
             None => self.refresh(ctx),
         }
     }
@@ -265,19 +271,23 @@ impl Handler<Control> for TokenActor {
     }
 }
 
-/// One fetch, and a second one if that is slow. The first token counts, and of two failures the later.
+/// Fetches a token, with a hedge if the first fetch is slow. Returns the first token, or the later of two errors.
+///
+/// # Errors
+/// Every fetch has failed.
 async fn fetch(source: &dyn TokenSource, serial: u64) -> Result<Token, TokenError> {
     let mut first = source.fetch(serial);
-    match timeout(SLOW, &mut first).await {
+    match timeout(HEDGE_AFTER, &mut first).await {
         Ok(fetched) => fetched,
         Err(_) => select_ok([first, source.fetch(serial)]).await.map(|(token, _)| token),
     }
 }
 
-/// Two thirds of a token's life, so that at least 30 % is left when the refresh begins.
+/// Returns the time until two thirds of the token's lifetime have passed, so that 30 % or more remains when the
+/// refresh begins.
 fn until_refresh(token: &Token) -> Duration {
-    let life = token.expires.duration_since(token.obtained);
-    let due = token.obtained + life * 2 / 3;
+    let lifetime = token.expires.duration_since(token.obtained);
+    let due = token.obtained + lifetime * 2 / 3;
     due.saturating_duration_since(Instant::now()).max(SHORTEST_PAUSE)
 }
 

@@ -1,4 +1,4 @@
-//! How each actor is started, and started again, and what outlives their restarts.
+//! The factories of the actors, and the state that outlives their restarts.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::kms::KeyRing;
 use crate::telemetry::Metrics;
 use crate::vault::{Engine, RejectedTokens, SharedState, TokenReader, TokenSource, TokenState, Vault};
 
-/// The state that survives every actor.
+/// The state that outlives every actor, and from which each generation is created.
 pub(super) struct Children {
     config: Arc<Config>,
     ring: Arc<KeyRing>,
@@ -31,16 +31,16 @@ pub(super) struct Children {
     passive_health: Arc<PassiveHealth>,
     key_vault: Arc<ActorSlot<KeyVaultActor>>,
     shared: Arc<SharedState>,
-    switches: Switches,
+    notifications: Notifications,
 }
 
-/// What the app tells the actors.
+/// The notifications from the app to the actors.
 #[derive(Clone)]
-pub(super) struct Switches {
-    /// The socket is being closed.
+pub(super) struct Notifications {
+    /// `true` when the socket is being closed.
     pub(super) draining: watch::Receiver<bool>,
-    /// Changes with every SIGHUP.
-    pub(super) reload: watch::Receiver<u64>,
+    /// The number of SIGHUPs.
+    pub(super) reload_requests: watch::Receiver<u64>,
 }
 
 impl Children {
@@ -49,7 +49,7 @@ impl Children {
         access: Access,
         ring: Arc<KeyRing>,
         metrics: Arc<Metrics>,
-        switches: Switches,
+        notifications: Notifications,
     ) -> Self {
         let cloud = access.cloud.clone();
         let active = ActiveCredential { number: 0, access: Arc::new(access), token: None };
@@ -66,7 +66,7 @@ impl Children {
             passive_health: Arc::new(PassiveHealth::none()),
             key_vault: Arc::new(ActorSlot::empty()),
             shared: Arc::new(SharedState::new(config.admission.qps, config.admission.burst)),
-            switches,
+            notifications,
         }
     }
 
@@ -94,7 +94,7 @@ impl Children {
         TokenReader::new(self.tokens.subscribe(), self.rejected.clone())
     }
 
-    /// The actors in the order in which they start.
+    /// Returns the specifications of all actors, in the order of starts.
     pub(super) fn specs(self) -> Vec<ChildSpec> {
         vec![self.token(), self.key_vault_child(), self.health(), self.reload()]
     }
@@ -144,13 +144,13 @@ impl Children {
             source: self.config.access_source.clone(),
             active: self.active.clone(),
             report: self.reloads.clone(),
-            trial: Arc::new(AzureCredentialCheck::new(
+            check: Arc::new(AzureCredentialCheck::new(
                 self.config.clone(),
                 self.cloud.clone(),
                 self.ring.clone(),
             )),
             interval: self.config.reload_interval,
-            requests: self.switches.reload.clone(),
+            requests: self.notifications.reload_requests.clone(),
             metrics: self.metrics.clone(),
         };
         let start = move |arbiter: &_, lifeline| {
@@ -169,7 +169,7 @@ impl Children {
             interval: self.config.health_interval,
             timeout,
             published: self.report.clone(),
-            draining: self.switches.draining.clone(),
+            draining: self.notifications.draining.clone(),
         };
         let start = move |arbiter: &_, lifeline| {
             let parts = parts.clone();

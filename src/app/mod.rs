@@ -27,17 +27,18 @@ use crate::grpc::{self, Admission, Backend, BoundSocket, Inherited, SocketFile};
 use crate::http::{self, Checks, Snapshots, ZPages};
 use crate::kms::{KeyRing, KeyVersion};
 use crate::telemetry::{LIFECYCLE, LogDedup, Metrics, Telemetry};
-use children::{Children, Switches};
+use children::{Children, Notifications};
 use said::{ended, told};
 
-/// How long requests in flight may take to finish after a signal.
+/// The time limit for requests in flight to finish after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How long the actors may take to stop, and then the calls that are dropped.
+/// The time limit for the actors to stop, and after that for the runtime of gRPC and HTTP.
 const STOP: Duration = Duration::from_secs(1);
-/// Threads for gRPC and HTTP; each actor has one of its own.
+/// The number of threads for gRPC and HTTP; each actor has one of its own.
 const IO_THREADS: usize = 2;
 
-/// Runs the program with these arguments (without its name): 0 after a drain, 1 after any failure.
+/// Runs the program with these arguments (without its name). Returns the exit code: 0 after a drain, 1 after a
+/// failure.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     match cli::parse(args) {
         Err(exit) => ended(&exit),
@@ -71,6 +72,10 @@ fn exit_code(outcome: Result<(), Vec<String>>) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Runs the daemon to its end, on runtimes that it creates and shuts down.
+///
+/// # Errors
+/// The audit log cannot be opened, no threads can be created, or [`run`] fails; one sentence for each problem.
 fn start(
     (config, access): (Config, Access),
     inherited: Inherited,
@@ -80,15 +85,19 @@ fn start(
     process::allow_many_files();
     log_start(&config, &access);
     let audit = audit_log(&config, &telemetry.metrics).map_err(|problem| vec![problem])?;
-    let ready = Ready { config, access, inherited, telemetry, audit: audit.clone() };
+    let startup = Startup { config, access, inherited, telemetry, audit: audit.clone() };
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(IO_THREADS).enable_all().build();
     let io = io.map_err(|error| vec![format!("no threads: {error}")])?;
-    let outcome = actix::System::new().block_on(run(ready, io.handle().clone()));
+    let outcome = actix::System::new().block_on(run(startup, io.handle().clone()));
     io.shutdown_timeout(STOP); // outside of the actor system, which must not drop a runtime
     audit.finish(); // after the last call was dropped
     outcome.map_err(|problem| vec![problem])
 }
 
+/// Opens the audit log, if one is configured.
+///
+/// # Errors
+/// The file cannot be opened.
 fn audit_log(config: &Config, metrics: &Arc<Metrics>) -> Result<AuditLog, String> {
     match &config.audit_log {
         Some(path) => AuditLog::open(path, metrics.clone()),
@@ -96,8 +105,8 @@ fn audit_log(config: &Config, metrics: &Arc<Metrics>) -> Result<AuditLog, String
     }
 }
 
-/// What is there before anything starts.
-struct Ready {
+/// The parts that exist before the daemon starts.
+struct Startup {
     config: Config,
     access: Access,
     inherited: Inherited,
@@ -105,8 +114,12 @@ struct Ready {
     audit: AuditLog,
 }
 
-async fn run(ready: Ready, io: Handle) -> Result<(), String> {
-    let Ready { config, access, inherited, telemetry: Telemetry { metrics, spans }, audit } = ready;
+/// Starts the daemon, waits for its end, and drains it.
+///
+/// # Errors
+/// The daemon cannot start, or it ends for another reason than a signal.
+async fn run(startup: Startup, io: Handle) -> Result<(), String> {
+    let Startup { config, access, inherited, telemetry: Telemetry { metrics, spans }, audit } = startup;
     let traces = spans.zip(config.traces.as_ref());
     let traces = traces.map(|(spans, traces)| spans.export(traces, &io)).transpose()?;
     let mut signals = process::Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
@@ -114,8 +127,8 @@ async fn run(ready: Ready, io: Handle) -> Result<(), String> {
     let listeners = Listeners::bind(&config, inherited, &io).await?;
     let mut running = Running::start(&config, access, listeners, (metrics, audit.clone()), &io);
     tracing::info!(target: LIFECYCLE, addr = %config.listen, "Listening for connections");
-    let reason = running.until_the_end(&mut signals).await;
-    io.spawn(signals.exit_at_the_next(audit));
+    let reason = running.wait_for_end(&mut signals).await;
+    io.spawn(signals.exit_on_the_next(audit));
     tracing::info!(target: LIFECYCLE, reason = reason.as_deref().unwrap_or("signal"), "Draining");
     running.stop().await;
     if let Some(traces) = traces {
@@ -125,7 +138,7 @@ async fn run(ready: Ready, io: Handle) -> Result<(), String> {
     reason.map_or(Ok(()), Err)
 }
 
-/// What was bound before anything started.
+/// The listeners, bound before the daemon starts.
 struct Listeners {
     socket: BoundSocket,
     healthz: tokio::net::TcpListener,
@@ -133,17 +146,21 @@ struct Listeners {
 }
 
 impl Listeners {
+    /// Binds the ports and the socket, on the runtime that serves them.
+    ///
+    /// # Errors
+    /// A port or the socket cannot be bound.
     async fn bind(config: &Config, inherited: Inherited, io: &Handle) -> Result<Self, String> {
-        let _on_io = io.enter(); // the listeners belong to the runtime that serves them
-        let told = |problem: http::NotBound| problem.to_string();
-        let healthz = http::bind("healthz-port", config.healthz.addr).await.map_err(told)?;
-        let metrics = http::bind("metrics-addr", config.metrics_addr).await.map_err(told)?;
+        let _on_io = io.enter();
+        let message = |problem: http::NotBound| problem.to_string();
+        let healthz = http::bind("healthz-port", config.healthz.addr).await.map_err(message)?;
+        let metrics = http::bind("metrics-addr", config.metrics_addr).await.map_err(message)?;
         let socket = BoundSocket::open(&config.listen, inherited).await?;
         Ok(Self { socket, healthz, metrics })
     }
 }
 
-/// What runs, and must stop.
+/// The running daemon.
 struct Running {
     grpc: JoinHandle<()>,
     http: [JoinHandle<()>; 2],
@@ -156,7 +173,7 @@ struct Running {
 }
 
 impl Running {
-    /// Starts everything, what is asked before what asks.
+    /// Starts everything in the order of dependencies.
     fn start(
         config: &Config,
         access: Access,
@@ -167,9 +184,9 @@ impl Running {
         let key = KeyVersion::new(&config.key.key_url(), &config.key.name, &config.key.version);
         let ring = Arc::new(KeyRing::single(key));
         let (drain, draining) = watch::channel(false);
-        let (reload, reloads) = watch::channel(0);
-        let switches = Switches { draining: draining.clone(), reload: reloads };
-        let children = Children::new(config, access, ring.clone(), metrics.clone(), switches);
+        let (reload, reload_requests) = watch::channel(0);
+        let notifications = Notifications { draining: draining.clone(), reload_requests };
+        let children = Children::new(config, access, ring.clone(), metrics.clone(), notifications);
         let backend = backend(config, ring.clone(), &children, metrics.clone());
         let (report, tokens, shared) = (children.report(), children.tokens(), children.shared());
         let reloads = children.reloads();
@@ -195,15 +212,15 @@ impl Running {
         Self { grpc, http: [healthz, metrics], socket, supervisor, supervision, drain, reload, audit }
     }
 
-    /// Waits for a signal (`None`), or for what ends the process otherwise.
-    async fn until_the_end(&mut self, signals: &mut process::Signals) -> Option<String> {
+    /// Waits for the end of the daemon. Returns its reason; `None` for a signal.
+    async fn wait_for_end(&mut self, signals: &mut process::Signals) -> Option<String> {
         let (reload, audit) = (&self.reload, &self.audit);
         let hangup = || {
             reload.send_modify(|requests| *requests += 1);
             audit.reopen();
         };
         tokio::select! {
-            () = signals.end(hangup) => None,
+            () = signals.wait_for_end(hangup) => None,
             gave_up = self.supervision.wait_for(|supervision| supervision.gave_up.is_some()) => {
                 let why = gave_up.map_or(None, |supervision| supervision.gave_up.clone());
                 Some(why.unwrap_or_else(|| "the supervisor ended".to_owned()))
@@ -212,7 +229,8 @@ impl Running {
         }
     }
 
-    /// The ports first, for the next process; then requests, the actors that serve them, and the socket's file.
+    /// Stops everything: the ports first, so that the next process can bind them; then requests, the actors that
+    /// serve them, and the socket's file.
     async fn stop(self) {
         self.drain.send_replace(true);
         self.http.iter().for_each(JoinHandle::abort);
@@ -250,13 +268,13 @@ fn health_routes(config: &Config, snapshots: Snapshots, supervisor: &Addr<Superv
     return routes.merge(http::debug_routes(supervisor.clone()));
     #[cfg(not(feature = "fault-injection"))]
     {
-        let _ = supervisor; // only fault injection speaks to it
+        let _ = supervisor; // used by fault injection only
         routes
     }
 }
 
 async fn drained(mut draining: watch::Receiver<bool>) {
-    let _ = draining.wait_for(|draining| *draining).await; // an error: the sender is gone, so drain
+    let _ = draining.wait_for(|draining| *draining).await; // an error: the sender was dropped, so drain
 }
 
 fn log_start(config: &Config, access: &Access) {

@@ -14,12 +14,15 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-    /// Held so that a file at its limit (RLIMIT_FSIZE) is an error to who writes to it, and not the end of the process.
+    /// Held so that a write beyond RLIMIT_FSIZE returns an error, and does not end the process.
     _file_size: Signal,
 }
 
 impl Signals {
-    /// Takes them over from the system.
+    /// Installs the handlers of all of them.
+    ///
+    /// # Errors
+    /// The system refuses one of the handlers.
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -29,8 +32,8 @@ impl Signals {
         })
     }
 
-    /// Waits for one that ends the process, and calls `reload` for each of the others until then.
-    pub(super) async fn end(&mut self, reload: impl Fn()) {
+    /// Waits for a signal that ends the process, and calls `reload` for each SIGHUP until then.
+    pub(super) async fn wait_for_end(&mut self, reload: impl Fn()) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
@@ -40,16 +43,16 @@ impl Signals {
         }
     }
 
-    /// Whoever sends a second signal does not want to wait for the drain.
-    pub(super) async fn exit_at_the_next(mut self, audit: AuditLog) {
-        self.end(|| audit.reopen()).await;
+    /// Waits for a second signal that ends the process, and then exits with code 1 without waiting for the drain.
+    pub(super) async fn exit_on_the_next(mut self, audit: AuditLog) {
+        self.wait_for_end(|| audit.reopen()).await;
         tracing::warn!(target: LIFECYCLE, "Second signal: exiting at once");
         audit.finish();
         std::process::exit(1);
     }
 }
 
-/// Logs where a panic happened. Its text only when it is fixed in the source: others might hold anything.
+/// Logs the place of each panic, and its text if that is a literal: a formatted one could hold a secret.
 pub(super) fn log_panics() {
     std::panic::set_hook(Box::new(|panic: &PanicHookInfo<'_>| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -58,7 +61,7 @@ pub(super) fn log_panics() {
     }));
 }
 
-/// A core dump would hold plaintexts, tokens and the client secret.
+/// Disables core dumps, which would hold plaintexts, tokens and the client secret.
 pub(super) fn forbid_core_dumps() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, none) {
@@ -66,7 +69,7 @@ pub(super) fn forbid_core_dumps() {
     }
 }
 
-/// As many file descriptors as the system allows: each client's connection takes one.
+/// Raises the limit on open files as far as the system allows: each client's connection takes one.
 pub(super) fn allow_many_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {

@@ -169,7 +169,7 @@ fn token(tokens: &TokenReader) -> TokenView {
 }
 
 fn reload(report: &ReloadReport) -> ReloadView {
-    ReloadView { problem: report.problem.clone(), taken_over: report.taken_over.map(moment) }
+    ReloadView { problem: report.problem.clone(), taken_over: report.activated_at.map(moment) }
 }
 
 fn actors(supervision: &watch::Receiver<Supervision>) -> Vec<ActorView> {

@@ -1,6 +1,7 @@
-//! Files that change, against a scripted trial, in paused time.
+//! Files that change, against a scripted credential check, in paused time.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
@@ -14,23 +15,23 @@ use super::*;
 use crate::config::NetworkConfig;
 
 const INTERVAL: Duration = Duration::from_secs(10);
-/// Paused timers end on whole milliseconds.
+/// A time that counts as none: paused timers end on whole milliseconds.
 const INSTANT: Duration = Duration::from_millis(10);
 const MACHINE: &str = r#"{"useManagedIdentityExtension":true}"#;
 const USER: &str = r#"{"useManagedIdentityExtension":true,"userAssignedIdentityID":"u"}"#;
 
-/// Refuses as often as it is told, then gives a token, after that time.
+/// A check that refuses `refusals` times, then returns a token. Each takes `duration`.
 #[derive(Default)]
 struct Script {
     refusals: Mutex<u32>,
-    tries: AtomicUsize,
+    checks: AtomicUsize,
     duration: Mutex<Duration>,
 }
 
 #[async_trait]
 impl CredentialCheck for Script {
     async fn run(&self, _: &Access) -> Result<Token, String> {
-        self.tries.fetch_add(1, Ordering::SeqCst);
+        self.checks.fetch_add(1, Ordering::SeqCst);
         let duration = *self.duration.lock().unwrap();
         sleep(duration).await;
         let mut refusals = self.refusals.lock().unwrap();
@@ -68,8 +69,8 @@ fn bench(write: impl FnOnce(&Path)) -> Bench {
     let (hangups, requests) = watch::channel(0);
     let (script, metrics) = (Arc::new(Script::default()), Arc::new(Metrics::new()));
     let (changes, reports) = (active.subscribe(), watch::channel(ReloadReport::default()));
-    let (trial, interval, report) = (script.clone(), INTERVAL, Arc::new(reports.0));
-    let parts = ReloadParts { source, active, report, trial, interval, requests, metrics };
+    let (check, interval, report) = (script.clone(), INTERVAL, Arc::new(reports.0));
+    let parts = ReloadParts { source, active, report, check, interval, requests, metrics };
     let actor = start(&parts);
     Bench { folder, script, active: changes, report: reports.1, hangups, parts, actor }
 }
@@ -87,11 +88,11 @@ impl Bench {
         fs::write(self.folder.path().join("azure.json"), content).unwrap();
     }
 
-    fn tries(&self) -> usize {
-        self.script.tries.load(Ordering::SeqCst)
+    fn checks(&self) -> usize {
+        self.script.checks.load(Ordering::SeqCst)
     }
 
-    /// Waits for the next take-over, and gives the kind of credential.
+    /// Waits for the next reload, and returns the kind of the active credential.
     async fn reloaded(&mut self) -> &'static str {
         self.active.changed().await.unwrap();
         self.active.borrow_and_update().access.credential.kind()
@@ -108,18 +109,18 @@ async fn what_came_of_a_change_is_reported_until_the_next_one() {
     *bench.script.refusals.lock().unwrap() = 1;
     bench.write(USER);
     bench.report.changed().await.unwrap();
-    let refused = ReloadReport { problem: Some("refused".into()), taken_over: None };
+    let refused = ReloadReport { problem: Some("refused".into()), activated_at: None };
     assert_eq!(*bench.report.borrow_and_update(), refused);
     bench.report.changed().await.unwrap(); // the next try works
-    let taken_over = bench.report.borrow().clone();
-    assert!(taken_over.problem.is_none() && taken_over.taken_over.is_some(), "{taken_over:?}");
+    let reloaded = bench.report.borrow().clone();
+    assert!(reloaded.problem.is_none() && reloaded.activated_at.is_some(), "{reloaded:?}");
 }
 
 #[actix::test]
 async fn a_change_that_was_undone_while_no_actor_was_there_is_no_problem_any_more() {
     let mut bench = plain();
     let problem = Some("refused".to_owned());
-    bench.parts.report.send_replace(ReloadReport { problem, taken_over: None });
+    bench.parts.report.send_replace(ReloadReport { problem, activated_at: None });
     bench.report.mark_unchanged();
     let _next = start(&bench.parts);
     bench.report.changed().await.unwrap();
@@ -139,7 +140,7 @@ async fn files_that_do_not_change_are_not_tried() {
     let bench = plain();
     bench.write(MACHINE); // the same content, another time
     sleep(10 * INTERVAL).await;
-    assert_eq!(bench.tries(), 0);
+    assert_eq!(bench.checks(), 0);
 }
 
 #[actix::test]
@@ -168,7 +169,7 @@ async fn what_does_not_work_is_not_taken_over_and_is_tried_again() {
     bench.write(USER);
     let start = Instant::now();
     bench.reloaded().await;
-    assert_eq!(bench.tries(), 4);
+    assert_eq!(bench.checks(), 4);
     // 5 + 10 + 20 s at least
     assert!(start.elapsed() >= Duration::from_secs(35), "{:?}", start.elapsed());
 }
@@ -183,7 +184,7 @@ async fn a_broken_or_missing_file_keeps_the_old_credential_until_it_is_mended() 
     }
     fs::remove_file(bench.folder.path().join("azure.json")).unwrap();
     sleep(2 * INTERVAL).await;
-    assert!(bench.is_unchanged() && bench.tries() == 0);
+    assert!(bench.is_unchanged() && bench.checks() == 0);
     bench.write(USER);
     assert_eq!(bench.reloaded().await, "user-assigned managed identity");
 }
@@ -210,7 +211,7 @@ async fn the_files_of_the_new_credential_are_watched_from_then_on() {
     bench.write(&json);
     assert_eq!(bench.reloaded().await, "workload identity");
     sleep(5 * INTERVAL).await;
-    assert_eq!(bench.tries(), 1);
+    assert_eq!(bench.checks(), 1);
     fs::write(&token, "second").unwrap();
     assert_eq!(bench.reloaded().await, "workload identity");
 }
@@ -221,7 +222,7 @@ async fn a_change_that_was_being_tried_when_the_actor_ended_is_tried_by_the_next
     *bench.script.duration.lock().unwrap() = 2 * INTERVAL;
     bench.write(USER);
     sleep(INTERVAL + Duration::from_secs(1)).await;
-    assert_eq!(bench.tries(), 1);
+    assert_eq!(bench.checks(), 1);
     bench.actor.do_send(Control::Stop);
     let _next = start(&bench.parts);
     assert_eq!(bench.reloaded().await, "user-assigned managed identity");
@@ -238,6 +239,6 @@ async fn a_write_and_a_sighup_during_a_trial_are_not_lost() {
     assert_eq!(bench.reloaded().await, "user-assigned managed identity");
     let first = Instant::now();
     assert_eq!(bench.reloaded().await, "system-assigned managed identity");
-    let waited = first.elapsed(); // the second trial began when the first ended
+    let waited = first.elapsed(); // the second check began when the first ended
     assert!(waited >= 2 * INTERVAL && waited < 2 * INTERVAL + INSTANT, "{waited:?}");
 }

@@ -1,4 +1,4 @@
-//! The refresher against a scripted source, in paused time.
+//! The `TokenActor` against a scripted source, in paused time.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -13,20 +13,20 @@ use super::*;
 use crate::telemetry::overheard;
 use crate::vault::TokenReader;
 
-/// Gives the scripted tokens, then tokens of an hour; `None` is a failure.
+/// A source of tokens with the scripted lifetimes in seconds, then of an hour; `None` is a failure.
 #[derive(Default)]
 struct Script {
     lifetimes: Mutex<VecDeque<Option<u64>>>,
     fetches: AtomicUsize,
-    /// So many of the first wait to be released.
-    hang: AtomicUsize,
+    /// The number of first fetches that wait for `release`.
+    hanging: AtomicUsize,
     release: tokio::sync::Notify,
 }
 
 #[async_trait]
 impl TokenSource for Script {
     async fn fetch(&self, serial: u64) -> Result<Token, TokenError> {
-        if self.fetches.fetch_add(1, Ordering::SeqCst) < self.hang.load(Ordering::SeqCst) {
+        if self.fetches.fetch_add(1, Ordering::SeqCst) < self.hanging.load(Ordering::SeqCst) {
             self.release.notified().await;
         }
         let next = self.lifetimes.lock().unwrap().pop_front().unwrap_or(Some(3600));
@@ -43,7 +43,7 @@ struct Bench {
     parts: TokenParts,
     state: watch::Receiver<TokenState>,
     reader: TokenReader,
-    nobody: Recipient<ChildExited>,
+    supervisor: Recipient<ChildExited>,
 }
 
 fn bench(lifetimes: impl IntoIterator<Item = Option<u64>>) -> Bench {
@@ -60,13 +60,13 @@ fn bench(lifetimes: impl IntoIterator<Item = Option<u64>>) -> Bench {
     let access = Arc::new(Access::of_this_machine());
     let active = Arc::new(watch::Sender::new(ActiveCredential { number: 0, access, token: None }));
     let parts = TokenParts { connect, active, published, rejected, metrics };
-    Bench { script, parts, state, reader, nobody: no_supervisor() }
+    Bench { script, parts, state, reader, supervisor: no_supervisor() }
 }
 
-/// The first fetches hang.
+/// Creates a bench whose first `fetches` hang.
 fn hanging(fetches: usize) -> Bench {
     let bench = bench([]);
-    bench.script.hang.store(fetches, Ordering::SeqCst);
+    bench.script.hanging.store(fetches, Ordering::SeqCst);
     bench
 }
 
@@ -76,14 +76,14 @@ impl Bench {
     }
 
     fn lifeline(&self, generation: u64) -> Lifeline {
-        Lifeline::new(ActorName::Token, generation, self.nobody.clone())
+        Lifeline::new(ActorName::Token, generation, self.supervisor.clone())
     }
 
     fn start_with(&self, lifeline: Lifeline) -> Addr<TokenActor> {
         TokenActor::prepare(self.parts.clone()).unwrap()(lifeline).start()
     }
 
-    fn adopt(&self, token: Token) {
+    fn activate(&self, token: Token) {
         self.parts.active.send_modify(|active| {
             active.number += 1;
             active.token = Some(token);
@@ -104,7 +104,7 @@ impl Bench {
     }
 }
 
-/// A handler that runs after whatever was sent before.
+/// Waits until the actor has handled every earlier message.
 async fn settle(actor: &Addr<TokenActor>) {
     actor.send(Control::Ping).await.unwrap();
 }
@@ -146,7 +146,7 @@ async fn a_fetch_that_hangs_is_made_again_after_a_second() {
     let start = Instant::now();
     let _actor = bench.start();
     let took = bench.serial(1).await - start;
-    assert!(took >= SLOW && took < 2 * SLOW, "{took:?}");
+    assert!(took >= HEDGE_AFTER && took < 2 * HEDGE_AFTER, "{took:?}");
     assert_eq!(bench.fetches(), 2);
 }
 
@@ -187,7 +187,7 @@ async fn an_actor_that_was_given_up_and_comes_back_publishes_nothing() {
     let lifeline = bench.lifeline(1);
     let abandoned = lifeline.abandoned();
     let first = bench.start_with(lifeline);
-    tokio::time::sleep(2 * SLOW).await;
+    tokio::time::sleep(2 * HEDGE_AFTER).await;
     assert_eq!(bench.fetches(), 2);
     abandoned.set();
     let _second = bench.start_with(bench.lifeline(2));
@@ -295,7 +295,7 @@ async fn an_adopted_credential_s_token_is_published_at_once_and_refreshed_in_tim
     let _actor = bench.start();
     bench.serial(1).await;
     let token = Token::new(0, "adopted".into(), SystemTime::now() + Duration::from_secs(3600));
-    bench.adopt(token);
+    bench.activate(token);
     let adopted = bench.serial(2).await;
     assert_eq!((bench.reader.latest().unwrap().expose(), bench.fetches()), ("adopted", 1));
     let age = bench.serial(3).await - adopted;
@@ -308,7 +308,7 @@ async fn a_restarted_actor_does_not_publish_the_trial_s_token_again() {
     let first = bench.start();
     bench.serial(1).await;
     let token = Token::new(0, "adopted".into(), SystemTime::now() + Duration::from_secs(3600));
-    bench.adopt(token);
+    bench.activate(token);
     bench.serial(2).await;
     first.do_send(Control::Stop);
     settle_stopped(&first).await;
@@ -324,7 +324,7 @@ async fn a_credential_that_was_taken_over_while_no_actor_was_there_is_adopted_at
     bench.serial(1).await;
     first.do_send(Control::Stop);
     settle_stopped(&first).await;
-    bench.adopt(Token::new(0, "adopted".into(), SystemTime::now() + Duration::from_secs(3600)));
+    bench.activate(Token::new(0, "adopted".into(), SystemTime::now() + Duration::from_secs(3600)));
     let _second = bench.start();
     bench.serial(2).await;
     assert_eq!((bench.reader.latest().unwrap().expose(), bench.fetches()), ("adopted", 1));

@@ -15,8 +15,8 @@ fn slow(latency_ms: u64) -> Faults {
     vault_faults(FaultSet { latency_ms, ..FaultSet::default() })
 }
 
-/// Without probes of its own after the first.
-async fn quiet(vault: &Vault, args: &[&str]) -> Daemon {
+/// Starts a daemon that makes no probes after the first one.
+async fn without_probes(vault: &Vault, args: &[&str]) -> Daemon {
     let start = args.iter().fold(vault.daemon().arg("--health-interval=1h"), |start, arg| start.arg(*arg));
     let daemon = start.healthy().await;
     daemon.client().status().await.unwrap();
@@ -26,7 +26,7 @@ async fn quiet(vault: &Vault, args: &[&str]) -> Daemon {
 #[tokio::test]
 async fn a_connection_that_hangs_costs_latency_and_no_error() {
     let vault = Vault::start().await;
-    let mut daemon = vault.daemon().arg("-v=4").healthy().await; // without it only the first one is told
+    let mut daemon = vault.daemon().arg("-v=4").healthy().await; // without it only the first one is logged
     let load = Load::start(&daemon, 8);
     for replaced in 1..=3 {
         load.more_round_trips(50).await;
@@ -54,7 +54,7 @@ async fn a_token_is_fetched_on_a_connection_of_its_own_whatever_became_of_earlie
 #[tokio::test]
 async fn while_key_vault_asks_to_wait_nobody_calls_it() {
     let vault = Vault::start().await;
-    let daemon = quiet(&vault, &[]).await;
+    let daemon = without_probes(&vault, &[]).await;
     let throttle = FaultSet { throttle_per_10s: Some(0), retry_after_s: Some(60), ..FaultSet::default() };
     vault.emulator.reset_stats();
     vault.emulator.set_faults(vault_faults(throttle));
@@ -70,7 +70,7 @@ async fn while_key_vault_asks_to_wait_nobody_calls_it() {
 #[tokio::test]
 async fn calls_that_are_throttled_for_a_moment_wait_for_it_to_pass() {
     let vault = Vault::start().await;
-    let daemon = quiet(&vault, &[]).await;
+    let daemon = without_probes(&vault, &[]).await;
     let throttle = FaultSet { throttle_per_10s: Some(0), retry_after_s: Some(1), ..FaultSet::default() };
     vault.emulator.set_faults(vault_faults(throttle));
     let calls: Vec<_> = (0..20).map(|_| spawn(daemon.client(), Call::Encrypt)).collect();
@@ -86,13 +86,13 @@ async fn calls_that_are_throttled_for_a_moment_wait_for_it_to_pass() {
     }
 }
 
-async fn tells(faults: Faults, cause: &str) {
+async fn check_cause(faults: Faults, cause: &str) {
     let vault = Vault::start().await;
-    let daemon = quiet(&vault, &[]).await;
+    let daemon = without_probes(&vault, &[]).await;
     vault.emulator.set_faults(faults);
     let message = daemon.client().encrypt_v2(b"x").await.unwrap_err().message().to_owned();
-    let (told, took) = message.rsplit_once(" in ").unwrap();
-    assert!(told.starts_with(cause) && told.contains(" attempt"), "{message}");
+    let (reason, took) = message.rsplit_once(" in ").unwrap();
+    assert!(reason.starts_with(cause) && reason.contains(" attempt"), "{message}");
     let seconds: f64 = took.trim_end_matches(" s").parse().unwrap();
     assert!((1.0..3.1).contains(&seconds), "{message}");
 }
@@ -101,9 +101,9 @@ async fn tells(faults: Faults, cause: &str) {
 async fn when_time_is_up_the_caller_learns_the_true_cause() {
     let failing = |status| FaultSet { error_rate: 1.0, status: Some(status), ..FaultSet::default() };
     let throttling = FaultSet { retry_after_s: Some(1), ..failing(429) };
-    tells(vault_faults(failing(503)), "Key Vault answers with a server error (HTTP 503").await;
-    tells(vault_faults(throttling), "throttled by Key Vault (HTTP 429").await;
-    tells(slow(60_000), "Key Vault does not answer").await;
+    check_cause(vault_faults(failing(503)), "Key Vault answers with a server error (HTTP 503").await;
+    check_cause(vault_faults(throttling), "throttled by Key Vault (HTTP 429").await;
+    check_cause(slow(60_000), "Key Vault does not answer").await;
 }
 
 #[derive(Clone)]
@@ -116,7 +116,7 @@ fn spawn(mut client: Client, call: Call) -> tokio::task::JoinHandle<Result<(), S
     tokio::spawn(async move {
         match call {
             Call::Encrypt => client.encrypt_v1(b"x").await.map(drop),
-            Call::Decrypt(sealed) => client.decrypt_v1(&sealed).await.map(drop),
+            Call::Decrypt(ciphertext) => client.decrypt_v1(&ciphertext).await.map(drop),
         }
     })
 }
@@ -124,30 +124,30 @@ fn spawn(mut client: Client, call: Call) -> tokio::task::JoinHandle<Result<(), S
 #[tokio::test]
 async fn a_waiting_decrypt_goes_before_encrypts_that_came_earlier() {
     let vault = Vault::start().await;
-    let daemon = quiet(&vault, &["--max-in-flight=1"]).await;
-    let sealed = daemon.client().encrypt_v1(b"x").await.unwrap();
+    let daemon = without_probes(&vault, &["--max-in-flight=1"]).await;
+    let ciphertext = daemon.client().encrypt_v1(b"x").await.unwrap();
     vault.emulator.reset_stats();
     vault.emulator.set_faults(slow(2_500));
     let first = spawn(daemon.client(), Call::Encrypt);
     daemon.until_metric("azure_kms_requests_in_flight", |value| value == 1).await;
     let later: Vec<_> = (0..2).map(|_| spawn(daemon.client(), Call::Encrypt)).collect();
     daemon.until_metric("azure_kms_requests_queued", |value| value == 2).await;
-    vault.emulator.clear_faults(); // what is under way stays slow
-    spawn(daemon.client(), Call::Decrypt(sealed)).await.unwrap().unwrap();
+    vault.emulator.clear_faults(); // calls in flight stay slow
+    spawn(daemon.client(), Call::Decrypt(ciphertext)).await.unwrap().unwrap();
     assert!(first.is_finished() && later.iter().all(|encrypt| !encrypt.is_finished()));
 }
 
 #[tokio::test]
 async fn callers_that_have_gone_cost_no_call() {
     let vault = Vault::start().await;
-    let daemon = quiet(&vault, &["--max-in-flight=1"]).await;
+    let daemon = without_probes(&vault, &["--max-in-flight=1"]).await;
     vault.emulator.reset_stats();
     vault.emulator.set_faults(slow(2_500));
     let first = spawn(daemon.client(), Call::Encrypt);
     daemon.until_metric("azure_kms_requests_in_flight", |value| value == 1).await;
-    let gone: Vec<_> = (0..20).map(|_| spawn(daemon.client(), Call::Encrypt)).collect();
+    let cancelled: Vec<_> = (0..20).map(|_| spawn(daemon.client(), Call::Encrypt)).collect();
     daemon.until_metric("azure_kms_requests_queued", |value| value == 20).await;
-    gone.iter().for_each(tokio::task::JoinHandle::abort);
+    cancelled.iter().for_each(tokio::task::JoinHandle::abort);
     daemon.until_metric("azure_kms_requests_queued", |value| value == 0).await;
     first.await.unwrap().unwrap();
     vault.emulator.clear_faults();
@@ -160,11 +160,11 @@ async fn callers_that_have_gone_cost_no_call() {
 #[tokio::test]
 async fn the_same_decrypt_asked_by_many_at_once_costs_one_call() {
     let vault = Vault::start().await;
-    let daemon = quiet(&vault, &[]).await;
-    let sealed = daemon.client().encrypt_v1(b"x").await.unwrap();
+    let daemon = without_probes(&vault, &[]).await;
+    let ciphertext = daemon.client().encrypt_v1(b"x").await.unwrap();
     vault.emulator.reset_stats();
     vault.emulator.set_faults(slow(2_000));
-    let calls: Vec<_> = (0..50).map(|_| spawn(daemon.client(), Call::Decrypt(sealed.clone()))).collect();
+    let calls: Vec<_> = (0..50).map(|_| spawn(daemon.client(), Call::Decrypt(ciphertext.clone()))).collect();
     for call in calls {
         call.await.unwrap().unwrap();
     }
@@ -181,8 +181,8 @@ async fn a_vault_that_is_down_fails_fast_with_the_reason_and_is_found_when_it_re
     vault.emulator.set_faults(vault_faults(down));
     let load = Load::of((0..8).map(|_| daemon.client().patient()));
     daemon.logs("\"Key Vault is down: calls fail at once\"").await;
-    let fast = |status: &Status| status.message().contains("calls fail at once until it answers");
-    while !fast(&daemon.client().encrypt_v1(b"x").await.unwrap_err()) {} // it was the probe
+    let is_fast = |status: &Status| status.message().contains("calls fail at once until it answers");
+    while !is_fast(&daemon.client().encrypt_v1(b"x").await.unwrap_err()) {} // it was the trial
     vault.emulator.clear_faults();
     daemon.logs("\"Key Vault answers again\"").await;
     load.more_round_trips(50).await;
@@ -195,7 +195,7 @@ async fn a_vault_that_is_down_fails_fast_with_the_reason_and_is_found_when_it_re
 #[tokio::test]
 async fn a_restarted_key_vault_actor_is_warm_before_it_takes_traffic() {
     let vault = Vault::start().await;
-    let mut daemon = quiet(&vault, &[]).await;
+    let mut daemon = without_probes(&vault, &[]).await;
     vault.emulator.reset_stats();
     vault.emulator.set_faults(slow(300));
     daemon.inject("key-vault", "panic").await;

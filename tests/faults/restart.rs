@@ -14,14 +14,14 @@ use tokio::time::timeout;
 
 use crate::harness::{Daemon, Load, Start, Vault};
 
-/// How a client begins: the preface of HTTP/2, and SETTINGS without any.
-const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-/// The type of a frame, its fourth byte, with which the server answers.
+/// The connection preface of a client (RFC 9113 §3.4), with an empty SETTINGS frame.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// The type of the frame with which the server answers: its fourth byte.
 const SETTINGS: u8 = 4;
-/// Restarts of one test.
+/// The number of restarts in one test.
 const RESTARTS: u64 = 3;
 
-/// A socket that this process keeps open, as systemd does.
+/// Binds the socket and keeps it open, as systemd does.
 fn socket_of(start: &Start) -> UnixListener {
     UnixListener::bind(&start.socket).unwrap()
 }
@@ -42,8 +42,8 @@ async fn is_refused(start: Start, says: &str) {
     assert!(log.contains("--listen-addr unix://") && log.contains(says), "{log}");
 }
 
-/// tonic does not tell a call that was lost from one that the draining server never saw, so those are made again, and
-/// counted at Key Vault: a lost one was made there twice.
+/// Tests that no call is lost. tonic does not distinguish a lost call from one that the draining server never saw, so
+/// both are made again, and counted at Key Vault: a lost one was made there twice.
 #[tokio::test]
 async fn restarts_with_an_inherited_socket_under_load_fail_no_call_and_lose_none() {
     let vault = Vault::start().await;
@@ -59,7 +59,7 @@ async fn restarts_with_an_inherited_socket_under_load_fail_no_call_and_lose_none
     load.more_round_trips(100).await;
     let (served, failures) = load.stop().await;
     assert!(failures.is_empty(), "{served} served, {failures:?}");
-    let probed = RESTARTS + 1; // each process looks at its own health once
+    let probed = RESTARTS + 1; // each process probes itself once
     let made = vault.emulator.stats();
     let wanted = 2 * served + probed;
     for calls in [made.calls("encrypt"), made.calls("decrypt")] {
@@ -92,7 +92,7 @@ async fn what_connects_between_two_processes_waits_in_the_inherited_socket_and_i
     known.round_trips().await.unwrap();
     ends_with_0(first).await;
     let mut raw = UnixStream::connect(path).await.unwrap();
-    raw.write_all(HELLO).await.unwrap();
+    raw.write_all(PREFACE).await.unwrap();
     let calls = tokio::spawn(async move { tokio::join!(known.round_trips(), new.round_trips()) });
     let _second = inherit(vault.daemon(), &socket).listening().await;
     let mut answer = [0; 4];
@@ -181,9 +181,9 @@ async fn the_next_process_takes_the_socket_and_the_port_while_one_still_drains()
     second.client().round_trips().await.unwrap();
 }
 
-async fn until(is_so: impl AsyncFn() -> bool) {
+async fn until(is_reached: impl AsyncFn() -> bool) {
     let reached = async {
-        while !is_so().await {
+        while !is_reached().await {
             tokio::task::yield_now().await;
         }
     };

@@ -1,4 +1,4 @@
-//! The policy for Status: what can pass is coasted through, what cannot fails closed.
+//! The policy for Status: it coasts through a transient failure, and fails closed on a permanent one.
 
 use akv_emulator::{FaultSet, Faults, KeyPatch};
 use azure_kms_provider::proto::v2::StatusResponse;
@@ -8,15 +8,18 @@ use tonic::{Code, Status};
 
 use crate::harness::{Client, Daemon, Vault};
 
-/// Polls Status until that is what it answers.
+/// Polls Status until its answer is the wanted one, and returns that.
+///
+/// # Errors
+/// The wanted answer is an error.
 async fn until(
     client: &mut Client,
-    wanted: impl Fn(&Result<StatusResponse, Status>) -> bool,
+    is_wanted: impl Fn(&Result<StatusResponse, Status>) -> bool,
 ) -> Result<StatusResponse, Status> {
     let polled = async {
         loop {
             let answer = client.status().await;
-            if wanted(&answer) {
+            if is_wanted(&answer) {
                 return answer;
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await; // between polls, as kube-apiserver does
@@ -33,15 +36,15 @@ async fn daemon(vault: &Vault, args: &[&str]) -> Daemon {
     args.iter().fold(vault.daemon(), |start, arg| start.arg(*arg)).healthy().await
 }
 
-/// Status fails with that code and says why; liveness stays, and the process goes on.
-async fn fails_closed(daemon: &Daemon, code: Code, reason: &str) {
+/// Checks that Status fails with that code and reason, while the process stays live.
+async fn check_fails_closed(daemon: &Daemon, code: Code, reason: &str) {
     let refused = until(&mut daemon.client(), Result::is_err).await.unwrap_err();
     assert_eq!(refused.code(), code, "{refused:?}");
     assert!(refused.message().contains(reason), "{}", refused.message());
     assert_eq!((daemon.get("/readyz").await.0, daemon.get("/livez").await.0), (500, 200));
 }
 
-async fn recovers(vault: &Vault, daemon: &Daemon) {
+async fn check_recovers(vault: &Vault, daemon: &Daemon) {
     let is_ok =
         |answer: &Result<StatusResponse, _>| answer.as_ref().is_ok_and(|status| status.healthz == "ok");
     let status = until(&mut daemon.client(), is_ok).await.unwrap();
@@ -57,7 +60,7 @@ async fn through_an_outage_status_coasts_with_the_key_id_and_the_reason() {
     assert_eq!(status.key_id, vault.key_id());
     assert!(status.healthz.contains("Key Vault cannot be reached"), "{}", status.healthz);
     vault.emulator.clear_faults();
-    recovers(&vault, &daemon).await;
+    check_recovers(&vault, &daemon).await;
 }
 
 #[tokio::test]
@@ -65,9 +68,9 @@ async fn with_status_on_outage_fail_it_does_not_coast() {
     let vault = Vault::start().await;
     let daemon = daemon(&vault, &["--status-on-outage=fail"]).await;
     vault.emulator.set_faults(down());
-    fails_closed(&daemon, Code::Unavailable, "Key Vault cannot be reached").await;
+    check_fails_closed(&daemon, Code::Unavailable, "Key Vault cannot be reached").await;
     vault.emulator.clear_faults();
-    recovers(&vault, &daemon).await;
+    check_recovers(&vault, &daemon).await;
 }
 
 #[tokio::test]
@@ -76,9 +79,9 @@ async fn past_coast_limit_it_stops_coasting() {
     let daemon = daemon(&vault, &["--coast-limit=3s"]).await;
     vault.emulator.set_faults(down());
     daemon.client().until_status(false).await;
-    fails_closed(&daemon, Code::Unavailable, "Key Vault cannot be reached").await;
+    check_fails_closed(&daemon, Code::Unavailable, "Key Vault cannot be reached").await;
     vault.emulator.clear_faults();
-    recovers(&vault, &daemon).await;
+    check_recovers(&vault, &daemon).await;
 }
 
 #[tokio::test]
@@ -91,9 +94,9 @@ async fn a_disabled_key_fails_closed_until_it_is_enabled() {
         vault.emulator.update_key(&info.key_name, &info.key_versions[0], patch).unwrap();
     };
     enable(false);
-    fails_closed(&daemon, Code::FailedPrecondition, "disabled").await;
+    check_fails_closed(&daemon, Code::FailedPrecondition, "disabled").await;
     enable(true);
-    recovers(&vault, &daemon).await;
+    check_recovers(&vault, &daemon).await;
 }
 
 #[tokio::test]
@@ -106,10 +109,10 @@ async fn a_key_whose_key_ops_lack_the_operation_fails_closed_and_the_identity_is
         vault.emulator.update_key(&info.key_name, &info.key_versions[0], patch).unwrap();
     };
     allow(&["sign"]);
-    fails_closed(&daemon, Code::FailedPrecondition, "the key does not allow this operation").await;
+    check_fails_closed(&daemon, Code::FailedPrecondition, "the key does not allow this operation").await;
     assert!(!daemon.get("/healthz/key-vault").await.1.contains("identity"));
     allow(&["encrypt", "decrypt"]);
-    recovers(&vault, &daemon).await;
+    check_recovers(&vault, &daemon).await;
 }
 
 #[tokio::test]
@@ -123,9 +126,9 @@ async fn a_refusal_a_missing_key_and_another_key_fail_closed() {
         (FaultSet { wrong_kid: true, ..FaultSet::default() }, Code::FailedPrecondition, "another key"),
     ] {
         vault.emulator.set_faults(Faults { vault: fault, ..Faults::default() });
-        fails_closed(&daemon, code, reason).await;
+        check_fails_closed(&daemon, code, reason).await;
         vault.emulator.clear_faults();
-        recovers(&vault, &daemon).await;
+        check_recovers(&vault, &daemon).await;
     }
 }
 
@@ -133,8 +136,8 @@ async fn a_refusal_a_missing_key_and_another_key_fail_closed() {
 async fn while_a_token_lives_an_outage_of_entra_id_is_no_outage() {
     let vault = Vault::start().await;
     let daemon = daemon(&vault, &[]).await;
-    let dead = FaultSet { error_rate: 1.0, status: Some(503), ..FaultSet::default() };
-    vault.emulator.set_faults(Faults { entra: dead, ..Faults::default() });
+    let down = FaultSet { error_rate: 1.0, status: Some(503), ..FaultSet::default() };
+    vault.emulator.set_faults(Faults { entra: down, ..Faults::default() });
     daemon.inject("token", "panic").await;
     for _ in 0..10 {
         daemon.client().round_trips().await.unwrap();

@@ -1,4 +1,5 @@
-//! The matrix of supervision: every fault of every actor, while the daemon is idle, under load, starts and drains.
+//! The matrix of supervision: every fault of every actor, while the daemon is idle, under load, starting and
+//! draining.
 
 use std::time::Duration;
 
@@ -10,11 +11,11 @@ use crate::harness::{Daemon, Load, Start, Vault};
 
 const ACTORS: [&str; 4] = ["token", "key-vault", "health", "reload"];
 
-/// A fault, and the reason of each failure that comes of it, in their order.
+/// A fault, and the reasons of the failures that it causes, in order.
 struct Fault(&'static str, &'static [&'static str]);
 
 const PANIC: Fault = Fault("panic", &["panic"]);
-/// The actor ends, and cannot be started once.
+/// The actor ends, and its next start fails.
 const ERROR: Fault = Fault("error", &["stopped", "error"]);
 const STOP: Fault = Fault("stop", &["stopped"]);
 const STALL: Fault = Fault("stall", &["hung"]);
@@ -26,7 +27,7 @@ impl Fault {
     }
 
     /// Waits until the log says that the actor failed for each reason, and runs again.
-    async fn is_overcome(&self, daemon: &mut Daemon, actor: &str) {
+    async fn until_restarted(&self, daemon: &mut Daemon, actor: &str) {
         for (generation, reason) in (1..).zip(self.1) {
             let failed =
                 format!("\"Actor failed\" actor=\"{actor}\" generation={generation} reason=\"{reason}\"");
@@ -36,8 +37,8 @@ impl Fault {
         daemon.logs(&format!("\"Actor started\" actor=\"{actor}\" generation={generation}")).await;
     }
 
-    /// Asserts that those and no other failures were counted.
-    async fn is_counted(&self, daemon: &Daemon, actors: &[&str]) {
+    /// Asserts that the metric counts those failures and no others.
+    async fn check_metric(&self, daemon: &Daemon, actors: &[&str]) {
         let metrics = daemon.metrics().await;
         let mut counted: Vec<_> = metrics
             .lines()
@@ -54,60 +55,60 @@ impl Fault {
     }
 }
 
-fn patient(start: Start) -> Start {
+fn without_limit(start: Start) -> Start {
     start.arg("--actor-restart-limit=1000")
 }
 
-/// Each actor is replaced, and a call made meanwhile is answered.
+/// Checks that each actor is replaced, and that a call made meanwhile is answered.
 async fn idle(fault: Fault) {
     let vault = Vault::start().await;
-    let mut daemon = patient(vault.daemon()).healthy().await;
+    let mut daemon = without_limit(vault.daemon()).healthy().await;
     for actor in ACTORS {
         fault.inject(&daemon, actor).await;
         daemon.client().round_trips().await.unwrap();
-        fault.is_overcome(&mut daemon, actor).await;
+        fault.until_restarted(&mut daemon, actor).await;
     }
-    fault.is_counted(&daemon, &ACTORS).await;
+    fault.check_metric(&daemon, &ACTORS).await;
     daemon.client().round_trips().await.unwrap();
     daemon.client().until_status(true).await;
     assert_eq!(daemon.get("/livez").await, (200, "ok".into()));
 }
 
-/// Each actor is replaced, and of eight callers without a pause none notices.
+/// Checks that each actor is replaced, and that no call of eight callers without a pause fails.
 async fn under_load(fault: Fault) {
     let vault = Vault::start().await;
-    let mut daemon = patient(vault.daemon()).healthy().await;
+    let mut daemon = without_limit(vault.daemon()).healthy().await;
     let load = Load::start(&daemon, 8);
     for actor in ACTORS {
         fault.inject(&daemon, actor).await;
-        fault.is_overcome(&mut daemon, actor).await;
+        fault.until_restarted(&mut daemon, actor).await;
         load.more_round_trips(16).await;
     }
     let (served, failures) = load.stop().await;
     assert!(failures.is_empty(), "{served} served, {failures:?}");
-    fault.is_counted(&daemon, &ACTORS).await;
+    fault.check_metric(&daemon, &ACTORS).await;
     daemon.client().until_status(true).await;
 }
 
-/// The daemon becomes healthy though the actor fails before Key Vault has ever served.
+/// Checks that the daemon becomes healthy though the actor fails before Key Vault has ever served.
 async fn during_start(fault: &Fault, actor: &str) {
     let vault = Vault::start().await;
     let slow = FaultSet { latency_ms: 300, ..FaultSet::default() };
     let unavailable = FaultSet { error_rate: 1.0, status: Some(503), ..slow.clone() };
     vault.emulator.set_faults(Faults { vault: unavailable, entra: slow.clone(), imds: slow.clone() });
-    let mut daemon = patient(vault.daemon()).listening().await;
+    let mut daemon = without_limit(vault.daemon()).listening().await;
     fault.inject(&daemon, actor).await;
-    fault.is_overcome(&mut daemon, actor).await;
+    fault.until_restarted(&mut daemon, actor).await;
     vault.emulator.set_faults(Faults { vault: slow, ..Faults::default() });
     daemon.logs("\"Healthy\"").await;
     daemon.client().round_trips().await.unwrap();
-    fault.is_counted(&daemon, &[actor]).await;
+    fault.check_metric(&daemon, &[actor]).await;
 }
 
-/// Every call in flight is answered, and the exit code is 0.
+/// Checks that every call in flight is answered, and that the exit code is 0.
 async fn during_drain(fault: &Fault, actor: &str) {
     let vault = Vault::start().await;
-    let mut daemon = patient(vault.daemon()).arg("--health-interval=1h").healthy().await;
+    let mut daemon = without_limit(vault.daemon()).arg("--health-interval=1h").healthy().await;
     let slow = FaultSet { latency_ms: 1_500, ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: slow, ..Faults::default() });
     let mut client = daemon.client();
@@ -119,7 +120,7 @@ async fn during_drain(fault: &Fault, actor: &str) {
             tokio::spawn(async move { client.encrypt_v2(b"in flight").await })
         })
         .collect();
-    arrived(&vault, before + 8).await;
+    until_requests(&vault, before + 8).await;
     let connected = daemon.connected().await; // the port is closed at the beginning of the drain
     daemon.terminate();
     daemon.logs("\"Draining\"").await;
@@ -132,14 +133,14 @@ async fn during_drain(fault: &Fault, actor: &str) {
     assert!(!daemon.socket.exists());
 }
 
-/// Waits until Key Vault was asked so often.
-async fn arrived(vault: &Vault, requests: u64) {
-    let asked = async {
+/// Waits until Key Vault has had that many requests.
+async fn until_requests(vault: &Vault, requests: u64) {
+    let reached = async {
         while vault.emulator.stats().http2_requests < requests {
             tokio::time::sleep(Duration::from_millis(10)).await; // between polls
         }
     };
-    timeout(kms_testkit::PATIENCE, asked).await.expect("Key Vault is not asked");
+    timeout(kms_testkit::PATIENCE, reached).await.expect("Key Vault is not asked");
 }
 
 async fn each_during_start(fault: Fault) {

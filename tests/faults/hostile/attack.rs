@@ -1,4 +1,4 @@
-//! A connection that sends whatever it is told.
+//! A connection on which a test sends any bytes.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::wire::{GOAWAY, frames, hello};
+use super::wire::{GOAWAY, frames, preface};
 use crate::harness::Daemon;
 
 /// One connection of a hostile client.
 pub(super) struct Raw(UnixStream);
 
-/// How a flood ended.
+/// The outcome of a flood.
 pub(super) struct Answer {
-    /// What the daemon sent.
+    /// The bytes that the daemon sent.
     pub(super) bytes: Vec<u8>,
-    /// Whether it closed the connection before everything was sent.
-    pub(super) cut: bool,
+    /// `true` when the daemon closed the connection before everything was sent.
+    pub(super) is_cut: bool,
 }
 
 impl Answer {
-    /// The error of the GOAWAY, with its text.
+    /// Returns the error code of the GOAWAY frame, and its text.
     pub(super) fn goaway(&self) -> Option<(u32, String)> {
         let (_, _, payload) = frames(&self.bytes).into_iter().rfind(|(kind, ..)| *kind == GOAWAY)?;
         let (code, text) = payload.get(4..)?.split_first_chunk::<4>()?;
@@ -35,24 +35,24 @@ impl Answer {
 }
 
 impl Raw {
-    /// A connection on which nothing was sent.
+    /// Opens a connection, and sends nothing.
     pub(super) async fn silent(daemon: &Daemon) -> Self {
         Self(UnixStream::connect(&daemon.socket).await.unwrap())
     }
 
-    /// A connection that has said hello.
+    /// Opens a connection, and sends the connection preface.
     pub(super) async fn connect(daemon: &Daemon) -> Self {
         let mut raw = Self::silent(daemon).await;
-        raw.send(&hello()).await;
+        raw.send(&preface()).await;
         raw
     }
 
-    /// Sends that, unless the daemon has closed the connection.
+    /// Sends the bytes, unless the daemon has closed the connection.
     pub(super) async fn send(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes).await;
     }
 
-    /// Sends that and never reads, for as long as it is polled.
+    /// Sends the bytes and never reads, for as long as it is polled.
     pub(super) async fn push(mut self, bytes: Arc<[u8]>) {
         let _ = self.0.write_all(&bytes).await;
     }
@@ -69,10 +69,10 @@ impl Raw {
         };
         let reading = async { while read.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {} };
         let (sent, ()) = timeout(PATIENCE, async { tokio::join!(sending, reading) }).await.expect("an end");
-        Answer { bytes, cut: sent.is_err() }
+        Answer { bytes, is_cut: sent.is_err() }
     }
 
-    /// Reads until that is in what was read, and returns all of it.
+    /// Reads until the expected bytes have come, and returns all that were read.
     pub(super) async fn until(&mut self, expected: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let reading = async {
@@ -93,7 +93,7 @@ impl Raw {
     }
 }
 
-/// A client of HTTP/2 that keeps to the rules of HTTP/2, whatever it asks.
+/// Connects a client that conforms to HTTP/2, whatever its requests.
 pub(super) async fn http2<B>(daemon: &Daemon) -> SendRequest<B>
 where
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,

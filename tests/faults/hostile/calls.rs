@@ -1,4 +1,4 @@
-//! More calls than can be served.
+//! More calls than the daemon can serve.
 
 use akv_emulator::{FaultSet, Faults};
 use azure_kms_provider::proto::v2::EncryptRequest;
@@ -14,10 +14,10 @@ use super::wire::{ENCRYPT, message};
 
 const CALLS: usize = 10_000;
 const CONNECTIONS: usize = 10;
-/// 64 run and 1,000 wait.
+/// The calls that are admitted: 64 run and 1,000 wait.
 const ADMITTED: usize = 1_064;
 
-/// A call of v2 Encrypt with a deadline that is never reached. Nothing on this side ends it.
+/// Returns a call of v2 Encrypt with a deadline that is never reached. The client does not end it.
 fn encrypt() -> hyper::Request<Full<Bytes>> {
     let body = message(&EncryptRequest { plaintext: b"x".to_vec(), uid: "many".into() }.encode_to_vec());
     hyper::Request::post(format!("http://localhost{ENCRYPT}"))
@@ -28,7 +28,7 @@ fn encrypt() -> hyper::Request<Full<Bytes>> {
         .unwrap()
 }
 
-/// The status of a call, from its headers when it has no message.
+/// Returns the status of a call: from its trailers, or from its headers if it has no message.
 async fn status(answer: hyper::Response<Incoming>) -> Status {
     match Status::from_header_map(answer.headers()) {
         Some(status) => status,
@@ -55,9 +55,9 @@ async fn of_ten_thousand_calls_at_once_64_run_1000_wait_and_the_rest_is_refused_
     for _ in 0..CALLS - ADMITTED {
         let refused = calls.join_next().await.unwrap().unwrap();
         assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
-        let clear =
+        let is_clear =
             ["the queue is full", "calls are open"].iter().any(|text| refused.message().contains(text));
-        assert!(clear, "{}", refused.message());
+        assert!(is_clear, "{}", refused.message());
     }
     let metrics = daemon.metrics().await;
     for line in ["azure_kms_requests_queued 1000", "azure_kms_requests_in_flight 64"] {
@@ -71,7 +71,7 @@ async fn of_ten_thousand_calls_at_once_64_run_1000_wait_and_the_rest_is_refused_
         assert_eq!(call.unwrap().code(), Code::Ok);
     }
     other.round_trips().await.unwrap();
-    super::is_small(&daemon);
+    super::check_memory(&daemon);
 }
 
 #[tokio::test]
@@ -93,5 +93,5 @@ async fn ten_thousand_calls_of_methods_that_do_not_exist_are_unimplemented_and_s
         assert_eq!(status.code(), Code::Unimplemented);
         assert!(status.message().contains("no such method"), "{status:?}");
     }
-    target.stood().await;
+    target.check_survived().await;
 }

@@ -1,4 +1,4 @@
-//! More connections than anybody needs, and connections that say nothing.
+//! More connections than the limit, and connections on which nothing is sent.
 
 use azure_kms_provider::proto::v1beta1::VersionRequest;
 use tokio::task::JoinSet;
@@ -7,7 +7,7 @@ use super::attack::Raw;
 use super::{Target, open_many_files, wire};
 use crate::harness::Client;
 
-/// What the daemon keeps at most.
+/// The daemon's limit on open connections.
 const MOST_CONNECTIONS: usize = 1_280;
 
 #[tokio::test]
@@ -26,15 +26,15 @@ async fn a_thousand_connections_with_a_call_each_are_served() {
         assert_eq!(answer.unwrap().get_ref().version, "v1beta1");
         open.push(client);
     }
-    target.stands().await;
-    target.stood().await;
+    target.check_serving().await;
+    target.check_survived().await;
     drop(open);
 }
 
 #[tokio::test]
 async fn connections_beyond_the_limit_are_closed_and_the_log_says_so_once() {
     open_many_files();
-    let mut target = Target::with(&["--health-interval=1h"]).await; // the probe would come and go with a place
+    let mut target = Target::with(&["--health-interval=1h"]).await; // a probe would open and close a connection
     let mut held = target.connect_many(MOST_CONNECTIONS).await;
     let mut beyond = target.connect().await;
     beyond.until_closed().await;
@@ -44,12 +44,12 @@ async fn connections_beyond_the_limit_are_closed_and_the_log_says_so_once() {
     target.daemon.logs(warning).await;
     assert_eq!(target.daemon.log().matches(warning).count(), 1);
     held.clear();
-    served_again(&target).await;
-    super::is_small(&target.daemon);
+    until_served(&target).await;
+    super::check_memory(&target.daemon);
 }
 
-/// The daemon notices that connections are gone a moment after their clients close them.
-async fn served_again(target: &Target) {
+/// Waits until new clients are served: the daemon notices a moment later that connections were closed.
+async fn until_served(target: &Target) {
     let served = async { while target.daemon.client().round_trips().await.is_err() {} };
     tokio::time::timeout(kms_testkit::PATIENCE, served).await.unwrap();
 }
@@ -64,7 +64,7 @@ async fn a_thousand_connections_that_say_nothing_keep_nobody_out_and_do_not_hold
         raw.send(&wire::PREFACE[..count % wire::PREFACE.len()]).await;
         silent.push(raw);
     }
-    target.stands().await;
+    target.check_serving().await;
     target.daemon.client().round_trips().await.unwrap();
     assert!(target.bystander.stop().await.1.is_empty());
     target.daemon.terminate();
@@ -96,9 +96,9 @@ async fn garbage_on_a_hundred_connections_costs_only_those() {
         (0..length).map(|_| next()).collect()
     };
     for attempt in 0..100 {
-        let hello = if attempt % 2 == 0 { wire::hello() } else { Vec::new() };
+        let preface = if attempt % 2 == 0 { wire::preface() } else { Vec::new() };
         let pieces = (0..20).map(|_| garbage(4_096)).collect::<Vec<_>>();
-        Raw::silent(&target.daemon).await.flood([hello].into_iter().chain(pieces)).await;
+        Raw::silent(&target.daemon).await.flood([preface].into_iter().chain(pieces)).await;
     }
-    target.stood().await;
+    target.check_survived().await;
 }

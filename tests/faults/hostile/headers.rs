@@ -1,17 +1,17 @@
-//! Headers without measure.
+//! Header blocks and frames of excessive size.
 
 use super::wire::{CONTINUATION, END_HEADERS, HEADERS, block, frame, header};
 use super::{AUTHORITIES, Target, open_many_files, wire};
 
-/// The longest payload of a frame.
+/// The longest payload of a frame, in bytes.
 const FULL: usize = 16_384;
 
-/// A value that goes on and on.
+/// Returns headers that fill a frame.
 fn filler() -> Vec<u8> {
     std::iter::repeat_n(header("x-filler", &[b'x'; 120]), FULL / 131).flatten().collect()
 }
 
-/// The beginning of a header block that does not end.
+/// Returns the first frame of a header block that does not end.
 fn beginning(authority: &str) -> Vec<u8> {
     frame(HEADERS, 0, 1, &block(wire::VERSION, authority))
 }
@@ -25,10 +25,10 @@ async fn a_header_block_of_16_mib_is_refused_by_name() {
         let pieces = [beginning(authority)].into_iter().chain(middle).chain(end);
         let answer = target.connect().await.flood(pieces).await;
         let (code, text) = answer.goaway().expect("a GOAWAY");
-        assert!(answer.cut && code != 0, "{authority}: {code} {text}");
-        target.stands().await;
+        assert!(answer.is_cut && code != 0, "{authority}: {code} {text}");
+        target.check_serving().await;
     }
-    target.stood().await;
+    target.check_survived().await;
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_frame_of_16_mib_is_refused_by_name() {
         let answer = target.connect().await.flood(pieces).await;
         assert_eq!(answer.goaway().map(|(code, _)| code), Some(FRAME_SIZE_ERROR), "{kind}");
     }
-    target.stood().await;
+    target.check_survived().await;
 }
 
 #[tokio::test]
@@ -52,11 +52,11 @@ async fn continuations_without_end_are_cut_off_whether_they_are_empty_or_full() 
             let endless = std::iter::repeat_with(|| frame(CONTINUATION, 0, 1, &payload)).take(100_000);
             let answer =
                 target.connect().await.flood([beginning(authority)].into_iter().chain(endless)).await;
-            assert!(answer.cut && answer.goaway().is_some_and(|(code, _)| code != 0), "{authority}");
-            target.stands().await;
+            assert!(answer.is_cut && answer.goaway().is_some_and(|(code, _)| code != 0), "{authority}");
+            target.check_serving().await;
         }
     }
-    target.stood().await;
+    target.check_survived().await;
 }
 
 #[tokio::test]
@@ -69,9 +69,9 @@ async fn a_small_block_that_unpacks_to_a_large_one_is_refused() {
         let calls = wire::streams(50).map(|stream| frame(HEADERS, 0x5, stream, &bomb));
         let answer = target.connect().await.flood(calls).await;
         assert!(!answer.bytes.is_empty(), "{authority}");
-        target.stands().await;
+        target.check_serving().await;
     }
-    target.stood().await;
+    target.check_survived().await;
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn unfinished_header_blocks_on_a_thousand_connections_cost_little() {
             raw.send(&beginning(authority)).await;
             raw.send(&frame(CONTINUATION, 0, 1, &rest)[..rest.len()]).await;
         }
-        target.stands().await;
+        target.check_serving().await;
     }
-    target.stood().await;
+    target.check_survived().await;
 }

@@ -1,4 +1,4 @@
-//! Clients that mean harm, or are broken: each costs itself an error, the others nothing, and the daemon little memory.
+//! Malicious and broken clients: each gets an error, the others are served, and the daemon needs little memory.
 
 mod attack;
 mod calls;
@@ -11,13 +11,13 @@ mod wire;
 use crate::harness::{Daemon, Load, Start, Vault};
 use attack::Raw;
 
-/// What the daemon may hold in memory, whatever is done to it.
+/// The limit on the daemon's memory under any attack, in KiB.
 const MOST_KIB: u64 = 64 * 1024;
 
-/// What a client calls the server: one name that h2 takes, and one that our own adapter rewrites.
+/// The authorities that clients send: one that h2 accepts, and one that our own adapter rewrites.
 const AUTHORITIES: [&str; 2] = ["localhost", "%2Fopt%2Fazurekms.socket"];
 
-/// A daemon under attack, and a client of it that means no harm.
+/// A daemon under attack, and a well-behaved client of it.
 struct Target {
     vault: Vault,
     daemon: Daemon,
@@ -37,12 +37,12 @@ impl Target {
         Self { vault, daemon, bystander }
     }
 
-    /// A connection that has said hello.
+    /// Opens a connection, and sends the connection preface.
     async fn connect(&self) -> Raw {
         Raw::connect(&self.daemon).await
     }
 
-    /// So many of them.
+    /// Opens that many connections, as [`Self::connect`] does.
     async fn connect_many(&self, count: usize) -> Vec<Raw> {
         let mut all = Vec::with_capacity(count);
         for _ in 0..count {
@@ -51,28 +51,29 @@ impl Target {
         all
     }
 
-    /// The attack goes on: the bystander is served all the same, and the daemon has never held too much memory.
-    async fn stands(&self) {
+    /// Checks that during the attack the bystander is served, and the daemon's memory stays within the limit.
+    async fn check_serving(&self) {
         self.bystander.more_round_trips(3).await;
-        is_small(&self.daemon);
+        check_memory(&self.daemon);
     }
 
-    /// The attack is over: nothing that the bystander asked has failed since the start, and newcomers are served.
-    async fn stood(self) {
-        self.stands().await;
+    /// Checks that after the attack new clients are served, and that no call of the bystander has failed since the
+    /// start.
+    async fn check_survived(self) {
+        self.check_serving().await;
         self.daemon.client().patient().round_trips().await.unwrap();
         let (_, failures) = self.bystander.stop().await;
         assert!(failures.is_empty(), "{failures:?}");
     }
 }
 
-/// The daemon has never held too much memory.
-fn is_small(daemon: &Daemon) {
+/// Checks that the daemon's memory has never exceeded the limit.
+fn check_memory(daemon: &Daemon) {
     let peak = daemon.process.peak_kib().unwrap();
     assert!(peak < MOST_KIB, "{peak} KiB");
 }
 
-/// The soft limit on open files is often 1,024, which is less than what some attacks hold.
+/// Raises the soft limit on open files: it is often 1,024, less than some attacks need.
 fn open_many_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

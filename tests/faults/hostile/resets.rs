@@ -1,12 +1,12 @@
-//! Streams that are taken back, and frames that only want an acknowledgement.
+//! Streams that are reset at once, and floods of control frames.
 
 use super::attack::Raw;
-use super::wire::{ENCRYPT, PING, RST_STREAM, SETTINGS, encrypt, frame, opening};
+use super::wire::{ENCRYPT, PING, RST_STREAM, SETTINGS, call_headers, encrypt, frame};
 use super::{AUTHORITIES, Target, wire};
 
 const RESETS: u32 = 100_000;
 const CANCEL: [u8; 4] = 8u32.to_be_bytes();
-/// As many as a client may open and take back before anybody could have looked at them, times the connections it uses.
+/// The streams of one connection: as many as a client can open and reset before the daemon has handled any.
 const PER_CONNECTION: u32 = 1_000;
 
 fn reset(stream: u32) -> Vec<u8> {
@@ -18,14 +18,14 @@ async fn a_hundred_thousand_streams_opened_and_reset_on_one_connection_are_cut_o
     const ENHANCE_YOUR_CALM: u32 = 11;
     let target = Target::start().await;
     for authority in AUTHORITIES {
-        let pieces =
-            wire::streams(RESETS).map(|stream| [opening(stream, ENCRYPT, authority), reset(stream)].concat());
+        let pieces = wire::streams(RESETS)
+            .map(|stream| [call_headers(stream, ENCRYPT, authority), reset(stream)].concat());
         let answer = target.connect().await.flood(pieces).await;
         assert_eq!(answer.goaway().expect("a GOAWAY").0, ENHANCE_YOUR_CALM, "{authority}");
-        assert!(answer.cut, "{authority}");
-        target.stands().await;
+        assert!(answer.is_cut, "{authority}");
+        target.check_serving().await;
     }
-    target.stood().await;
+    target.check_survived().await;
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_hundred_thousand_encrypts_reset_on_many_connections_cost_key_vault_fe
     let calls = vault.emulator.stats().calls("encrypt");
     assert!(calls < u64::from(RESETS) / 100, "{calls}");
     daemon.client().round_trips().await.unwrap();
-    super::is_small(&daemon);
+    super::check_memory(&daemon);
 }
 
 #[tokio::test]
@@ -62,12 +62,12 @@ async fn floods_that_ask_for_acknowledgements_or_for_nothing_hold_nobody_up() {
     ];
     for authority in AUTHORITIES {
         for (name, flood) in &floods {
-            let opening = [opening(1, ENCRYPT, authority)];
-            let pieces = opening.into_iter().chain((0..1_000).map(|_| flood.repeat(100)));
+            let headers = [call_headers(1, ENCRYPT, authority)];
+            let pieces = headers.into_iter().chain((0..1_000).map(|_| flood.repeat(100)));
             let answer = target.connect().await.flood(pieces).await;
             assert!(!answer.bytes.is_empty(), "{name}");
-            target.stands().await;
+            target.check_serving().await;
         }
     }
-    target.stood().await;
+    target.check_survived().await;
 }

@@ -1,4 +1,4 @@
-//! Clients that write slowly or not to the end, and clients that do not read.
+//! Clients that write slowly or stop in the middle, and clients that do not read.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use super::attack::{Raw, http2};
-use super::wire::{ENCRYPT, SETTINGS, VERSION, encrypt, frame, hello, opening};
+use super::wire::{ENCRYPT, SETTINGS, VERSION, call_headers, encrypt, frame, preface};
 use super::{AUTHORITIES, Target, open_many_files, wire};
 
 #[tokio::test]
@@ -20,13 +20,13 @@ async fn a_request_that_comes_byte_by_byte_is_served() {
     let target = Target::start().await;
     for authority in AUTHORITIES {
         let mut raw = Raw::silent(&target.daemon).await;
-        for byte in [hello(), wire::call(1, VERSION, authority, b"")].concat() {
+        for byte in [preface(), wire::call(1, VERSION, authority, b"")].concat() {
             raw.send(&[byte]).await;
             tokio::task::yield_now().await;
         }
         raw.until(b"v1beta1").await;
     }
-    target.stood().await;
+    target.check_survived().await;
 }
 
 #[tokio::test]
@@ -38,9 +38,9 @@ async fn requests_that_stop_in_the_middle_on_a_thousand_connections_cost_little(
         let request = encrypt(1, AUTHORITIES[index % 2]);
         raw.send(&request[..index % request.len()]).await;
     }
-    target.stands().await;
+    target.check_serving().await;
     drop(held);
-    target.stood().await;
+    target.check_survived().await;
 }
 
 #[tokio::test]
@@ -50,12 +50,12 @@ async fn half_open_streams_by_the_thousand_keep_nobody_out() {
         let mut held = target.connect_many(10).await;
         for raw in &mut held {
             let half_open: Vec<u8> =
-                wire::streams(1_000).flat_map(|stream| opening(stream, ENCRYPT, authority)).collect();
+                wire::streams(1_000).flat_map(|stream| call_headers(stream, ENCRYPT, authority)).collect();
             raw.send(&half_open).await;
         }
-        target.stands().await;
+        target.check_serving().await;
     }
-    target.stood().await;
+    target.check_survived().await;
 }
 
 #[tokio::test]
@@ -74,15 +74,15 @@ async fn messages_that_stop_before_their_end_are_not_kept_by_the_thousand() {
     let status = Status::from_header_map(refused.headers()).unwrap();
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(status.message().contains("bytes"), "{status:?}");
-    target.stands().await;
+    target.check_serving().await;
     drop((held, calls));
-    target.stood().await;
+    target.check_survived().await;
 }
 
-/// A message of 120,000 bytes without the last one.
+/// Returns a call whose message of 120,000 bytes lacks the last one.
 fn unfinished() -> Request<BoxBody<Bytes, Infallible>> {
-    let claim = [&[0][..], &119_996u32.to_be_bytes(), &[b'x'; 119_995]].concat();
-    let part = stream::iter([Ok(Frame::data(Bytes::from(claim)))]).chain(stream::pending());
+    let message = [&[0][..], &119_996u32.to_be_bytes(), &[b'x'; 119_995]].concat();
+    let part = stream::iter([Ok(Frame::data(Bytes::from(message)))]).chain(stream::pending());
     let request = Request::post(format!("http://localhost{ENCRYPT}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers");
@@ -99,10 +99,10 @@ async fn clients_that_never_read_are_not_read_from_either() {
         for raw in target.connect_many(50).await {
             pushing.spawn(raw.push(calls.clone()));
         }
-        target.stands().await;
+        target.check_serving().await;
         assert!(pushing.try_join_next().is_none(), "all was taken");
     }
-    target.stood().await;
+    target.check_survived().await;
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn clients_that_never_open_their_window_keep_nobody_out() {
                 wire::streams(1_000).flat_map(|stream| wire::call(stream, VERSION, authority, b"")).collect();
             raw.send(&[&closed[..], &calls].concat()).await;
         }
-        target.stands().await;
+        target.check_serving().await;
     }
-    target.stood().await;
+    target.check_survived().await;
 }

@@ -1,8 +1,9 @@
-//! HTTP/2 by hand (RFC 9113, RFC 7541), so that it can be wrong.
+//! Frames of HTTP/2 (RFC 9113) and header blocks (RFC 7541) written by hand, so that they can be invalid.
 
 use azure_kms_provider::proto::v2::EncryptRequest;
 use prost::Message;
 
+/// The fixed part of the connection preface (RFC 9113 §3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(super) const DATA: u8 = 0;
@@ -19,23 +20,23 @@ pub(super) const END_HEADERS: u8 = 0x4;
 pub(super) const VERSION: &str = "/v1beta1.KeyManagementService/Version";
 pub(super) const ENCRYPT: &str = "/v2.KeyManagementService/Encrypt";
 
-/// One frame.
+/// Returns one frame.
 pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// What a connection starts with.
-pub(super) fn hello() -> Vec<u8> {
+/// Returns the connection preface of a client, with an empty SETTINGS frame.
+pub(super) fn preface() -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()
 }
 
-/// A header as a literal that no table remembers. Short ones only.
+/// Returns a header as a literal without indexing. Name and value must be shorter than 127 bytes.
 pub(super) fn header(name: &str, value: &[u8]) -> Vec<u8> {
     [&[0, name.len() as u8], name.as_bytes(), &[value.len() as u8], value].concat()
 }
 
-/// The header block of a call.
+/// Returns the header block of a call.
 pub(super) fn block(path: &str, authority: &str) -> Vec<u8> {
     [
         header(":method", b"POST"),
@@ -48,33 +49,33 @@ pub(super) fn block(path: &str, authority: &str) -> Vec<u8> {
     .concat()
 }
 
-/// The HEADERS of a call whose message is still to come.
-pub(super) fn opening(stream: u32, path: &str, authority: &str) -> Vec<u8> {
+/// Returns the HEADERS frame of a call whose message is still to come.
+pub(super) fn call_headers(stream: u32, path: &str, authority: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &block(path, authority))
 }
 
-/// A message of gRPC.
+/// Returns a length-prefixed gRPC message.
 pub(super) fn message(content: &[u8]) -> Vec<u8> {
     [&[0][..], &(content.len() as u32).to_be_bytes(), content].concat()
 }
 
-/// A whole call with that message.
+/// Returns a whole call with that message.
 pub(super) fn call(stream: u32, path: &str, authority: &str, content: &[u8]) -> Vec<u8> {
-    [opening(stream, path, authority), frame(DATA, END_STREAM, stream, &message(content))].concat()
+    [call_headers(stream, path, authority), frame(DATA, END_STREAM, stream, &message(content))].concat()
 }
 
-/// A whole call of v2 Encrypt.
+/// Returns a whole call of v2 Encrypt.
 pub(super) fn encrypt(stream: u32, authority: &str) -> Vec<u8> {
     let message = EncryptRequest { plaintext: b"secret".into(), uid: "hostile".into() };
     call(stream, ENCRYPT, authority, &message.encode_to_vec())
 }
 
-/// The first `count` numbers of a client's streams.
+/// Returns the first `count` identifiers of a client's streams.
 pub(super) fn streams(count: u32) -> impl Iterator<Item = u32> {
     (0..count).map(|index| index * 2 + 1)
 }
 
-/// Every frame in what a server sent: kind, stream, payload.
+/// Returns every complete frame in the bytes that a server sent: type, stream, payload.
 pub(super) fn frames(mut bytes: &[u8]) -> Vec<(u8, u32, &[u8])> {
     let mut frames = Vec::new();
     while let Some((&[a, b, c, kind, _, s0, s1, s2, s3], rest)) = bytes.split_first_chunk::<9>() {

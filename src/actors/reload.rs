@@ -62,7 +62,7 @@ pub(crate) trait CredentialCheck: Send + Sync {
     /// Gets a token with the access, and makes one key operation with that token. Returns the token.
     ///
     /// # Errors
-    /// No token is issued, or Key Vault does not serve with it; the sentence says who refused what.
+    /// No token is issued, or Key Vault does not serve with it; the sentence says which of them refused, and why.
     async fn run(&self, access: &Access) -> Result<Token, String>;
 }
 

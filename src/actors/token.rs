@@ -35,8 +35,7 @@ const EARLY_REJECTION: Duration = Duration::from_secs(10);
 /// A function that creates a source of tokens for an access.
 pub(crate) type Connect = dyn Fn(&Access) -> Result<Arc<dyn TokenSource>, String> + Send + Sync;
 
-/// The dependencies of the actor, and the state that outlives it: a restarted actor continues with the published
-/// token.
+/// The dependencies of the actor, and the state that outlives it, such as the published token.
 #[derive(Clone)]
 pub(crate) struct TokenParts {
     /// The factory of token sources, called with the access in use.
@@ -220,22 +219,14 @@ impl TokenActor {
         if !self.publish(|state| state.token = None) {
             return;
         }
-        log_or_debug!(
-            self.logged.should_log("token/dropped".into()),
-            warn,
-            "Key Vault does not accept the token; it is dropped"
-        );
+        let should_log = self.logged.should_log("token/dropped".into());
+        log_or_debug!(should_log, warn, "Key Vault does not accept the token; it is dropped");
         self.parts.metrics.token_expires(None);
-        let is_predecessor_rejected =
-            std::mem::replace(&mut self.last_rejected, token.serial) + 1 == token.serial;
+        let is_second_in_row = std::mem::replace(&mut self.last_rejected, token.serial) + 1 == token.serial;
         // a token that worked for a moment was revoked: the next one may work again
         let has_worked =
             self.parts.rejected.was_accepted(token.serial) && token.obtained.elapsed() >= SHORTEST_PAUSE;
-        if token.obtained.elapsed() < EARLY_REJECTION
-            && is_predecessor_rejected
-            && token.serial > 1
-            && !has_worked
-        {
+        if token.obtained.elapsed() < EARLY_REJECTION && is_second_in_row && token.serial > 1 && !has_worked {
             self.is_rejecting_new_tokens = true; // two in a row: ask Entra ID less often
             self.schedule_retry("Key Vault does not accept new tokens either", not_accepted(), ctx);
         } else {
@@ -283,8 +274,7 @@ async fn fetch(source: &dyn TokenSource, serial: u64) -> Result<Token, TokenErro
     }
 }
 
-/// Returns the time until two thirds of the token's lifetime have passed, so that 30 % or more remains when the
-/// refresh begins.
+/// Returns the time until two thirds of the token's lifetime have passed; at least 30 % is left then.
 fn until_refresh(token: &Token) -> Duration {
     let lifetime = token.expires.duration_since(token.obtained);
     let due = token.obtained + lifetime * 2 / 3;

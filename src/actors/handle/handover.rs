@@ -115,7 +115,7 @@ impl<G> Clone for Handle<G> {
 enum AskOutcome<R> {
     Answered(R),
     /// The generation ended, or a newer one was published.
-    Gone,
+    Ended,
     /// The generation is alive, but dropped this job: its future panicked.
     Dropped,
     DeadlineExceeded,
@@ -137,12 +137,12 @@ impl<G> Handle<G> {
             let (number, generation) = newest(&mut slot);
             let outcome = match generation {
                 Some(generation) => ask_once(&mut slot, &generation, job.clone(), deadline).await,
-                None => AskOutcome::Gone,
+                None => AskOutcome::Ended,
             };
             match outcome {
                 AskOutcome::Answered(answer) => return Ok(answer),
                 AskOutcome::DeadlineExceeded => return Err(AskError::DeadlineExceeded),
-                AskOutcome::Gone => next_generation(&mut slot, number, deadline).await?,
+                AskOutcome::Ended => next_generation(&mut slot, number, deadline).await?,
                 AskOutcome::Dropped => {
                     drops = if dropped_by == number { drops + 1 } else { 1 };
                     dropped_by = number;
@@ -180,9 +180,9 @@ where
         answer = generation.deliver(ask) => match answer {
             Some(answer) => AskOutcome::Answered(answer),
             None if generation.is_alive() => AskOutcome::Dropped,
-            None => AskOutcome::Gone,
+            None => AskOutcome::Ended,
         },
-        Ok(()) = slot.changed() => AskOutcome::Gone,
+        Ok(()) = slot.changed() => AskOutcome::Ended,
         () = sleep_until(deadline + GRACE) => AskOutcome::DeadlineExceeded,
     }
 }

@@ -183,17 +183,17 @@ impl Drop for Lifeline {
 /// Starts a supervisor for tests of one actor; it ignores every end.
 #[cfg(test)]
 pub(crate) fn no_supervisor() -> Recipient<ChildExited> {
-    struct Nobody;
+    struct NoSupervisor;
 
-    impl Actor for Nobody {
+    impl Actor for NoSupervisor {
         type Context = Context<Self>;
     }
 
-    impl actix::Handler<ChildExited> for Nobody {
+    impl actix::Handler<ChildExited> for NoSupervisor {
         type Result = ();
 
         fn handle(&mut self, _: ChildExited, _: &mut Self::Context) {}
     }
 
-    Nobody.start().recipient()
+    NoSupervisor.start().recipient()
 }

@@ -110,7 +110,7 @@ impl Registered {
     }
 
     /// The same in the form of changes to nothing.
-    pub(crate) fn kept(&self) -> Application {
+    pub(crate) fn to_changes(&self) -> Application {
         let pems = self.certificates.iter().map(|certificate| certificate.pem.clone());
         Application {
             client_secrets: Some(self.secrets.clone()),

@@ -16,7 +16,7 @@ use crate::keys::{Change, KeyPatch};
 use crate::permissions::{self, PermissionModel, Permissions};
 use crate::reply;
 use crate::server::Answer;
-use crate::world::{Challenge, World};
+use crate::state::{Challenge, State};
 
 /// What a request to another path is told.
 const ROUTES: &str = "GET /stats, DELETE /stats, GET /answers, PUT /faults, GET /faults, DELETE /faults, POST /keys/{name}/rotate, \
@@ -52,13 +52,13 @@ struct ClockSettings {
 }
 
 /// Answers one control request.
-pub(crate) async fn handle(world: Arc<World>, request: Request<Body>) -> Answer {
+pub(crate) async fn handle(state: Arc<State>, request: Request<Body>) -> Answer {
     let (parts, body) = request.into_parts();
     let Some(body) = reply::body(body).await else {
         return Ok(respond(Err((413, "the body is larger than 1 MiB".into()))));
     };
     let segments: Vec<&str> = parts.uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
-    Ok(respond(dispatch(&world, parts.method.as_str(), &segments, &body)))
+    Ok(respond(dispatch(&state, parts.method.as_str(), &segments, &body)))
 }
 
 fn respond(outcome: Result<Value, Refusal>) -> Response<Body> {
@@ -68,38 +68,38 @@ fn respond(outcome: Result<Value, Refusal>) -> Response<Body> {
     }
 }
 
-fn dispatch(world: &World, method: &str, path: &[&str], body: &[u8]) -> Result<Value, Refusal> {
+fn dispatch(state: &State, method: &str, path: &[&str], body: &[u8]) -> Result<Value, Refusal> {
     match (method, path) {
-        ("GET", ["stats"]) => return Ok(json!(world.stats.snapshot())),
-        ("GET", ["answers"]) => return Ok(json!(world.stats.answers())),
-        ("GET", ["faults"]) => return Ok(json!(world.faults.current())),
+        ("GET", ["stats"]) => return Ok(json!(state.stats.snapshot())),
+        ("GET", ["answers"]) => return Ok(json!(state.stats.answers())),
+        ("GET", ["faults"]) => return Ok(json!(state.faults.current())),
         ("POST", ["keys", key, "rotate"]) => {
-            return Ok(json!({ "version": crate::rotate(world, key).map_err(not_found)? }));
+            return Ok(json!({ "version": crate::rotate(state, key).map_err(not_found)? }));
         }
         ("POST", ["federated-token"]) => {
-            let token = crate::federated_token(world, &read::<FederatedToken>(body)?);
+            let token = crate::federated_token(state, &read::<FederatedToken>(body)?);
             return Ok(json!({ "token": token.map_err(internal)? }));
         }
         ("PUT", ["application"]) => {
-            world.set_application(read::<Application>(body)?).map_err(|error| (400, error.0))?;
+            state.set_application(read::<Application>(body)?).map_err(|error| (400, error.0))?;
         }
-        ("DELETE", ["stats"]) => world.stats.reset(),
-        ("PUT", ["faults"]) => world.faults.set(checked(body, Faults::check)?),
-        ("DELETE", ["faults"]) => world.faults.set(Faults::default()),
+        ("DELETE", ["stats"]) => state.stats.reset(),
+        ("PUT", ["faults"]) => state.faults.set(checked(body, Faults::check)?),
+        ("DELETE", ["faults"]) => state.faults.set(Faults::default()),
         ("PATCH", ["keys", key, version]) => {
-            crate::change(world, key, version, key_change(body)?).map_err(not_found)?;
+            crate::change(state, key, version, key_change(body)?).map_err(not_found)?;
         }
-        ("PUT", ["permissions"]) => world.set_permissions(checked::<Permissions>(body, permissions::check)?),
+        ("PUT", ["permissions"]) => state.set_permissions(checked::<Permissions>(body, permissions::check)?),
         ("PUT", ["permission-model"]) => {
-            world.set_permission_model(read::<PermissionModelSettings>(body)?.model);
+            state.set_permission_model(read::<PermissionModelSettings>(body)?.model);
         }
-        ("PUT", ["clock"]) => world.clock.set_offset(read::<ClockSettings>(body)?.offset_s),
-        ("PUT", ["challenge"]) => world.set_challenge(read::<ChallengeSettings>(body)?.format),
+        ("PUT", ["clock"]) => state.clock.set_offset(read::<ClockSettings>(body)?.offset_s),
+        ("PUT", ["challenge"]) => state.set_challenge(read::<ChallengeSettings>(body)?.format),
         ("PUT", ["tokens"]) => {
-            world.tokens.set_lifetime(Duration::from_secs(read::<TokenSettings>(body)?.lifetime_s));
+            state.tokens.set_lifetime(Duration::from_secs(read::<TokenSettings>(body)?.lifetime_s));
         }
-        ("POST", ["connections", "hang"]) => world.hangs.hang(),
-        ("DELETE", ["tokens"]) => world.revoke_tokens().map_err(internal)?,
+        ("POST", ["connections", "hang"]) => state.hung_connections.hang(),
+        ("DELETE", ["tokens"]) => state.revoke_tokens().map_err(internal)?,
         _ => return Err((404, ROUTES.into())),
     }
     Ok(json!({}))

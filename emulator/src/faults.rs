@@ -76,7 +76,7 @@ pub(crate) enum Service {
 }
 
 /// What is to happen to one request.
-pub(crate) enum Fate {
+pub(crate) enum Outcome {
     Serve,
     Fail(u16),
     Throttle(Option<u64>),
@@ -105,30 +105,30 @@ impl Faults {
 }
 
 #[derive(Default)]
-struct State {
+struct FaultState {
     faults: Faults,
     recent: [VecDeque<Instant>; 3],
 }
 
 /// The faults now in force.
 #[derive(Default)]
-pub(crate) struct FaultSwitch(Mutex<State>);
+pub(crate) struct ActiveFaults(Mutex<FaultState>);
 
-impl FaultSwitch {
+impl ActiveFaults {
     pub(crate) fn set(&self, faults: Faults) {
-        self.with(|state| *state = State { faults, ..State::default() });
+        self.with(|active| *active = FaultState { faults, ..FaultState::default() });
     }
 
     pub(crate) fn current(&self) -> Faults {
-        self.with(|state| state.faults.clone())
+        self.with(|active| active.faults.clone())
     }
 
     pub(crate) fn of(&self, service: Service) -> FaultSet {
-        self.with(|state| state.of(service).clone())
+        self.with(|active| active.of(service).clone())
     }
 
     /// Waits as the faults say, and decides.
-    pub(crate) async fn fate(&self, service: Service) -> Fate {
+    pub(crate) async fn outcome(&self, service: Service) -> Outcome {
         let set = self.of(service);
         let jitter = Duration::from_millis(set.jitter_ms).mul_f64(random());
         let latency = Duration::from_millis(set.latency_ms) + jitter;
@@ -136,38 +136,38 @@ impl FaultSwitch {
             tokio::time::sleep(latency).await;
         }
         if random() < set.reset_rate {
-            return Fate::Reset;
+            return Outcome::Reset;
         }
         if let Some(limit) = set.throttle_per_10s
-            && !self.with(|state| state.within(service, limit as usize))
+            && !self.with(|active| active.within(service, limit as usize))
         {
-            return Fate::Throttle(set.retry_after_s);
+            return Outcome::Throttle(set.retry_after_s);
         }
         match set.status.unwrap_or(500) {
-            _ if random() >= set.error_rate => Fate::Serve,
-            429 => Fate::Throttle(set.retry_after_s),
-            status => Fate::Fail(status),
+            _ if random() >= set.error_rate => Outcome::Serve,
+            429 => Outcome::Throttle(set.retry_after_s),
+            status => Outcome::Fail(status),
         }
     }
 
     /// Whether this valid token is to be refused; uses up a `once`.
     pub(crate) fn refuses_token(&self) -> bool {
-        self.with(|state| match state.faults.vault.unauthorized {
+        self.with(|active| match active.faults.vault.unauthorized {
             None => false,
             Some(Unauthorized::Always) => true,
             Some(Unauthorized::Once) => {
-                state.faults.vault.unauthorized = None;
+                active.faults.vault.unauthorized = None;
                 true
             }
         })
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut FaultState) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl State {
+impl FaultState {
     fn of(&self, service: Service) -> &FaultSet {
         match service {
             Service::Vault => &self.faults.vault,
@@ -216,26 +216,26 @@ mod tests {
 
     #[test]
     fn a_token_is_refused_once_or_always() {
-        let switch = FaultSwitch::default();
+        let active = ActiveFaults::default();
         let refusing = |how| Faults {
             vault: FaultSet { unauthorized: Some(how), ..FaultSet::default() },
             ..Faults::default()
         };
-        switch.set(refusing(Unauthorized::Once));
-        assert_eq!([switch.refuses_token(), switch.refuses_token()], [true, false]);
-        switch.set(refusing(Unauthorized::Always));
-        assert_eq!([switch.refuses_token(), switch.refuses_token()], [true, true]);
+        active.set(refusing(Unauthorized::Once));
+        assert_eq!([active.refuses_token(), active.refuses_token()], [true, false]);
+        active.set(refusing(Unauthorized::Always));
+        assert_eq!([active.refuses_token(), active.refuses_token()], [true, true]);
     }
 
     #[tokio::test]
     async fn requests_beyond_the_limit_are_throttled() {
-        let switch = FaultSwitch::default();
+        let active = ActiveFaults::default();
         let vault = FaultSet { throttle_per_10s: Some(2), retry_after_s: Some(7), ..FaultSet::default() };
-        switch.set(Faults { vault, ..Faults::default() });
+        active.set(Faults { vault, ..Faults::default() });
         for _ in 0..2 {
-            assert!(matches!(switch.fate(Service::Vault).await, Fate::Serve));
+            assert!(matches!(active.outcome(Service::Vault).await, Outcome::Serve));
         }
-        assert!(matches!(switch.fate(Service::Vault).await, Fate::Throttle(Some(7))));
-        assert!(matches!(switch.fate(Service::Entra).await, Fate::Serve));
+        assert!(matches!(active.outcome(Service::Vault).await, Outcome::Throttle(Some(7))));
+        assert!(matches!(active.outcome(Service::Entra).await, Outcome::Serve));
     }
 }

@@ -9,20 +9,20 @@ use axum::http::Response;
 use axum::http::request::Parts;
 use serde_json::json;
 
+use crate::fault_injection::play;
 use crate::faults::Service;
 use crate::ids::object_id;
-use crate::misbehave::play;
 use crate::reply;
 use crate::server::Answer;
+use crate::state::State;
 use crate::stats::Credential;
-use crate::world::World;
 
 const PATH: &str = "/metadata/identity/oauth2/token";
 
 /// Answers one request to IMDS.
-pub(crate) async fn handle(world: Arc<World>, request: Request<Body>) -> Answer {
+pub(crate) async fn handle(state: Arc<State>, request: Request<Body>) -> Answer {
     let (request, _) = request.into_parts();
-    play(&world, Service::Imds, failed, async { serve(&world, &request) }).await
+    play(&state, Service::Imds, failed, async { serve(&state, &request) }).await
 }
 
 /// What it says with that status.
@@ -38,7 +38,7 @@ fn failed(status: u16) -> Response<Body> {
     refusal(status, error, description)
 }
 
-fn serve(world: &World, request: &Parts) -> Response<Body> {
+fn serve(state: &State, request: &Parts) -> Response<Body> {
     let headers = &request.headers;
     let marked = headers.get("metadata").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
     if !marked || headers.contains_key("x-forwarded-for") {
@@ -60,15 +60,15 @@ fn serve(world: &World, request: &Parts) -> Response<Body> {
     let Some(resource) = query.get("resource").filter(|resource| !resource.is_empty()) else {
         return refusal(400, "invalid_request", "Required query variable 'resource' is missing");
     };
-    match identity(world, &query) {
-        Some(client_id) => issue(world, &client_id, resource),
+    match identity(state, &query) {
+        Some(client_id) => issue(state, &client_id, resource),
         None => refusal(400, "invalid_request", "Identity not found"),
     }
 }
 
 /// The client id of the identity that is asked for; without a wish, of the machine's own.
-fn identity(world: &World, query: &HashMap<String, String>) -> Option<String> {
-    let directory = &world.directory;
+fn identity(state: &State, query: &HashMap<String, String>) -> Option<String> {
+    let directory = &state.directory;
     let [own, user] = [&directory.system_assigned_client_id, &directory.user_assigned_client_id];
     let wish = ["client_id", "object_id", "msi_res_id", "mi_res_id"]
         .into_iter()
@@ -84,11 +84,11 @@ fn identity(world: &World, query: &HashMap<String, String>) -> Option<String> {
     chosen.cloned()
 }
 
-fn issue(world: &World, client_id: &str, resource: &str) -> Response<Body> {
-    let Ok(issued) = world.tokens.issue(client_id, resource, Credential::Identity) else {
+fn issue(state: &State, client_id: &str, resource: &str) -> Response<Body> {
+    let Ok(issued) = state.tokens.issue(client_id, resource, Credential::Identity) else {
         return refusal(500, "unknown", "No token could be signed");
     };
-    world.stats.token_issued(Credential::Identity);
+    state.stats.token_issued(Credential::Identity);
     let seconds = issued.expires_in().to_string();
     reply::json(
         200,

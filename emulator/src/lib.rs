@@ -12,39 +12,39 @@
 //!                                        ─▶ control  statistics, faults, rotation, permissions, challenge, credentials,
 //!                                                    clock
 //! clouds (under which hosts the vault and entra are)
-//! world  (the state behind all of them; what lasts is kept in a folder)
+//! state  (the state behind all of them; what lasts is kept in a folder)
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod application;
 mod certificate;
+mod client_files;
 mod clock;
 pub mod clouds;
 mod connect;
 mod control;
 mod entra;
+mod fault_injection;
 mod faults;
-mod hang;
+mod hung_connections;
 mod ids;
 mod imds;
-mod info;
 mod issuer;
 mod jwt;
-mod kept;
 mod keys;
-mod misbehave;
 mod permissions;
 mod proxy;
 mod recovery;
 mod reply;
 mod rsa;
 mod server;
+mod state;
+mod state_file;
 mod stats;
 pub mod testing;
 mod tls;
 mod tokens;
 mod vault;
-mod world;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -52,21 +52,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use application::{Application, ClientSecret, Federated};
+pub use client_files::Info;
 pub use connect::ConnectProxy;
 pub use faults::{BodyFault, FaultSet, Faults, Unauthorized};
-pub use info::Info;
 pub use issuer::{FederatedToken, ISSUER};
 pub use keys::KeyPatch;
 pub use permissions::{PermissionModel, Permissions};
 pub use recovery::RecoveryLevel;
+pub use state::Challenge;
 pub use stats::{Answered, Stats};
-pub use world::Challenge;
 
 use axum::body::Body;
 use axum::extract::Request;
 use keys::Change;
 use server::{Server, Tls};
-use world::World;
+use state::State;
 
 /// Why the emulator does not start, or refuses a change.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +104,7 @@ impl Options {
 
 /// A running emulator. Ends when dropped.
 pub struct Emulator {
-    world: Arc<World>,
+    state: Arc<State>,
     info: Info,
     servers: [Server; 4],
 }
@@ -116,16 +116,16 @@ impl Emulator {
     /// An address is not loopback or is taken, or the folder cannot be used.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let dir = folder(&options.dir)?;
-        let world = Arc::new(World::open(&dir)?);
-        let tls = Some(Tls { acceptor: tls::acceptor(&dir)?, world: world.clone() });
-        let tls = Server::start(options.listen, tls, with(&world, vault::front)).await?;
-        let imds = Server::start(options.imds_listen, None, with(&world, imds::handle)).await?;
-        let control = Server::start(options.control_listen, None, with(&world, control::handle)).await?;
-        let proxy = Server::start(options.proxy_listen, None, with(&world, proxy::handle)).await?;
+        let state = Arc::new(State::open(&dir)?);
+        let tls = Some(Tls { acceptor: tls::acceptor(&dir)?, state: state.clone() });
+        let tls = Server::start(options.listen, tls, with(&state, vault::front)).await?;
+        let imds = Server::start(options.imds_listen, None, with(&state, imds::handle)).await?;
+        let control = Server::start(options.control_listen, None, with(&state, control::handle)).await?;
+        let proxy = Server::start(options.proxy_listen, None, with(&state, proxy::handle)).await?;
         let servers = [tls, imds, control, proxy];
-        let info = Info::new(&world, &dir, servers.each_ref().map(Server::addr));
+        let info = Info::new(&state, &dir, servers.each_ref().map(Server::addr));
         info.write(&dir)?;
-        Ok(Self { world, info, servers })
+        Ok(Self { state, info, servers })
     }
 
     /// What clients need to know; the content of `emulator.json`.
@@ -135,27 +135,27 @@ impl Emulator {
 
     /// Makes the services misbehave from now on.
     pub fn set_faults(&self, faults: Faults) {
-        self.world.faults.set(faults);
+        self.state.faults.set(faults);
     }
 
     /// Ends all misbehaviour.
     pub fn clear_faults(&self) {
-        self.world.faults.set(Faults::default());
+        self.state.faults.set(Faults::default());
     }
 
     /// What was called since the start or the last reset.
     pub fn stats(&self) -> Stats {
-        self.world.stats.snapshot()
+        self.state.stats.snapshot()
     }
 
     /// The vaults' latest answers since then, oldest first.
     pub fn answers(&self) -> Vec<Answered> {
-        self.world.stats.answers()
+        self.state.stats.answers()
     }
 
     /// Starts counting anew, and forgets the answers.
     pub fn reset_stats(&self) {
-        self.world.stats.reset();
+        self.state.stats.reset();
     }
 
     /// Makes a new version of the key, and returns it.
@@ -163,7 +163,7 @@ impl Emulator {
     /// # Errors
     /// There is no such key.
     pub fn rotate(&self, key: &str) -> Result<String, Error> {
-        rotate(&self.world, key)
+        rotate(&self.state, key)
     }
 
     /// Changes the attributes of one version.
@@ -171,23 +171,23 @@ impl Emulator {
     /// # Errors
     /// There is no such key or version.
     pub fn update_key(&self, key: &str, version: &str, patch: KeyPatch) -> Result<(), Error> {
-        change(&self.world, key, version, patch.into())
+        change(&self.state, key, version, patch.into())
     }
 
     /// Replaces what each principal (client id) may do; others may do everything.
     pub fn set_permissions(&self, permissions: Permissions) {
-        self.world.set_permissions(permissions);
+        self.state.set_permissions(permissions);
     }
 
     /// By what vaults decide from now on who may do what.
     pub fn set_permission_model(&self, model: PermissionModel) {
-        self.world.set_permission_model(model);
+        self.state.set_permission_model(model);
     }
 
     /// How many seconds the `Date` of every service's answers is ahead of this machine's clock from now on, or behind
     /// it if negative. Tokens and keys keep to this machine's clock.
     pub fn set_clock_offset(&self, seconds: i32) {
-        self.world.clock.set_offset(seconds);
+        self.state.clock.set_offset(seconds);
     }
 
     /// Changes the credentials of the application in Entra ID, in later runs too.
@@ -195,7 +195,7 @@ impl Emulator {
     /// # Errors
     /// A certificate cannot be read; nothing is changed then.
     pub fn set_application(&self, application: Application) -> Result<(), Error> {
-        self.world.set_application(application)
+        self.state.set_application(application)
     }
 
     /// A token of the cluster's issuer, as a pod gets it from Kubernetes.
@@ -203,27 +203,27 @@ impl Emulator {
     /// # Errors
     /// It cannot be signed.
     pub fn federated_token(&self, token: &FederatedToken) -> Result<String, Error> {
-        federated_token(&self.world, token)
+        federated_token(&self.state, token)
     }
 
     /// In which of its forms vaults send their challenge from now on.
     pub fn set_challenge(&self, challenge: Challenge) {
-        self.world.set_challenge(challenge);
+        self.state.set_challenge(challenge);
     }
 
     /// Every connection that is open now stays open, and no request on it for a vault is answered any more.
     pub fn hang_connections(&self) {
-        self.world.hangs.hang();
+        self.state.hung_connections.hang();
     }
 
     /// Every token issued until now gets a 401.
     pub fn revoke_tokens(&self) {
-        let _ = self.world.revoke_tokens(); // holds in this run even if it cannot be kept
+        let _ = self.state.revoke_tokens(); // holds in this run even if it cannot be kept
     }
 
     /// How long tokens issued from now on are valid.
     pub fn set_token_lifetime(&self, lifetime: Duration) {
-        self.world.tokens.set_lifetime(lifetime);
+        self.state.tokens.set_lifetime(lifetime);
     }
 
     /// Stops listening and closes every connection.
@@ -236,34 +236,34 @@ impl Emulator {
 
 /// The handler, with the state.
 fn with<A>(
-    world: &Arc<World>,
-    handle: fn(Arc<World>, Request<Body>) -> A,
+    state: &Arc<State>,
+    handle: fn(Arc<State>, Request<Body>) -> A,
 ) -> impl Fn(Request<Body>) -> A + Clone + use<A> {
-    let world = world.clone();
-    move |request| handle(world.clone(), request)
+    let state = state.clone();
+    move |request| handle(state.clone(), request)
 }
 
 /// The folder, which is made if there is none, by a path that holds wherever it is read.
 fn folder(dir: &Path) -> Result<PathBuf, Error> {
-    std::fs::create_dir_all(dir).map_err(|error| kept::about(dir, error))?;
-    let dir = dir.canonicalize().map_err(|error| kept::about(dir, error))?;
+    std::fs::create_dir_all(dir).map_err(|error| state_file::about(dir, error))?;
+    let dir = dir.canonicalize().map_err(|error| state_file::about(dir, error))?;
     match dir.to_str() {
         Some(_) => Ok(dir),
-        None => Err(kept::about(&dir, "the path is not UTF-8, so files cannot name it")),
+        None => Err(state_file::about(&dir, "the path is not UTF-8, so files cannot name it")),
     }
 }
 
-fn rotate(world: &World, key: &str) -> Result<String, Error> {
-    let made = world.rotate(key)?.ok_or_else(|| Error(format!("there is no key {key:?}")))?;
+fn rotate(state: &State, key: &str) -> Result<String, Error> {
+    let made = state.rotate(key)?.ok_or_else(|| Error(format!("there is no key {key:?}")))?;
     Ok(made.version.version)
 }
 
-fn federated_token(world: &World, token: &FederatedToken) -> Result<String, Error> {
-    let key = world.issuer_key()?;
+fn federated_token(state: &State, token: &FederatedToken) -> Result<String, Error> {
+    let key = state.issuer_key()?;
     token.sign(&key)
 }
 
-fn change(world: &World, key: &str, version: &str, change: Change) -> Result<(), Error> {
+fn change(state: &State, key: &str, version: &str, change: Change) -> Result<(), Error> {
     let missing = || Error(format!("there is no version {version:?} of a key {key:?}"));
-    world.change(key, Some(version), change)?.ok_or_else(missing).map(drop)
+    state.change(key, Some(version), change)?.ok_or_else(missing).map(drop)
 }

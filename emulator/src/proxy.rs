@@ -11,8 +11,8 @@ use axum::http::{Response, Uri};
 use crate::entra::{self, Authority};
 use crate::reply;
 use crate::server::Answer;
+use crate::state::State;
 use crate::vault::{self, Asked};
-use crate::world::World;
 
 const TARGET: &str = "x-azure-proxy-target";
 
@@ -23,14 +23,14 @@ enum Target {
 }
 
 /// Answers one request to the proxy.
-pub(crate) async fn handle(world: Arc<World>, mut request: Request<Body>) -> Answer {
+pub(crate) async fn handle(state: Arc<State>, mut request: Request<Body>) -> Answer {
     let Some(target) = target(&request) else { return Ok(refusal(&request)) };
-    world.stats.proxied();
+    state.stats.proxied();
     match target {
-        Target::Entra => entra::handle(&world, Authority::any(), request).await,
+        Target::Entra => entra::handle(&state, Authority::any(), request).await,
         Target::Vault(asked, uri) => {
             *request.uri_mut() = uri;
-            vault::handle(&world, asked, request).await
+            vault::handle(&state, asked, request).await
         }
     }
 }

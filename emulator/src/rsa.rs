@@ -128,10 +128,10 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_key_is_the_same_key() {
+    fn a_stored_key_is_the_same_key() {
         let key = RsaKey::generate(2048).unwrap();
-        let kept = RsaKey::from_pkcs8(key.pkcs8()).unwrap();
-        assert_eq!(kept.components(), key.components());
-        assert_eq!(kept.components().1, [1, 0, 1]);
+        let stored = RsaKey::from_pkcs8(key.pkcs8()).unwrap();
+        assert_eq!(stored.components(), key.components());
+        assert_eq!(stored.components().1, [1, 0, 1]);
     }
 }

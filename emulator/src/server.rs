@@ -18,7 +18,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::service_fn;
 
 use crate::Error;
-use crate::world::World;
+use crate::state::State;
 
 /// The connection is to be closed without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -32,14 +32,14 @@ pub(crate) type Answer = Result<Response<Body>, Reset>;
 #[derive(Clone)]
 pub(crate) struct Tls {
     pub acceptor: TlsAcceptor,
-    pub world: Arc<World>,
+    pub state: Arc<State>,
 }
 
 impl Tls {
     /// `None` when the client does not want it so.
     async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         let stream = self.acceptor.accept(stream).await.ok()?;
-        self.world.stats.tls_handshake();
+        self.state.stats.tls_handshake();
         Some(stream)
     }
 }
@@ -106,7 +106,7 @@ where
                 None => serve(stream, handler, Builder::new(TokioExecutor::new()).http1_only()).await,
                 Some(tls) => {
                     if let Some(stream) = tls.accept(stream).await {
-                        let connection = tls.world.hangs.connected();
+                        let connection = tls.state.hung_connections.connected();
                         let handler = move |mut request: Request<Body>| {
                             request.extensions_mut().insert(connection);
                             handler(request)

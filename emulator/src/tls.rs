@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::Error;
 use crate::clouds::{self, Cloud};
-use crate::kept::{about, read_if_any, write_private};
+use crate::state_file::{about, read_if_any, write_private};
 
 /// The hosts of Azure that the emulator plays, and its own address.
 fn hosts() -> Vec<String> {
@@ -40,13 +40,13 @@ pub(crate) fn acceptor(dir: &Path) -> Result<TlsAcceptor, Error> {
 
 fn issuer(dir: &Path) -> Result<Issuer<'static, KeyPair>, Error> {
     let (key_file, certificate_file) = (dir.join("ca.key"), dir.join("ca.pem"));
-    let kept = read_if_any(&key_file)?.filter(|_| certificate_file.exists());
-    let key = match &kept {
+    let stored = read_if_any(&key_file)?.filter(|_| certificate_file.exists());
+    let key = match &stored {
         Some(pem) => KeyPair::from_pem(&String::from_utf8_lossy(pem)),
         None => KeyPair::generate(),
     };
     let (key, params) = (key.map_err(failed)?, ca()?);
-    if kept.is_none() {
+    if stored.is_none() {
         let certificate = params.self_signed(&key).map_err(failed)?;
         write_private(&key_file, key.serialize_pem().as_bytes())?;
         fs::write(&certificate_file, certificate.pem()).map_err(|error| about(&certificate_file, error))?;

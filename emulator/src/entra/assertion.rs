@@ -11,9 +11,9 @@ use super::refusal::Refusal;
 use crate::certificate::Certificate;
 use crate::ids::hex;
 use crate::jwt;
+use crate::state::State;
 use crate::stats::Credential;
 use crate::tokens::now;
-use crate::world::World;
 
 /// The only type there is.
 pub(super) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -40,13 +40,13 @@ pub(super) struct Asking<'a> {
 ///
 /// # Errors
 /// Why it proves nothing.
-pub(super) fn check(world: &World, asking: Asking<'_>, token: &str) -> Result<Credential, Refusal> {
+pub(super) fn check(state: &State, asking: Asking<'_>, token: &str) -> Result<Credential, Refusal> {
     let assertion = Assertion::read(token)?;
     if assertion.claim("iss").eq_ignore_ascii_case(asking.client_id) {
-        by_certificate(&world.registered().certificates, asking, &assertion)?;
+        by_certificate(&state.registered().certificates, asking, &assertion)?;
         return Ok(Credential::Certificate);
     }
-    federated::check(world, &assertion)?;
+    federated::check(state, &assertion)?;
     Ok(Credential::Federated)
 }
 

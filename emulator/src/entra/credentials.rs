@@ -4,23 +4,23 @@ use super::assertion::{self, Asking};
 use super::refusal::Refusal;
 use super::token::Fields;
 use crate::application::ClientSecret;
+use crate::state::State;
 use crate::stats::Credential;
 use crate::tokens::now;
-use crate::world::World;
 
 /// What the fields of the form prove.
 ///
 /// # Errors
 /// Why they prove nothing.
-pub(super) fn check(world: &World, asking: Asking<'_>, fields: &Fields) -> Result<Credential, Refusal> {
-    check_names(world, asking, fields)?;
+pub(super) fn check(state: &State, asking: Asking<'_>, fields: &Fields) -> Result<Credential, Refusal> {
+    check_names(state, asking, fields)?;
     let field = |name: &str| fields.get(name).map(String::as_str);
     match (field("client_assertion"), field("client_secret")) {
         (Some(token), _) if field("client_assertion_type") == Some(assertion::TYPE) => {
-            assertion::check(world, asking, token)
+            assertion::check(state, asking, token)
         }
         (Some(_), _) => Err(missing("client_assertion_type")),
-        (None, Some(secret)) => by_secret(&world.registered().secrets, asking, secret),
+        (None, Some(secret)) => by_secret(&state.registered().secrets, asking, secret),
         (None, None) => Err(Refusal::client(
             7_000_218,
             "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
@@ -28,9 +28,9 @@ pub(super) fn check(world: &World, asking: Asking<'_>, fields: &Fields) -> Resul
     }
 }
 
-fn check_names(world: &World, asking: Asking<'_>, fields: &Fields) -> Result<(), Refusal> {
+fn check_names(state: &State, asking: Asking<'_>, fields: &Fields) -> Result<(), Refusal> {
     let Asking { tenant, client_id, .. } = asking;
-    let directory = &world.directory;
+    let directory = &state.directory;
     if !tenant.eq_ignore_ascii_case(&directory.tenant_id) {
         Err(no_tenant(tenant))
     } else if fields.get("grant_type").is_none_or(|grant| grant != "client_credentials") {

@@ -7,19 +7,19 @@ use super::refusal::Refusal;
 use crate::application::Federated;
 use crate::issuer::ISSUER;
 use crate::jwt;
-use crate::world::World;
+use crate::state::State;
 
 const REVIEW: &str = "Check your federated identity credential Subject, Audience and Issuer against the presented \
                       assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation";
 
 /// # Errors
 /// No credential matches, or the token is not one of the issuer's.
-pub(super) fn check(world: &World, assertion: &Assertion<'_>) -> Result<(), Refusal> {
-    check_match(&world.registered().federated, assertion)?;
+pub(super) fn check(state: &State, assertion: &Assertion<'_>) -> Result<(), Refusal> {
+    check_match(&state.registered().federated, assertion)?;
     if assertion.claim("iss") != ISSUER {
         return Err(Refusal::request(90_061, "Request to External OIDC endpoint failed."));
     }
-    let key = world.issuer_key().map_err(|error| Refusal::new(500, "server_error", 90_033, error.0))?;
+    let key = state.issuer_key().map_err(|error| Refusal::new(500, "server_error", 90_033, error.0))?;
     if !jwt::is_signed_by(assertion.token, &jwt::public(&key), Algorithm::RS256) {
         return Err(malformed("Its signature is not one of its issuer."));
     }

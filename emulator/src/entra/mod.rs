@@ -15,31 +15,31 @@ use axum::http::{HeaderValue, Response, header};
 use serde_json::json;
 
 use crate::clouds::PUBLIC;
+use crate::fault_injection::play;
 use crate::faults::Service;
-use crate::misbehave::play;
 use crate::reply;
 use crate::server::Answer;
-use crate::world::World;
+use crate::state::State;
 pub(crate) use authority::Authority;
 use refusal::Refusal;
 use token::{Endpoint, token};
 
 /// Answers one request to that Entra ID.
-pub(crate) async fn handle(world: &Arc<World>, authority: Authority, request: Request<Body>) -> Answer {
+pub(crate) async fn handle(state: &Arc<State>, authority: Authority, request: Request<Body>) -> Answer {
     let fail = |status| failed(status).response(authority.host());
-    let mut response = play(world, Service::Entra, fail, serve(world, authority, request)).await?;
+    let mut response = play(state, Service::Entra, fail, serve(state, authority, request)).await?;
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-cache"));
     Ok(response)
 }
 
-async fn serve(world: &Arc<World>, authority: Authority, request: Request<Body>) -> Response<Body> {
+async fn serve(state: &Arc<State>, authority: Authority, request: Request<Body>) -> Response<Body> {
     let path = request.uri().path().to_ascii_lowercase();
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let token = |tenant, request, endpoint| token(world, authority, tenant, request, endpoint);
+    let token = |tenant, request, endpoint| token(state, authority, tenant, request, endpoint);
     match segments.as_slice() {
-        ["common", "discovery", "instance"] => instances(world, authority),
+        ["common", "discovery", "instance"] => instances(state, authority),
         [tenant, "v2.0", ".well-known", "openid-configuration"] => configuration(authority, tenant),
-        [_, "discovery", "v2.0", "keys"] => reply::json(200, &world.tokens.jwks()),
+        [_, "discovery", "v2.0", "keys"] => reply::json(200, &state.tokens.jwks()),
         [tenant, "oauth2", "v2.0", "token"] => token(tenant, request, Endpoint::V2).await,
         [tenant, "oauth2", "token"] => token(tenant, request, Endpoint::V1).await,
         _ => reply::page(404, "404"),
@@ -47,8 +47,8 @@ async fn serve(world: &Arc<World>, authority: Authority, request: Request<Body>)
 }
 
 /// MSAL asks the public cloud's host for every cloud it knows; here each names itself.
-fn instances(world: &World, authority: Authority) -> Response<Body> {
-    let (tenant, host) = (&world.directory.tenant_id, authority.host());
+fn instances(state: &State, authority: Authority) -> Response<Body> {
+    let (tenant, host) = (&state.directory.tenant_id, authority.host());
     let (cache, aliases) = match host == PUBLIC.authority_host() {
         true => {
             ("login.windows.net", vec![host, "login.windows.net", "login.microsoft.com", "sts.windows.net"])

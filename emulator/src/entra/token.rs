@@ -14,8 +14,8 @@ use super::authority::Authority;
 use super::credentials;
 use super::refusal::Refusal;
 use crate::reply;
+use crate::state::State;
 use crate::stats::Credential;
-use crate::world::World;
 
 /// What the form says.
 pub(super) type Fields = HashMap<String, String>;
@@ -28,7 +28,7 @@ pub(super) enum Endpoint {
 
 /// Answers with a token, or with why there is none.
 pub(super) async fn token(
-    world: &World,
+    state: &State,
     authority: Authority,
     tenant: &str,
     request: Request<Body>,
@@ -38,7 +38,7 @@ pub(super) async fn token(
     let answer = match Form::<Fields>::from_request(request, &()).await {
         Ok(Form(mut fields)) => {
             fields.extend(by_header);
-            grant(world, authority, tenant, &fields, endpoint)
+            grant(state, authority, tenant, &fields, endpoint)
         }
         Err(_) => Err(Refusal::request(900_144, "The request body must be a form.")),
     };
@@ -46,7 +46,7 @@ pub(super) async fn token(
 }
 
 fn grant(
-    world: &World,
+    state: &State,
     authority: Authority,
     tenant: &str,
     fields: &Fields,
@@ -54,14 +54,14 @@ fn grant(
 ) -> Result<Response<Body>, Refusal> {
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
     let asking = Asking { authority, tenant, client_id: field("client_id") };
-    let credential = credentials::check(world, asking, fields)?;
+    let credential = credentials::check(state, asking, fields)?;
     let audience = audience(endpoint, field("scope"), field("resource"))?;
     if !authority.may_know(&audience) {
         let text =
             format!("The resource principal named {audience} was not found in the tenant named {tenant}.");
         return Err(Refusal::new(400, "invalid_resource", 500_011, text));
     }
-    issue(world, credential, endpoint, &audience)
+    issue(state, credential, endpoint, &audience)
 }
 
 /// The client's id and secret. Both are encoded as in a form, so they are read as one.
@@ -91,14 +91,14 @@ fn audience(endpoint: Endpoint, scope: &str, resource: &str) -> Result<String, R
 }
 
 fn issue(
-    world: &World,
+    state: &State,
     credential: Credential,
     endpoint: Endpoint,
     audience: &str,
 ) -> Result<Response<Body>, Refusal> {
-    let issued = world.tokens.issue(&world.directory.client_id, audience, credential);
+    let issued = state.tokens.issue(&state.directory.client_id, audience, credential);
     let issued = issued.map_err(|error| Refusal::new(500, "server_error", 90_033, error.0))?;
-    world.stats.token_issued(credential);
+    state.stats.token_issued(credential);
     let seconds = issued.expires_in();
     let body = match endpoint {
         Endpoint::V2 => json!({

@@ -5,16 +5,16 @@ use axum::http::{HeaderMap, HeaderValue, Response, header};
 
 use super::asked::Asked;
 use crate::reply::{self, VaultError};
+use crate::state::{Challenge, State};
 use crate::tokens::{Claims, EXPIRED, MISSING};
-use crate::world::{Challenge, World};
 
 /// The claims of the request's token.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn authenticate(world: &World, vault: Asked, headers: &HeaderMap) -> Result<Claims, String> {
-    let claims = world.tokens.check(bearer(headers).ok_or(MISSING)?, &vault.resource())?;
-    match world.faults.refuses_token() {
+pub(super) fn authenticate(state: &State, vault: Asked, headers: &HeaderMap) -> Result<Claims, String> {
+    let claims = state.tokens.check(bearer(headers).ok_or(MISSING)?, &vault.resource())?;
+    match state.faults.refuses_token() {
         true => Err(EXPIRED.into()),
         false => Ok(claims),
     }
@@ -32,21 +32,21 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A 401 with the challenge. A managed HSM says no more than that.
-pub(super) fn unauthorized(world: &World, vault: Asked, message: &str) -> Response<Body> {
-    world.stats.unauthorized();
+pub(super) fn unauthorized(state: &State, vault: Asked, message: &str) -> Response<Body> {
+    state.stats.unauthorized();
     let mut response = match vault.is_hsm() {
         true => reply::text(401, reply::JSON, String::new()),
         false => VaultError::new(401, "Unauthorized", message).response(),
     };
-    if let Ok(challenge) = HeaderValue::from_str(&challenge(world, vault)) {
+    if let Ok(challenge) = HeaderValue::from_str(&challenge(state, vault)) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
 }
 
-fn challenge(world: &World, vault: Asked) -> String {
-    let (tenant, resource) = (&world.directory.tenant_id, vault.resource());
-    let audience = match world.challenge() {
+fn challenge(state: &State, vault: Asked) -> String {
+    let (tenant, resource) = (&state.directory.tenant_id, vault.resource());
+    let audience = match state.challenge() {
         Challenge::Resource => format!("resource=\"{resource}\""),
         Challenge::Scope => format!("scope=\"{resource}/.default\""),
         Challenge::Foreign => "resource=\"https://vault.example.com\"".to_owned(),

@@ -43,7 +43,7 @@ pub(super) fn perform_crypto(
 /// What the answer says about the key: the truth, unless a fault is in force.
 fn kid(ask: Ask<'_>, found: &Found) -> String {
     let version = found.version.version.clone();
-    let named = match ask.world.faults.of(Service::Vault).wrong_kid {
+    let named = match ask.state.faults.of(Service::Vault).wrong_kid {
         false => version,
         true => version.chars().rev().collect(),
     };

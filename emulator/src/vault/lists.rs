@@ -9,14 +9,14 @@ use crate::keys::Found;
 use crate::reply::VaultError;
 
 pub(super) fn list_keys(ask: Ask<'_>) -> Result<Value, VaultError> {
-    let newest = ask.world.keys().newest();
+    let newest = ask.state.keys().newest();
     let url = |found: &Found| ask.vault.key(&found.name);
     page(ask, "keys", newest.iter().map(|found| item(ask, &url(found), found)).collect())
 }
 
 /// In the order of their ids: as with the real service, not of their making.
 pub(super) fn list_versions(ask: Ask<'_>, key: &str) -> Result<Value, VaultError> {
-    let mut versions = ask.world.keys().versions(key);
+    let mut versions = ask.state.keys().versions(key);
     versions.sort_by(|a, b| a.version.version.cmp(&b.version.version));
     let name = &versions.first().ok_or_else(|| not_found(key))?.name;
     let url = |found: &Found| ask.vault.kid(&found.name, &found.version.version);

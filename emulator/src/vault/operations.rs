@@ -14,12 +14,12 @@ use super::refusals::not_found;
 use super::route::Call;
 use crate::keys::{Change, Found, KeyPatch};
 use crate::reply::VaultError;
-use crate::world::World;
+use crate::state::State;
 
 /// What every operation knows of the request beside its own part.
 #[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
-    pub(super) world: &'a World,
+    pub(super) state: &'a State,
     pub(super) vault: Asked,
     pub(super) query: Query<'a>,
 }
@@ -58,7 +58,7 @@ impl Ask<'_> {
             Call::Get(key, version) => bundle(self, &self.find(&key, version.as_deref())?),
             Call::Create(key) => self.create(&key, body),
             Call::Update(key, version) => self.update(&key, version.as_deref(), body),
-            Call::Rotate(key) => self.changed(&key, self.world.rotate(&key)),
+            Call::Rotate(key) => self.changed(&key, self.state.rotate(&key)),
             Call::Crypto(operation, key, version) => {
                 perform_crypto(self, operation, &key, version.as_deref(), body)
             }
@@ -66,7 +66,7 @@ impl Ask<'_> {
     }
 
     pub(super) fn find(self, key: &str, version: Option<&str>) -> Result<Found, VaultError> {
-        self.world.keys().find(key, version).ok_or_else(|| not_found(key))
+        self.state.keys().find(key, version).ok_or_else(|| not_found(key))
     }
 
     fn create(self, key: &str, body: &[u8]) -> Result<Value, VaultError> {
@@ -77,13 +77,13 @@ impl Ask<'_> {
         if !named || !rsa || !matches!(bits, 2048 | 3072 | 4096) {
             return Err(VaultError::bad_parameter("Property 'kty' or 'key_size' is not supported.\r\n"));
         }
-        let made = self.world.create(key, bits, request.change()).map_err(VaultError::internal)?;
+        let made = self.state.create(key, bits, request.change()).map_err(VaultError::internal)?;
         bundle(self, &made)
     }
 
     fn update(self, key: &str, version: Option<&str>, body: &[u8]) -> Result<Value, VaultError> {
         let request: KeyRequest = read(body)?;
-        self.changed(key, self.world.change(key, version, request.change()))
+        self.changed(key, self.state.change(key, version, request.change()))
     }
 
     fn changed(self, key: &str, changed: Result<Option<Found>, crate::Error>) -> Result<Value, VaultError> {

@@ -5,39 +5,39 @@ use std::future::Future;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
 
-use crate::faults::{BodyFault, Fate, Service};
+use crate::faults::{BodyFault, Outcome, Service};
 use crate::reply;
 use crate::server::{Answer, Reset};
-use crate::world::World;
+use crate::state::State;
 
 /// Gives what `serve` answers, or the error of the service (`fail`) with the status that was asked for.
 pub(crate) async fn play(
-    world: &World,
+    state: &State,
     service: Service,
     fail: impl Fn(u16) -> Response<Body>,
     serve: impl Future<Output = Response<Body>>,
 ) -> Answer {
-    let mut response = meet_fate(world, service, fail, serve).await?;
-    world.clock.date(&mut response);
+    let mut response = respond(state, service, fail, serve).await?;
+    state.clock.date(&mut response);
     Ok(response)
 }
 
-async fn meet_fate(
-    world: &World,
+async fn respond(
+    state: &State,
     service: Service,
     fail: impl Fn(u16) -> Response<Body>,
     serve: impl Future<Output = Response<Body>>,
 ) -> Answer {
-    match world.faults.fate(service).await {
-        Fate::Reset => Err(Reset),
-        Fate::Throttle(retry_after) => {
-            world.stats.throttled();
+    match state.faults.outcome(service).await {
+        Outcome::Reset => Err(Reset),
+        Outcome::Throttle(retry_after) => {
+            state.stats.throttled();
             Ok(retry_later(fail(429), retry_after))
         }
-        Fate::Fail(status) => Ok(spoil(world.faults.of(service).body, fail(status)).await),
-        Fate::Serve => {
+        Outcome::Fail(status) => Ok(spoil(state.faults.of(service).body, fail(status)).await),
+        Outcome::Serve => {
             let response = serve.await;
-            let fault = world.faults.of(service).body.filter(|_| response.status().is_success());
+            let fault = state.faults.of(service).body.filter(|_| response.status().is_success());
             Ok(spoil(fault, response).await)
         }
     }

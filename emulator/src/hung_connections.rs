@@ -8,12 +8,12 @@ pub(crate) struct Connection(u64);
 
 /// Numbers connections, and knows which of them hang.
 #[derive(Default)]
-pub(crate) struct Hangs {
+pub(crate) struct HungConnections {
     latest: AtomicU64,
     hung_up_to: AtomicU64,
 }
 
-impl Hangs {
+impl HungConnections {
     /// The next connection.
     pub(crate) fn connected(&self) -> Connection {
         Connection(self.latest.fetch_add(1, Ordering::SeqCst) + 1)

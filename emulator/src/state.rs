@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::application::{Application, Registered};
 use crate::clock::Clock;
-use crate::faults::FaultSwitch;
-use crate::hang::Hangs;
+use crate::faults::ActiveFaults;
+use crate::hung_connections::HungConnections;
 use crate::ids::random_hex;
-use crate::kept::{Directory, Kept, encode};
 use crate::keys::{Change, Found, Keys, Version};
 use crate::permissions::{PermissionModel, Permissions};
 use crate::rsa::RsaKey;
+use crate::state_file::{Directory, StateFile, encode};
 use crate::stats::Counters;
 use crate::tokens::Tokens;
 
@@ -32,12 +32,12 @@ pub enum Challenge {
 }
 
 /// The state.
-pub(crate) struct World {
+pub(crate) struct State {
     pub directory: Directory,
     pub tokens: Tokens,
-    pub faults: FaultSwitch,
+    pub faults: ActiveFaults,
     pub stats: Counters,
-    pub hangs: Hangs,
+    pub hung_connections: HungConnections,
     pub clock: Clock,
     signing_key: String,
     file: PathBuf,
@@ -49,31 +49,31 @@ pub(crate) struct World {
     challenge: Mutex<Challenge>,
 }
 
-impl World {
+impl State {
     /// Reads the folder's state, or makes it.
     pub(crate) fn open(dir: &Path) -> Result<Self, Error> {
         let file = dir.join("state.json");
-        let kept = Kept::open(&file)?;
-        let (registered, issuer_key) = (kept.registered()?, kept.issuer()?);
-        let tokens = Tokens::new(kept.signing()?, kept.directory.tenant_id.clone(), kept.token_epoch);
-        let world = Self {
-            directory: kept.directory,
+        let stored = StateFile::open(&file)?;
+        let (registered, issuer_key) = (stored.registered()?, stored.issuer()?);
+        let tokens = Tokens::new(stored.signing()?, stored.directory.tenant_id.clone(), stored.token_epoch);
+        let state = Self {
+            directory: stored.directory,
             tokens,
-            faults: FaultSwitch::default(),
+            faults: ActiveFaults::default(),
             stats: Counters::default(),
-            hangs: Hangs::default(),
+            hung_connections: HungConnections::default(),
             clock: Clock::default(),
-            signing_key: kept.signing_key,
+            signing_key: stored.signing_key,
             file,
-            keys: Mutex::new(kept.keys),
+            keys: Mutex::new(stored.keys),
             registered: Mutex::new(Arc::new(registered)),
             issuer_key: Mutex::new(issuer_key.map(Arc::new)),
             permissions: Mutex::default(),
             permission_model: Mutex::default(),
             challenge: Mutex::default(),
         };
-        world.save(&world.keys())?;
-        Ok(world)
+        state.save(&state.keys())?;
+        Ok(state)
     }
 
     pub(crate) fn keys(&self) -> MutexGuard<'_, Keys> {
@@ -81,15 +81,15 @@ impl World {
     }
 
     fn save(&self, keys: &Keys) -> Result<(), Error> {
-        let kept = Kept {
+        let stored = StateFile {
             directory: self.directory.clone(),
             signing_key: self.signing_key.clone(),
             token_epoch: self.tokens.epoch(),
-            application: Some(self.registered().kept()),
+            application: Some(self.registered().to_changes()),
             issuer_key: lock(&self.issuer_key).as_ref().map(|key| encode(key)),
             keys: keys.clone(),
         };
-        kept.write(&self.file)
+        stored.write(&self.file)
     }
 
     /// Makes a version of the key, and the key if there is none.

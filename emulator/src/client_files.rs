@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::Error;
 use crate::clouds::PUBLIC;
-use crate::kept::{FIRST_KEY, write_private};
-use crate::world::World;
+use crate::state::State;
+use crate::state_file::{FIRST_KEY, write_private};
 
 /// What clients need to know.
 #[derive(Clone, Serialize, Deserialize)]
@@ -59,11 +59,11 @@ impl fmt::Debug for Info {
 }
 
 impl Info {
-    pub(crate) fn new(world: &World, dir: &Path, [tls, imds, control, proxy]: [SocketAddr; 4]) -> Self {
-        let directory = world.directory.clone();
-        let registered = world.registered();
+    pub(crate) fn new(state: &State, dir: &Path, [tls, imds, control, proxy]: [SocketAddr; 4]) -> Self {
+        let directory = state.directory.clone();
+        let registered = state.registered();
         let secret = registered.secrets.first();
-        let versions = world.keys().versions(FIRST_KEY);
+        let versions = state.keys().versions(FIRST_KEY);
         Self {
             vault_host: PUBLIC.vault_host(),
             vault_addr: tls,

@@ -31,7 +31,7 @@ pub(crate) struct Directory {
 
 /// The content of the file.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Kept {
+pub(crate) struct StateFile {
     pub directory: Directory,
     pub signing_key: String,
     /// Tokens of another epoch are revoked.
@@ -46,7 +46,7 @@ pub(crate) struct Kept {
     pub keys: Keys,
 }
 
-impl Kept {
+impl StateFile {
     /// Reads the file, or makes what is to be in it when there is none.
     pub(crate) fn open(file: &Path) -> Result<Self, Error> {
         match read_if_any(file)? {
@@ -59,9 +59,9 @@ impl Kept {
         // without the error's text, which may quote a key
         let not_ours =
             |error: serde_json::Error| Error(format!("not the state of an emulator: line {}", error.line()));
-        let mut kept: Self = serde_json::from_slice(bytes).map_err(not_ours)?;
-        kept.keys.load()?;
-        Ok(kept)
+        let mut content: Self = serde_json::from_slice(bytes).map_err(not_ours)?;
+        content.keys.load()?;
+        Ok(content)
     }
 
     fn create() -> Result<Self, Error> {

@@ -1,31 +1,33 @@
-//! Connections that hang: open, and silent for ever.
+//! Connections that hang: they stay open, and no request on them gets a response.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The number of a TLS connection, in every request that comes by it.
+/// The number of a TLS connection, an extension of every request on it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Connection(u64);
+pub(crate) struct ConnectionNumber(u64);
 
-/// Numbers connections, and knows which of them hang.
+/// The numbers of all connections, and which of them hang.
 #[derive(Default)]
 pub(crate) struct HungConnections {
+    /// The number of the latest connection; 0 before the first.
     latest: AtomicU64,
+    /// The highest number of those that hang: so do all lower ones.
     hung_up_to: AtomicU64,
 }
 
 impl HungConnections {
-    /// The next connection.
-    pub(crate) fn connected(&self) -> Connection {
-        Connection(self.latest.fetch_add(1, Ordering::SeqCst) + 1)
+    /// Numbers a new connection.
+    pub(crate) fn register(&self) -> ConnectionNumber {
+        ConnectionNumber(self.latest.fetch_add(1, Ordering::SeqCst) + 1)
     }
 
-    /// From now on every connection there is hangs; later ones do not.
-    pub(crate) fn hang(&self) {
+    /// Makes every connection that exists now hang; later ones do not.
+    pub(crate) fn hang_all(&self) {
         self.hung_up_to.store(self.latest.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
-    /// Returns when that connection answers: at once, or never.
-    pub(crate) async fn unless_hung(&self, Connection(number): Connection) {
+    /// Returns at once, or never if that connection hangs.
+    pub(crate) async fn wait_if_hung(&self, ConnectionNumber(number): ConnectionNumber) {
         if number <= self.hung_up_to.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }

@@ -91,7 +91,7 @@ async fn a_line_says_who_asked_for_what_and_key_vault_s_name_of_its_answer() {
     let probes: Vec<_> = all.iter().filter(|line| line["probe"] == true).collect();
     assert_eq!(probes.len(), 2, "an Encrypt and a Decrypt of the health check: {probes:?}");
     // each was answered under that name, and nothing was answered that no line names, but for an overtaken attempt
-    let answered = vault.emulator.answers().into_iter().filter(|answer| answer.operation != "get");
+    let answered = vault.emulator.responses().into_iter().filter(|answer| answer.operation != "get");
     let mut answered: Vec<_> = answered.map(|answer| (answer.operation, answer.request_id)).collect();
     for line in &all {
         let named = |(operation, id): &(String, String)| {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use akv_emulator::{FaultSet, Faults};
 use azure_kms_provider::proto::v1beta1;
 use azure_kms_provider::proto::v2::EncryptRequest;
-use kms_testkit::PATIENCE;
+use kms_testkit::TEST_TIMEOUT;
 use rustix::process::{Signal, getgid, getuid};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -51,7 +51,7 @@ async fn until_lines(path: &Path, outcome: &str, count: usize) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await; // between polls
         }
     };
-    tokio::time::timeout(PATIENCE, polled)
+    tokio::time::timeout(TEST_TIMEOUT, polled)
         .await
         .unwrap_or_else(|_| panic!("no {count} lines with {outcome}"));
 }
@@ -223,7 +223,7 @@ async fn eight_clients_see_ten_rotations_and_each_call_is_in_one_file_once() {
     let mut renamed = Vec::new();
     for rotation in 1..=10 {
         let wanted = *made.borrow() + 100;
-        tokio::time::timeout(PATIENCE, made.subscribe().wait_for(|made| *made >= wanted))
+        tokio::time::timeout(TEST_TIMEOUT, made.subscribe().wait_for(|made| *made >= wanted))
             .await
             .unwrap()
             .unwrap();

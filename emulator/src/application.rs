@@ -20,12 +20,12 @@ pub struct Application {
     pub certificates: Option<Vec<String>>,
     /// The federated credentials (workload identity).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub federated: Option<Vec<FederatedCredential>>,
+    pub federated: Option<Vec<Federated>>,
 }
 
 /// A client secret: in JSON a string, or an object with the time at which it expires.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "SecretJson")]
+#[serde(from = "SecretForm")]
 pub struct ClientSecret {
     /// The secret.
     pub value: String,
@@ -33,10 +33,10 @@ pub struct ClientSecret {
     pub expires: Option<u64>,
 }
 
-/// A client secret as JSON has it.
+/// A client secret as JSON has it. The control API's errors show this type's name, and that of [`Federated`].
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum SecretJson {
+enum SecretForm {
     /// The secret, which never expires.
     Plain(String),
     /// The secret with its expiry.
@@ -54,11 +54,11 @@ struct ExpiringSecret {
     expires: Option<u64>,
 }
 
-impl From<SecretJson> for ClientSecret {
-    fn from(json: SecretJson) -> Self {
-        match json {
-            SecretJson::Plain(value) => Self { value, expires: None },
-            SecretJson::Expiring(ExpiringSecret { value, expires }) => Self { value, expires },
+impl From<SecretForm> for ClientSecret {
+    fn from(form: SecretForm) -> Self {
+        match form {
+            SecretForm::Plain(value) => Self { value, expires: None },
+            SecretForm::Expiring(ExpiringSecret { value, expires }) => Self { value, expires },
         }
     }
 }
@@ -78,7 +78,7 @@ impl fmt::Debug for ClientSecret {
 /// A federated identity credential: the tokens that are accepted. All three claims are compared case-sensitively.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FederatedCredential {
+pub struct Federated {
     /// Their `iss` claim: the URL of the issuer.
     pub issuer: String,
     /// Their `sub` claim.
@@ -95,7 +95,7 @@ pub(crate) struct RegisteredCredentials {
     /// The certificates, expired ones included.
     pub certificates: Vec<Certificate>,
     /// The federated credentials.
-    pub federated: Vec<FederatedCredential>,
+    pub federated: Vec<Federated>,
 }
 
 impl RegisteredCredentials {

@@ -55,7 +55,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use application::{Application, ClientSecret, FederatedCredential};
+pub use application::{Application, ClientSecret, Federated};
 pub use client_files::Info;
 pub use connect::ConnectProxy;
 pub use error::Error;

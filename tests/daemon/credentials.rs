@@ -1,6 +1,6 @@
 //! Every credential of `azure.json`, and what is refused at the start.
 
-use akv_emulator::{Application, ClientSecret, FederatedCredential, FederatedToken, ISSUER};
+use akv_emulator::{Application, ClientSecret, Federated, FederatedToken, ISSUER};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ async fn a_workload_identity_is_used_from_the_file_and_from_the_environment() {
     for from_environment in [false, true] {
         let vault = Vault::start().await;
         let (info, token) = (vault.emulator.info().clone(), vault.dir.path().join("token"));
-        let trusted = FederatedCredential {
+        let trusted = Federated {
             issuer: ISSUER.into(),
             subject: "system:serviceaccount:kube-system:kms".into(),
             audience: "api://AzureADTokenExchange".into(),

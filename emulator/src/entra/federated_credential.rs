@@ -1,10 +1,10 @@
-//! FederatedCredential credentials: tokens of issuers that the application trusts (workload identity).
+//! Federated credentials: tokens of issuers that the application trusts (workload identity).
 
 use jsonwebtoken::Algorithm;
 
 use super::assertion::{Assertion, malformed};
 use super::error::EntraError;
-use crate::application::FederatedCredential;
+use crate::application::Federated;
 use crate::issuer::ISSUER;
 use crate::jwt;
 use crate::state::State;
@@ -33,7 +33,7 @@ pub(super) fn check(state: &State, assertion: &Assertion<'_>) -> Result<(), Entr
 ///
 /// # Errors
 /// None has; the first of the three that no credential has decides the code.
-fn check_match(federated: &[FederatedCredential], assertion: &Assertion<'_>) -> Result<(), EntraError> {
+fn check_match(federated: &[Federated], assertion: &Assertion<'_>) -> Result<(), EntraError> {
     let (issuer, subject, audiences) =
         (assertion.claim("iss"), assertion.claim("sub"), assertion.audiences());
     let by_issuer: Vec<_> = federated.iter().filter(|known| known.issuer == issuer).collect();

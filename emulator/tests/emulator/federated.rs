@@ -1,6 +1,6 @@
 //! Workload identity: tokens of the cluster's issuer in exchange for tokens of Entra ID.
 
-use akv_emulator::{Application, FederatedCredential, FederatedToken, ISSUER};
+use akv_emulator::{Application, Federated, FederatedToken, ISSUER};
 use serde_json::{Value, json};
 
 use crate::harness::{self, Azure};
@@ -10,8 +10,7 @@ const SUBJECT: &str = "system:serviceaccount:kube-system:kms";
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 
 fn trust(azure: &Azure, issuer: &str) {
-    let known =
-        FederatedCredential { issuer: issuer.into(), subject: SUBJECT.into(), audience: AUDIENCE.into() };
+    let known = Federated { issuer: issuer.into(), subject: SUBJECT.into(), audience: AUDIENCE.into() };
     let changes = Application { federated: Some(vec![known]), ..Application::default() };
     azure.emulator.set_application(changes).unwrap();
 }

@@ -1,9 +1,9 @@
-//! What principals may do.
+//! Permissions of principals.
 
 use akv_emulator::{PermissionModel, Permissions};
 use serde_json::{Value, json};
 
-use crate::harness::{Azure, Reply, VAULT, claims};
+use crate::harness::{Azure, Response, VAULT, claims};
 
 const OPERATIONS: [(&str, &str, &str); 9] = [
     ("get", "GET", "/keys/k8s"),
@@ -20,9 +20,9 @@ const OPERATIONS: [(&str, &str, &str); 9] = [
 async fn allowed(azure: &Azure) -> Vec<&'static str> {
     let mut allowed = Vec::new();
     for (operation, method, path) in OPERATIONS {
-        // a body that is wrong for all of them: the right is checked first
-        let reply = azure.call(method, path, json!("no object")).await;
-        if reply.status != 403 {
+        // a body that is wrong for all of them: the permission is checked first
+        let response = azure.call(method, path, json!("no object")).await;
+        if response.status != 403 {
             allowed.push(operation);
         }
     }
@@ -48,7 +48,7 @@ async fn a_missing_right_is_refused_with_the_caller_s_object_id_and_the_action_s
     let (token, app) = (azure.token(VAULT).await, azure.info().client_id.clone());
     azure.emulator.set_permissions(Permissions::from([(app.clone(), Default::default())]));
     let request = azure.anonymous(&azure.info().vault_host, "GET", "/keys/k8s").bearer_auth(&token);
-    let reply = Reply::to(request).await;
+    let response = Response::to(request).await;
     let oid = claims(&token)["oid"].as_str().unwrap().to_owned();
     assert_ne!(oid, app);
     let expected = format!(
@@ -58,7 +58,7 @@ async fn a_missing_right_is_refused_with_the_caller_s_object_id_and_the_action_s
     let body = format!(
         r#"{{"error":{{"code":"Forbidden","message":"{expected}","innererror":{{"code":"ForbiddenByRbac"}}}}}}"#
     );
-    assert_eq!((reply.status, reply.text), (403, body));
+    assert_eq!((response.status, response.text), (403, body));
 }
 
 #[tokio::test]
@@ -74,19 +74,19 @@ async fn a_vault_with_access_policies_names_the_caller_and_the_missing_permissio
          https://go.microsoft.com/fwlink/?linkid=2125287",
         azure.info().tenant_id
     );
-    let reply = azure.seal("wrapKey", "AA").await;
-    assert_eq!((reply.code(), reply.message()), ("403 AccessDenied".to_owned(), expected));
+    let response = azure.perform("wrapKey", "AA").await;
+    assert_eq!((response.code(), response.message()), ("403 AccessDenied".to_owned(), expected));
     assert_eq!(allowed(&azure).await, ["get"]);
     azure.emulator.set_permission_model(PermissionModel::Rbac);
-    assert_eq!(azure.seal("wrapKey", "AA").await.code(), "403 ForbiddenByRbac");
+    assert_eq!(azure.perform("wrapKey", "AA").await.code(), "403 ForbiddenByRbac");
 }
 
 #[tokio::test]
 async fn operations_that_do_not_exist_are_refused_with_those_that_do() {
     let azure = Azure::start().await;
-    let reply = azure.control("PUT", "/permissions", json!({ "somebody": ["get", "wrapkey"] })).await;
+    let response = azure.control("PUT", "/permissions", json!({ "somebody": ["get", "wrapkey"] })).await;
     let expected = "\"wrapkey\" is not an operation; those that exist are get, list, create, update, rotate, \
                     encrypt, decrypt, wrapKey, unwrapKey";
-    assert_eq!((reply.status, reply.json()), (400, json!({ "error": expected })));
+    assert_eq!((response.status, response.json()), (400, json!({ "error": expected })));
     assert_eq!(azure.control("PUT", "/permissions", Value::Null).await.status, 400);
 }

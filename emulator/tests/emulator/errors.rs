@@ -27,8 +27,8 @@ async fn a_missing_key_is_not_found_by_any_operation() {
         ("POST", "/keys/absent/rotate".to_owned(), "absent"),
         ("POST", format!("/keys/k8s/{absent}/encrypt"), "k8s"),
     ] {
-        let reply = azure.call(method, &path, body.clone()).await;
-        assert_eq!((reply.status, reply.text), (404, not_found(name)), "{method} {path}");
+        let response = azure.call(method, &path, body.clone()).await;
+        assert_eq!((response.status, response.text), (404, not_found(name)), "{method} {path}");
     }
 }
 
@@ -44,8 +44,8 @@ async fn wrong_parameters_are_refused_with_their_line_breaks() {
         ("encrypt", json!({ "alg": "RSA-OAEP-256", "value": "A".repeat(256) }), incorrect),
         ("decrypt", json!({ "alg": "RSA1_5", "value": "AA" }), incorrect),
     ] {
-        let reply = azure.call("POST", &format!("/keys/k8s/{operation}"), body).await;
-        assert_eq!((reply.status, reply.text), (400, bad_parameter(message)), "{operation}");
+        let response = azure.call("POST", &format!("/keys/k8s/{operation}"), body).await;
+        assert_eq!((response.status, response.text), (400, bad_parameter(message)), "{operation}");
     }
 }
 
@@ -56,12 +56,12 @@ async fn an_api_version_must_be_there_and_known() {
     let text = bad_parameter("The api-version query parameter is required.");
     assert_eq!((missing.status, missing.text), (400, text));
     for unknown in ["7.1xyz", "7.7", "2016-10-02"] {
-        let reply = azure.get(&format!("/keys/k8s?api-version={unknown}")).await;
+        let response = azure.get(&format!("/keys/k8s?api-version={unknown}")).await;
         let text = format!(
             "The specified version ({unknown}) is not recognized. Consider using the latest supported version \
              (2025-07-01)."
         );
-        assert_eq!((reply.status, reply.text), (400, bad_parameter(&text)));
+        assert_eq!((response.status, response.text), (400, bad_parameter(&text)));
     }
     for known in ["2016-10-01", "7.0", "7.6-preview.2", "2025-07-01", "2026-03-01-preview"] {
         azure.get(&format!("/keys/k8s?api-version={known}")).await.ok();
@@ -80,7 +80,7 @@ async fn the_oldest_api_does_not_know_younger_attributes() {
 #[tokio::test]
 async fn a_version_of_another_form_is_a_page_of_html() {
     let azure = Azure::start().await;
-    let reply = azure.get("/keys/k8s/latest").await;
-    assert_eq!((reply.status, reply.header("content-type")), (404, "text/html"));
-    assert!(reply.text.starts_with("<!DOCTYPE html>"));
+    let response = azure.get("/keys/k8s/latest").await;
+    assert_eq!((response.status, response.header("content-type")), (404, "text/html"));
+    assert!(response.text.starts_with("<!DOCTYPE html>"));
 }

@@ -7,23 +7,24 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::Error;
 use crate::clouds::PUBLIC;
-use crate::kept::{FIRST_KEY, write_private};
-use crate::world::World;
+use crate::error::Error;
+use crate::files::write_private;
+use crate::state::State;
+use crate::state_file::FIRST_KEY;
 
-/// What clients need to know.
+/// Addresses, identities and files that clients need: the content of `emulator.json`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Info {
-    /// Host of the vault's URL.
+    /// Host of the vault's URL in the public cloud.
     pub vault_host: String,
-    /// Where that host is.
+    /// Address at which the emulator serves that host.
     pub vault_addr: SocketAddr,
-    /// Host of the managed HSM's URL; it has the same address and the same keys.
+    /// Host of the managed HSM's URL in the public cloud; it has the same address and the same keys.
     pub managed_hsm_host: String,
-    /// Host of Entra ID's URL.
+    /// Host of Entra ID's URL in the public cloud.
     pub authority_host: String,
-    /// Where that host is.
+    /// Address at which the emulator serves that host.
     pub authority_addr: SocketAddr,
     /// Base URL of IMDS.
     pub imds_url: String,
@@ -32,23 +33,23 @@ pub struct Info {
     pub proxy_url: String,
     /// Base URL of the control API.
     pub control_url: String,
-    /// The tenant.
+    /// The tenant's id.
     pub tenant_id: String,
-    /// The service principal.
+    /// The client id of the application, whose service principal clients use.
     pub client_id: String,
-    /// Its secret.
+    /// The application's first secret; empty when it has none.
     pub client_secret: String,
-    /// The managed identity of the machine.
+    /// The client id of the machine's system-assigned managed identity.
     pub system_assigned_client_id: String,
-    /// Another managed identity.
+    /// The client id of a user-assigned managed identity.
     pub user_assigned_client_id: String,
-    /// The same by its resource id.
+    /// The Azure resource id of the same identity.
     pub user_assigned_resource_id: String,
-    /// The key that is there from the start.
+    /// The name of the key that exists from the start.
     pub key_name: String,
     /// Its versions at the start, oldest first.
     pub key_versions: Vec<String>,
-    /// The root to trust.
+    /// The path of the CA certificate (PEM) that clients have to trust.
     pub ca_file: String,
 }
 
@@ -59,11 +60,12 @@ impl fmt::Debug for Info {
 }
 
 impl Info {
-    pub(crate) fn new(world: &World, dir: &Path, [tls, imds, control, proxy]: [SocketAddr; 4]) -> Self {
-        let directory = world.directory.clone();
-        let registered = world.registered();
-        let secret = registered.secrets.first();
-        let versions = world.keys().versions(FIRST_KEY);
+    /// Collects them, with the addresses of the servers.
+    pub(crate) fn new(state: &State, dir: &Path, [tls, imds, control, proxy]: [SocketAddr; 4]) -> Self {
+        let directory = state.directory.clone();
+        let credentials = state.credentials();
+        let secret = credentials.secrets.first();
+        let versions = state.keys().versions(FIRST_KEY);
         Self {
             vault_host: PUBLIC.vault_host(),
             vault_addr: tls,
@@ -85,13 +87,16 @@ impl Info {
         }
     }
 
-    /// Host of the vault's URL in the cloud whose vaults end with that suffix.
+    /// Returns the host of the vault's URL in the cloud whose vaults have that DNS suffix.
     pub fn vault_host_in(&self, suffix: &str) -> String {
         let vault = self.vault_host.split('.').next().unwrap_or_default();
         format!("{vault}.{suffix}")
     }
 
-    /// Writes the files; `emulator.json` comes last.
+    /// Writes the files; `emulator.json` comes last, so that who sees it finds the others.
+    ///
+    /// # Errors
+    /// A file cannot be written; names the file.
     pub(crate) fn write(&self, dir: &Path) -> Result<(), Error> {
         let principal = json!({
             "cloud": "AzurePublicCloud",
@@ -114,7 +119,7 @@ impl Info {
         write_private(&dir.join("emulator.json"), info.as_bytes())
     }
 
-    /// One flag of the daemon a line.
+    /// Returns the daemon's flags, one a line.
     fn args(&self, dir: &Path) -> String {
         let vault = self.vault_host.split('.').next().unwrap_or_default();
         let version = self.key_versions.last().map(String::as_str).unwrap_or_default();
@@ -128,12 +133,12 @@ impl Info {
             connect(&self.authority_host, self.authority_addr),
             format!("--ca-file={}", self.ca_file),
         ];
-        flags.iter().map(|flag| for_xargs(flag) + "\n").collect()
+        flags.iter().map(|flag| escape_for_xargs(flag) + "\n").collect()
     }
 }
 
-/// The word as xargs reads it. Most stay as they are.
-fn for_xargs(word: &str) -> String {
+/// Escapes the word for xargs. Most words need nothing.
+fn escape_for_xargs(word: &str) -> String {
     let special = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '\\');
     word.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
@@ -144,7 +149,7 @@ mod tests {
 
     #[test]
     fn only_what_xargs_would_take_apart_is_escaped() {
-        assert_eq!(for_xargs("--ca-file=/tmp/a-b_c.1/ca.pem"), "--ca-file=/tmp/a-b_c.1/ca.pem");
-        assert_eq!(for_xargs(r#"/it's a "d\ir""#), r#"/it\'s\ a\ \"d\\ir\""#);
+        assert_eq!(escape_for_xargs("--ca-file=/tmp/a-b_c.1/ca.pem"), "--ca-file=/tmp/a-b_c.1/ca.pem");
+        assert_eq!(escape_for_xargs(r#"/it's a "d\ir""#), r#"/it\'s\ a\ \"d\\ir\""#);
     }
 }

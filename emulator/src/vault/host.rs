@@ -1,56 +1,61 @@
-//! The vaults that exist: one and perhaps a managed HSM in each cloud. They hold the same keys, and differ in how
-//! they are asked.
+//! The vaults that exist: one in each cloud, and a managed HSM where the cloud has them. All hold the same keys, and
+//! differ in host, resource and the names of their parts.
 
 use crate::clouds::{self, Cloud, VAULT_NAME};
 
-/// The vault that a request asks: chosen by its host.
+/// The region of every vault.
+pub(super) const REGION: &str = "westeurope";
+
+/// A vault or managed HSM, which requests choose by its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
-    /// Where it is.
+pub(crate) struct VaultHost {
+    /// The cloud that it is in.
     pub(super) cloud: &'static Cloud,
+    /// The DNS suffix of its host.
     suffix: &'static str,
 }
 
-impl Asked {
-    /// The vault of that host, which is in lower case.
-    pub(crate) fn by_host(host: &str) -> Option<Self> {
+impl VaultHost {
+    /// Finds the vault of that host, in lower case.
+    pub(crate) fn find(host: &str) -> Option<Self> {
         let suffix = host.strip_prefix(VAULT_NAME)?.strip_prefix('.')?;
         let of_cloud = |cloud: &&'static Cloud| cloud.suffixes().any(|known| known == suffix);
         let cloud = clouds::ALL.into_iter().find(of_cloud)?;
         cloud.suffixes().find(|known| *known == suffix).map(|suffix| Self { cloud, suffix })
     }
 
+    /// Reports whether it is a managed HSM.
     pub(super) fn is_hsm(self) -> bool {
         self.cloud.managed_hsm_suffix == Some(self.suffix)
     }
 
-    /// The host of its URL.
+    /// Returns its host.
     pub(super) fn host(self) -> String {
         format!("{VAULT_NAME}.{}", self.suffix)
     }
 
-    /// What tokens for it are for.
+    /// Returns the resource, which is the audience of its tokens.
     pub(super) fn resource(self) -> String {
         clouds::resource_of(self.suffix)
     }
 
-    /// What it makes of RSA keys.
+    /// Returns the `kty` of its RSA keys.
     pub(super) fn key_type(self) -> &'static str {
         if self.is_hsm() { "RSA-HSM" } else { "RSA" }
     }
 
-    /// The URL of a key.
-    pub(super) fn key(self, name: &str) -> String {
+    /// Returns the URL of a key.
+    pub(super) fn key_url(self, name: &str) -> String {
         format!("https://{}/keys/{name}", self.host())
     }
 
-    /// The URL of a key version.
+    /// Returns the URL of a key version (`kid`).
     pub(super) fn kid(self, name: &str, version: &str) -> String {
-        format!("{}/{version}", self.key(name))
+        format!("{}/{version}", self.key_url(name))
     }
 
-    /// The name of the right to an operation.
-    pub(super) fn right(self, operation: &str) -> String {
+    /// Returns the RBAC action that permits the operation.
+    pub(super) fn rbac_action(self, operation: &str) -> String {
         let kind = if self.is_hsm() { "managedHsm" } else { "vaults" };
         let action = match operation {
             "get" | "list" if self.is_hsm() => "read/action".to_owned(),
@@ -69,8 +74,8 @@ mod tests {
 
     #[test]
     fn a_vault_is_found_by_its_whole_host_only() {
-        assert!(Asked::by_host("emulator.vault.azure.net").is_some_and(|vault| !vault.is_hsm()));
-        assert!(Asked::by_host("emulator.managedhsm.azure.cn").is_some_and(Asked::is_hsm));
+        assert!(VaultHost::find("emulator.vault.azure.net").is_some_and(|vault| !vault.is_hsm()));
+        assert!(VaultHost::find("emulator.managedhsm.azure.cn").is_some_and(VaultHost::is_hsm));
         for host in [
             "",
             "emulator",
@@ -79,7 +84,7 @@ mod tests {
             "other.vault.azure.net",
             "emulator.vault.azure.de",
         ] {
-            assert_eq!(Asked::by_host(host), None, "{host}");
+            assert_eq!(VaultHost::find(host), None, "{host}");
         }
     }
 }

@@ -1,12 +1,11 @@
-//! What Key Vault says when it refuses. Texts without a public recording are by analogy, and say so.
+//! Errors of Key Vault. Texts without a public recording are by analogy, and the doc comments say so.
 
-use super::REGION;
-use super::asked::Asked;
+use super::host::{REGION, VaultHost};
 use crate::permissions::PermissionModel;
-use crate::reply::VaultError;
+use crate::response::VaultError;
 use crate::tokens::Claims;
 
-/// There is no such key or version.
+/// Returns the error for a key or version that does not exist.
 pub(super) fn not_found(key: &str) -> VaultError {
     let message = format!(
         "A key with (name/id) {key} was not found in this key vault. If you recently deleted this key you may \
@@ -16,21 +15,22 @@ pub(super) fn not_found(key: &str) -> VaultError {
     VaultError::new(404, "KeyNotFound", message)
 }
 
-/// The caller has no right to the operation.
+/// Returns the error for a caller without the permission to the operation.
 pub(super) fn not_permitted(
     model: PermissionModel,
-    vault: Asked,
+    vault: VaultHost,
     claims: &Claims,
     operation: &str,
     key: &str,
 ) -> VaultError {
     match model {
-        PermissionModel::AccessPolicy if !vault.is_hsm() => by_policy(claims, operation),
-        _ => by_rbac(vault, claims, operation, key),
+        PermissionModel::AccessPolicy if !vault.is_hsm() => forbidden_by_policy(claims, operation),
+        _ => forbidden_by_rbac(vault, claims, operation, key),
     }
 }
 
-fn by_policy(Claims { appid, oid, tid, .. }: &Claims, operation: &str) -> VaultError {
+/// Returns the error of the access policies.
+fn forbidden_by_policy(Claims { appid, oid, tid, .. }: &Claims, operation: &str) -> VaultError {
     let message = format!(
         "The user, group or application 'appid={appid};oid={oid};iss=https://sts.windows.net/{tid}/' does not have \
          keys {operation} permission on key vault 'emulator;location={REGION}'. For help resolving this issue, please \
@@ -39,10 +39,10 @@ fn by_policy(Claims { appid, oid, tid, .. }: &Claims, operation: &str) -> VaultE
     VaultError::forbidden("AccessDenied", message)
 }
 
-/// For a managed HSM by analogy.
-fn by_rbac(vault: Asked, claims: &Claims, operation: &str, key: &str) -> VaultError {
+/// Returns the error of the roles; that of a managed HSM is by analogy.
+fn forbidden_by_rbac(vault: VaultHost, claims: &Claims, operation: &str, key: &str) -> VaultError {
     let Claims { appid, oid, tid, .. } = claims;
-    let action = vault.right(operation);
+    let action = vault.rbac_action(operation);
     VaultError::forbidden(
         "ForbiddenByRbac",
         format!(
@@ -56,15 +56,15 @@ fn by_rbac(vault: Asked, claims: &Claims, operation: &str, key: &str) -> VaultEr
     )
 }
 
-/// A text that is no parameter of the operation.
+/// Returns the error for a value or an algorithm that the operation does not accept.
 pub(super) fn incorrect() -> VaultError {
     VaultError::bad_parameter("The parameter is incorrect.\r\n")
 }
 
-/// What it says with that status, to a request for that key.
+/// Returns the error with that status, for a request with that key.
 pub(super) fn with_status(status: u16, key: &str) -> VaultError {
     let error = match status {
-        403 => by_firewall(),
+        403 => forbidden_by_firewall(),
         404 => not_found(key),
         409 => deleted(key),
         429 => VaultError::new(
@@ -79,7 +79,8 @@ pub(super) fn with_status(status: u16, key: &str) -> VaultError {
     VaultError { status, ..error }
 }
 
-fn by_firewall() -> VaultError {
+/// Returns the error of the firewall.
+fn forbidden_by_firewall() -> VaultError {
     let message = format!(
         "Client address is not authorized and caller is not a trusted service.\r\n\
          Client address: 127.0.0.1\r\nVault: emulator;location={REGION}"
@@ -87,6 +88,7 @@ fn by_firewall() -> VaultError {
     VaultError::forbidden("ForbiddenByFirewall", message)
 }
 
+/// Returns the error for a key that is deleted and can be recovered.
 fn deleted(key: &str) -> VaultError {
     let message = format!(
         "Key {key} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, \

@@ -182,7 +182,7 @@ pub(crate) fn load(flags: &Flags, env: Arc<Env>) -> Result<(Config, Access), Pro
             metrics_addr: metrics_addr?,
             traces,
             audit_log: audit_log?,
-            flags: flags.shown(),
+            flags: flags.redacted(),
             warnings: Vec::new(),
         };
         let access = access?;

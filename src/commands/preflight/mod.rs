@@ -37,9 +37,9 @@ const COULD_NOT_RUN: u8 = 2;
 pub(crate) fn preflight(flags: &Preflight) -> CliExit {
     match Plan::new(flags).and_then(Plan::run) {
         Ok((report, format)) => {
-            CliExit { message: report.print(format), code: report.code(), to_stdout: true }
+            CliExit { message: report.print(format), code: report.code(), is_for_stdout: true }
         }
-        Err(problem) => CliExit { message: problem, code: COULD_NOT_RUN, to_stdout: false },
+        Err(problem) => CliExit { message: problem, code: COULD_NOT_RUN, is_for_stdout: false },
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a command prints, and the exit code of the process.
+//! The output of a command, and the exit code of the process.
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;

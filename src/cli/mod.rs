@@ -93,7 +93,7 @@ fn text(word: Option<OsString>) -> String {
 /// Reads the flags of one command, each of which has a `--help`: as a struct, and as `--name=value` each.
 ///
 /// # Errors
-/// As [`parse`].
+/// The same as [`parse`].
 fn read<T: FromArgMatches>(
     args: impl Iterator<Item = OsString>,
     known: &clap::Command,

@@ -13,7 +13,8 @@ use super::fields::{
     CERTIFICATE, CLIENT, DATA_PLANE, Fields, MANAGED, OBJECT_ID, SECRET, TENANT, TOKEN_FILE, USER_ASSIGNED,
     WORKLOAD,
 };
-use super::{Secret, data_plane, files};
+use super::secret::Secret;
+use super::{data_plane, files};
 
 /// The text that AKS writes in place of an id and a secret when the cluster uses a managed identity.
 const PLACEHOLDER: &str = "msi";

@@ -12,10 +12,10 @@ use super::key::{
 use super::listen::ListenAddr;
 use super::network::{self, NetworkConfig};
 use super::problems::Problems;
-use super::types::{AdmissionConfig, AssertionConfig, Config, HealthzConfig, StatusPolicy};
+use super::types::{AdmissionConfig, AssertionConfig, Config, HealthzConfig, OnOutage, StatusPolicy};
 use super::values::{
-    EVERYWHERE, any_duration, audit_log, bind_address, healthz_path, metrics_addr, metrics_backend,
-    on_outage, port, positive_duration, positive_number, verbosity,
+    EVERYWHERE, any_duration, audit_log, bind_address, healthz_path, metrics_addr, metrics_backend, port,
+    positive_duration, positive_number, verbosity,
 };
 use super::{supervision, telemetry, warnings};
 use crate::cli::Flags;
@@ -136,7 +136,7 @@ pub(super) fn admission(flags: &Flags, problems: &mut Problems) -> Option<Admiss
 
 /// Reads the flags; `None` when there is a problem.
 pub(super) fn status_policy(flags: &Flags, problems: &mut Problems) -> Option<StatusPolicy> {
-    let on_outage = problems.flag("status-on-outage", on_outage(&flags.status_on_outage));
+    let on_outage = problems.flag("status-on-outage", OnOutage::parse(&flags.status_on_outage));
     let coast_limit = problems.flag("coast-limit", any_duration(&flags.coast_limit));
     let coast_limit = coast_limit.map(|limit| Some(limit).filter(|limit| !limit.is_zero()));
     Some(StatusPolicy { on_outage: on_outage?, coast_limit: coast_limit? })

@@ -36,7 +36,6 @@ pub(crate) use listen::ListenAddr;
 pub(crate) use load::load;
 pub(crate) use network::NetworkConfig;
 pub(crate) use problems::Problems;
-pub(crate) use secret::Secret;
 pub(crate) use supervision::{LimitAction, SupervisionConfig};
 pub(crate) use telemetry::{LogConfig, TracesConfig};
 #[cfg(any(test, feature = "benchmark"))]

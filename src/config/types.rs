@@ -75,6 +75,20 @@ pub(crate) enum OnOutage {
     Fail,
 }
 
+impl OnOutage {
+    /// Reads the value of the flag.
+    ///
+    /// # Errors
+    /// It is neither `coast` nor `fail`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "coast" => Ok(Self::Coast),
+            "fail" => Ok(Self::Fail),
+            _ => Err(format!("{text:?} must be coast or fail")),
+        }
+    }
+}
+
 /// The form of a client certificate's assertion (RFC 7523).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AssertionConfig {

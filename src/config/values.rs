@@ -5,7 +5,6 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::types::OnOutage;
 use super::{duration, integer};
 
 /// Checks the value of `--metrics-backend`.
@@ -64,18 +63,6 @@ pub(super) fn metrics_addr(text: &str, bind: IpAddr) -> Result<SocketAddr, Strin
 pub(super) fn positive_number(text: &str) -> Result<NonZeroU32, String> {
     let number = integer::parse(text).and_then(NonZeroU32::new);
     number.ok_or_else(|| format!("{text:?} must be a whole number from 1 to {}", NonZeroU32::MAX))
-}
-
-/// Reads the value of `--status-on-outage`.
-///
-/// # Errors
-/// It is neither `coast` nor `fail`.
-pub(super) fn on_outage(text: &str) -> Result<OnOutage, String> {
-    match text {
-        "coast" => Ok(OnOutage::Coast),
-        "fail" => Ok(OnOutage::Fail),
-        _ => Err(format!("{text:?} must be coast or fail")),
-    }
 }
 
 /// Reads a duration, which may be 0.

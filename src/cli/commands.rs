@@ -98,7 +98,7 @@ fn preflight_help(command: clap::Command) -> clap::Command {
     command
         .about("Checks everything the daemon needs, with the daemon's own flags")
         .after_help(
-            "One line a check: \u{2713} passed, ! passed with a warning, \u{2717} failed, \u{2013} skipped. What mends it \
+            "One line a check: \u{2713} passed, ! passed with a warning, \u{2717} failed, \u{2013} skipped. The fix \
              follows the arrow.\n\
              Exit code 0: none failed; 1: some failed; 2: the checks could not run.",
         )

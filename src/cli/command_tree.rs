@@ -1,41 +1,37 @@
-//! The whole command line as clap has it: the daemon's flags, and each command below them. Help, parsing, completion
-//! and the manual pages are made of this.
+//! The whole command line in clap's terms: the daemon's flags, and each command below them. Help, parsing, completion and
+//! the manual pages are made from this tree.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, CommandFactory, ValueHint};
 
-use super::Flags;
 use super::commands::COMMANDS;
-use super::go_syntax::is_boolean;
+use super::flags::{Flags, PROGRAM, is_boolean};
 
-/// The program's name.
-pub(crate) const PROGRAM: &str = "azure-kms-provider";
-
-/// The daemon's flags alone.
+/// Returns the daemon's flags, without the commands.
 pub(super) fn daemon() -> Command {
-    honest(Flags::command())
+    require_equals_for_booleans(Flags::command())
 }
 
-/// The command with that word, if there is one.
-pub(super) fn name(word: &str) -> Option<&'static str> {
+/// Finds the name of the command that this word is.
+pub(super) fn command_name(word: &str) -> Option<&'static str> {
     COMMANDS.iter().map(|(name, _)| *name).find(|name| *name == word)
 }
 
-/// What that command takes.
+/// Returns the flags and arguments of that command.
 pub(super) fn command(name: &'static str) -> Command {
-    below(name).bin_name(format!("{PROGRAM} {name}"))
+    subcommand(name).bin_name(format!("{PROGRAM} {name}"))
 }
 
-/// The same as a part of the tree, where clap knows what stands before it.
-fn below(name: &'static str) -> Command {
+/// Returns the same as a part of the tree, where clap puts the program's name before it.
+fn subcommand(name: &'static str) -> Command {
     let known = COMMANDS.iter().find(|(known, _)| *known == name);
     let command = known.map_or_else(|| Command::new(name), |(_, build)| build());
-    honest(command.name(name))
+    require_equals_for_booleans(command.name(name))
 }
 
-/// The daemon with every command.
-pub(crate) fn whole() -> Command {
-    let commands = COMMANDS.map(|(name, _)| below(name));
+/// Returns the daemon with every command below it.
+pub(crate) fn full_tree() -> Command {
+    let commands = COMMANDS.map(|(name, _)| subcommand(name));
     daemon()
         .override_usage(format!("{PROGRAM} [OPTIONS]\n{PROGRAM} COMMAND [OPTIONS]"))
         .disable_help_subcommand(true)
@@ -43,22 +39,19 @@ pub(crate) fn whole() -> Command {
         .subcommands(commands)
 }
 
-/// The same, as generators of completions need it.
+/// Returns the same tree for generators of completion scripts.
 pub(crate) fn for_completion() -> Command {
-    let commands = COMMANDS.map(|(name, _)| below(name).mut_args(completed));
-    daemon().mut_args(completed).disable_help_subcommand(true).subcommands(commands)
+    let commands = COMMANDS.map(|(name, _)| subcommand(name).mut_args(with_completion_hints));
+    daemon().mut_args(with_completion_hints).disable_help_subcommand(true).subcommands(commands)
 }
 
-/// Says of booleans what `go_syntax` takes: `--name` or `--name=false`, and never the next argument.
-fn honest(command: Command) -> Command {
-    command.mut_args(|arg| match is_boolean(&arg) {
-        true => arg.num_args(0..=1).require_equals(true),
-        false => arg,
-    })
+/// Declares of booleans what `go_syntax` takes: `--name` or `--name=false`, and never the next argument.
+fn require_equals_for_booleans(command: Command) -> Command {
+    command.mut_args(|arg| if is_boolean(&arg) { arg.num_args(0..=1).require_equals(true) } else { arg })
 }
 
-/// The values of a flag, by what its help calls them: `a|b` is a closed list.
-fn completed(arg: Arg) -> Arg {
+/// Adds the values that a shell can offer, by the name that the help gives the value: `a|b` is a closed list.
+fn with_completion_hints(arg: Arg) -> Arg {
     if is_boolean(&arg) {
         let [name, help] = [arg.get_long().map(str::to_owned), arg.get_help().map(ToString::to_string)];
         return Arg::new(arg.get_id().clone())
@@ -90,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_whole_tree_is_one_that_clap_takes() {
-        whole().debug_assert();
+        full_tree().debug_assert();
         for_completion().debug_assert();
     }
 }

@@ -1,4 +1,4 @@
-//! The trial of a new access: a token from its issuer, and one round trip with the key.
+//! The check of a new credential before it is used: a token from its issuer, and one round trip with the key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::config::{Access, Cloud, Config};
 use crate::kms::{Algorithm, KeyRing, Plaintext};
 use crate::vault::{RejectedTokens, Token, TokenReader, TokenSource, TokenState, Vault, VaultError};
 
-/// How long the token, and how long the round trip, may take.
+/// The time limit of the token, and that of the round trip.
 const STEP: Duration = Duration::from_secs(10);
 
-/// Tries with the daemon's own key.
+/// A check with the daemon's own key.
 pub(super) struct AzureCredentialCheck {
     config: Arc<Config>,
     cloud: Cloud,
@@ -38,26 +38,30 @@ impl AzureCredentialCheck {
         })
     }
 
-    /// A client of its own, so that nothing of the one in use is at stake.
+    /// Encrypts and decrypts with a client of its own, so that the one in use is not put at risk.
+    ///
+    /// # Errors
+    /// No client can be built, Key Vault refuses, does not answer in time, or returns another plaintext.
     async fn round_trip(&self, access: &Access, token: &Token) -> Result<(), String> {
         let token = token.clone().renumbered(1);
         let state =
             watch::channel(TokenState { token: Some(token), refresh_failure: None, credential_number: 0 }).1;
         let tokens = TokenReader::new(state, RejectedTokens::none());
         let vault = AzureVault::new(&self.config.key, &access.network, tokens)?;
-        let tried = timeout(STEP, self.seal_and_open(&vault)).await;
-        tried.map_err(|_| format!("no answer of Key Vault within {} s", STEP.as_secs()))?
+        let checked = timeout(STEP, self.encrypt_and_decrypt(&vault)).await;
+        checked.map_err(|_| format!("no answer of Key Vault within {} s", STEP.as_secs()))?
     }
 
-    async fn seal_and_open(&self, vault: &dyn Vault) -> Result<(), String> {
+    async fn encrypt_and_decrypt(&self, vault: &dyn Vault) -> Result<(), String> {
         let key = self.ring.current();
-        let said = |error: VaultError| error.with_cause();
-        let probe = Plaintext::new(b"azure-kms-provider reload probe".to_vec());
-        let sealed = vault.encrypt(key, Algorithm::RsaOaep256, &probe).await.map_err(said)?;
-        let opened = vault.decrypt(key, Algorithm::RsaOaep256, &sealed.value).await.map_err(said)?;
-        match opened.plaintext.expose() == probe.expose() {
-            true => Ok(()),
-            false => Err("Key Vault does not give back what it encrypted".into()),
+        let explain = |error: VaultError| error.with_cause();
+        let plaintext = Plaintext::new(b"azure-kms-provider reload probe".to_vec());
+        let encrypted = vault.encrypt(key, Algorithm::RsaOaep256, &plaintext).await.map_err(explain)?;
+        let decrypted = vault.decrypt(key, Algorithm::RsaOaep256, &encrypted.value).await.map_err(explain)?;
+        if decrypted.plaintext.expose() == plaintext.expose() {
+            Ok(())
+        } else {
+            Err("Key Vault does not give back what it encrypted".into())
         }
     }
 }

@@ -1,27 +1,28 @@
-//! The flags as anybody may see them: names as on the command line, and no value that holds a secret.
+//! The flags as anybody may see them: names as on the command line, and secrets replaced.
 
 use serde_json::Value;
 
-use super::Flags;
+use super::flags::Flags;
 
-/// What stands in place of a secret, as in Kubernetes' own pages.
+/// The text in place of a secret, as in Kubernetes' own pages.
 const CLASSIFIED: &str = "CLASSIFIED";
 /// Words in the name of a flag whose value is a secret.
 const SECRET_WORDS: [&str; 4] = ["secret", "password", "token", "credential"];
 
 impl Flags {
-    /// Every flag and its value, defaults included, by name.
-    pub(crate) fn shown(&self) -> Vec<(String, String)> {
+    /// Returns every flag and its value, defaults included, sorted by name.
+    pub(crate) fn redacted(&self) -> Vec<(String, String)> {
         let Ok(Value::Object(flags)) = serde_json::to_value(self) else { return Vec::new() };
-        let mut shown: Vec<_> = flags.iter().map(|(name, value)| (name.clone(), show(name, value))).collect();
-        shown.sort();
-        shown
+        let mut redacted: Vec<_> =
+            flags.iter().map(|(name, value)| (name.clone(), redact(name, value))).collect();
+        redacted.sort();
+        redacted
     }
 }
 
-fn show(name: &str, value: &Value) -> String {
+fn redact(name: &str, value: &Value) -> String {
     match value {
-        Value::Array(values) => values.iter().map(|value| show(name, value)).collect::<Vec<_>>().join(","),
+        Value::Array(values) => values.iter().map(|value| redact(name, value)).collect::<Vec<_>>().join(","),
         Value::String(text) if is_secret(name, text) => CLASSIFIED.to_owned(),
         Value::String(text) => text.clone(),
         _ => String::new(), // a flag that was not given and has no default
@@ -33,7 +34,7 @@ fn is_secret(name: &str, value: &str) -> bool {
     !value.is_empty() && (named || has_userinfo(value))
 }
 
-/// Whether an address begins with `USER@` or `USER:PASSWORD@`, after its scheme if it has one.
+/// Returns true if an address begins with `USER@` or `USER:PASSWORD@`, after its scheme if it has one.
 fn has_userinfo(value: &str) -> bool {
     let address = value.split_once("://").map_or(value, |(_, rest)| rest);
     let authority = address.split(['/', '?', '#']).next().unwrap_or_default();
@@ -44,19 +45,20 @@ fn has_userinfo(value: &str) -> bool {
 mod tests {
     use clap::{CommandFactory, Parser};
 
+    use super::super::flags::PROGRAM;
     use super::*;
 
-    fn shown(args: &[&str]) -> Vec<(String, String)> {
-        Flags::parse_from(["azure-kms-provider"].iter().chain(args)).shown()
+    fn redacted(args: &[&str]) -> Vec<(String, String)> {
+        Flags::parse_from([PROGRAM].iter().chain(args)).redacted()
     }
 
     fn value(args: &[&str], name: &str) -> String {
-        shown(args).into_iter().find(|(known, _)| known == name).unwrap().1
+        redacted(args).into_iter().find(|(known, _)| known == name).unwrap().1
     }
 
     #[test]
     fn every_flag_is_shown_by_its_name_on_the_command_line_and_in_order() {
-        let shown: Vec<String> = shown(&[]).into_iter().map(|(name, _)| name).collect();
+        let shown: Vec<String> = redacted(&[]).into_iter().map(|(name, _)| name).collect();
         let known = Flags::command();
         let mut known: Vec<&str> = known.get_arguments().filter_map(clap::Arg::get_long).collect();
         known.sort_unstable();

@@ -1,4 +1,4 @@
-//! What a person reads: a line a step, and a summary.
+//! The table for people: a line for each step, and a summary.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,12 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Returns one without a step yet.
     pub(crate) fn new() -> Self {
         Self { started: Instant::now(), steps: 0, facts: Vec::new() }
     }
 
+    /// Prints the head of the table; the time counts from here.
     pub(crate) fn title(&mut self) {
         self.started = Instant::now();
         println!("{TITLE}\n");
@@ -23,7 +25,10 @@ impl Report {
         println!("  {}", "─".repeat(85));
     }
 
-    /// Runs one step, and prints it. `what` is its result in a few words.
+    /// Runs one step, which returns its value and its result in a few words, and prints it.
+    ///
+    /// # Errors
+    /// Fails if the step does; names it.
     pub(crate) async fn step<T>(
         &mut self,
         name: &str,
@@ -45,22 +50,28 @@ impl Report {
         }
     }
 
-    /// Something to say at the end.
+    /// Notes a fact for the summary.
     pub(crate) fn fact(&mut self, name: &'static str, value: String) {
         self.facts.push((name, value));
     }
 
-    pub(crate) fn success(&self) {
+    /// Prints what was found out, and how long it took.
+    pub(crate) fn summary(&self) {
         println!();
         for (name, value) in &self.facts {
             println!("  {name:<10} {value}");
         }
         let seconds = self.started.elapsed().as_secs_f64();
-        println!("\n  {} steps in {seconds:.1} s, all of them good. Nothing is left behind.", self.steps);
-        println!("  Next: README.md says how to run it against a real vault.");
+        println!("\n  {} steps in {seconds:.1} s, all of them good.", self.steps);
+    }
+
+    /// Prints the last words.
+    pub(crate) fn end(&self) {
+        println!("\n  Nothing is left behind. Next: README.md says how to run it against a real vault.");
     }
 }
 
+/// Returns the time with a tenth of a millisecond.
 fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1000.0)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use kms_testkit::{PATIENCE, without_proxies};
+use kms_testkit::{TEST_TIMEOUT, without_proxies};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use tokio::time::{sleep, timeout};
@@ -51,7 +51,7 @@ impl Program {
     /// Waits until its log holds that text.
     ///
     /// # Errors
-    /// Fails if the program ends before, or after [`PATIENCE`]; with the log.
+    /// Fails if the program ends before, or after [`TEST_TIMEOUT`]; with the log.
     pub(crate) async fn wait_for(&mut self, text: &str) -> Result<(), String> {
         let log = self.log.clone();
         let written = async {
@@ -63,7 +63,7 @@ impl Program {
             biased;
             () = written => Ok(()),
             ended = self.ended() => Err(format!("{ended}; its log:\n{}", self.log())),
-            () = sleep(PATIENCE) => Err(format!("{} did not write {text:?}; its log:\n{}", self.name, self.log())),
+            () = sleep(TEST_TIMEOUT) => Err(format!("{} did not write {text:?}; its log:\n{}", self.name, self.log())),
         }
     }
 
@@ -78,12 +78,12 @@ impl Program {
     /// Sends SIGTERM and waits for the end.
     ///
     /// # Errors
-    /// Fails if it does not end within [`PATIENCE`], or has ended already.
+    /// Fails if it does not end within [`TEST_TIMEOUT`], or has ended already.
     pub(crate) async fn terminate(&mut self) -> Result<ExitStatus, String> {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
         let pid = pid.ok_or_else(|| format!("{} had ended", self.name))?;
         kill_process(pid, Signal::TERM).map_err(|error| format!("{}: {error}", self.name))?;
-        let status = timeout(PATIENCE, self.child.wait()).await;
+        let status = timeout(TEST_TIMEOUT, self.child.wait()).await;
         let status = status.map_err(|_| format!("{} does not end", self.name))?;
         status.map_err(|error| format!("{}: {error}", self.name))
     }
@@ -136,6 +136,6 @@ mod tests {
                 sleep(POLL).await;
             }
         };
-        timeout(PATIENCE, gone).await.unwrap();
+        timeout(TEST_TIMEOUT, gone).await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! What an assertion holds. That others can verify it is for `interop/python` to prove.
+//! The content of an assertion. `interop/python` tests that other libraries verify it.
 
 use aws_lc_rs::signature::{
     KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey,

@@ -169,7 +169,7 @@ impl Vault for InstantVault {
         Ok(Decrypted { plaintext: Plaintext::new(vec![7; 32]), request_id: String::new() })
     }
 
-    async fn modulus(&self, _: &KeyVersion) -> Result<usize, VaultError> {
+    async fn modulus_len(&self, _: &KeyVersion) -> Result<usize, VaultError> {
         Ok(256)
     }
 }

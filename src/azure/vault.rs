@@ -125,7 +125,7 @@ impl Vault for AzureVault {
         Ok(Decrypted { plaintext, request_id })
     }
 
-    async fn modulus(&self, key: &KeyVersion) -> Result<usize, VaultError> {
+    async fn modulus_len(&self, key: &KeyVersion) -> Result<usize, VaultError> {
         let options = KeyClientGetKeyOptions { key_version: Some(key.version.clone()), ..Default::default() };
         let response = self.client.get_key(&key.name, Some(options)).await.map_err(classify)?;
         let modulus = model(response)?.key.and_then(|key| key.n);

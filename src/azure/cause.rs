@@ -8,7 +8,7 @@ pub(super) fn find_cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-/// Returns the reason of a network failure for the log: the causes of the HTTP client's own error, whose message holds the
+/// Returns the cause of a network failure for the log, without the message of the HTTP client's own error, which holds the
 /// URL. `None` when the error did not come from the HTTP client.
 pub(super) fn network_cause(error: &(dyn Error + 'static)) -> Option<String> {
     let http = find_cause::<reqwest::Error>(error)?;

@@ -73,10 +73,6 @@ mod tests {
 
     use super::*;
 
-    /// Returns the request to send to the proxy.
-    ///
-    /// # Errors
-    /// The path does not fit the proxy's URL.
     fn rewritten(target: Target, url: &str) -> (String, String) {
         let client =
             ProxyModeClient::new(Client::new(), Url::parse("http://10.0.0.1:7788/").unwrap(), target);

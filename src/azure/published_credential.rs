@@ -9,8 +9,8 @@ use azure_core::error::ErrorKind;
 
 use crate::vault::TokenReader;
 
-/// The longest lifetime that the SDK is told. It caches tokens that are valid for more than 5 minutes, even when the
-/// `TokenActor` has replaced them; with less it asks for the token of each request.
+/// The longest remaining lifetime that is reported to the SDK. It would cache a token that is valid for more than 5
+/// minutes, even after the `TokenActor` has replaced it; with less it asks for a token for each request.
 const LONGEST_REPORTED_LIFETIME: Duration = Duration::from_secs(240);
 
 /// A credential that returns the token published last by the `TokenActor`.

@@ -12,7 +12,8 @@ use super::cause::with_causes;
 use super::proxy_mode::{ProxyModeClient, Target};
 use crate::config::NetworkConfig;
 
-/// The time limit for connecting: name resolution, TCP and TLS. Another attempt still fits into the 3 s that kube-apiserver waits.
+/// The time limit for connecting: name resolution, TCP and TLS. Another attempt still fits into the 3 s that
+/// kube-apiserver waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time without an acknowledgement of sent bytes after which a connection is closed (`TCP_USER_TIMEOUT`, RFC 5482).
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);

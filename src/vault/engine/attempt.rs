@@ -63,7 +63,7 @@ impl Attempts {
         self.shared.latencies.expected()
     }
 
-    /// Waits until an attempt may be made: for the limits, and for a token.
+    /// Waits until the limits allow an attempt and there is a token.
     ///
     /// # Errors
     /// The circuit breaker is open, or a limit or the lack of a token allows no attempt before the deadline.

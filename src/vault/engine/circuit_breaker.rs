@@ -11,15 +11,15 @@ use crate::kms::{Code, KmsError};
 use crate::telemetry::LIFECYCLE;
 use crate::vault::{Failure, VaultError};
 
-/// The number of failures in a row, with no success in between, at which the breaker opens …
+/// The number of consecutive failures at which the breaker opens …
 const FAILURE_THRESHOLD: u32 = 5;
-/// … if they span at least this time: about as long as kube-apiserver waits for one call.
+/// … if they span at least this time, which is about as long as kube-apiserver waits for one call.
 const FAILURE_SPAN: Duration = Duration::from_millis(2500);
-/// The shortest time without a response that counts as a failure of Key Vault: a shorter one was the caller's deadline.
+/// The shortest timeout that counts as a failure of Key Vault. A shorter one is due to the caller's deadline.
 pub(super) const SHORTEST_COUNTED_TIMEOUT: Duration = Duration::from_secs(1);
-/// The longest time between two failures in a row: later ones are unrelated.
+/// The longest time between two consecutive failures that count together.
 const LONGEST_FAILURE_INTERVAL: Duration = Duration::from_secs(60);
-/// The time after which another trial may be made although the last one has not ended.
+/// The time after which another trial may be made although the previous one has not ended.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// The first pause before a trial, and the longest, both before jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

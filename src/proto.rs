@@ -1,5 +1,5 @@
 //! The messages, clients and servers of the KMS APIs, generated from `proto/`.
-#![allow(missing_docs, unreachable_pub)]
+#![allow(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
 /// KMS v1 (`v1beta1`).
 pub mod v1beta1 {

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::actors::{Shutdown, Supervision, Supervisor};
 use crate::audit::AuditLog;
-use crate::azure::can_connect;
+use crate::azure::check_client;
 use crate::cli::{self, Command};
 use crate::commands;
 use crate::config::{self, Access, Config, LogConfig};
@@ -110,7 +110,7 @@ async fn run(ready: Ready, io: Handle) -> Result<(), String> {
     let traces = spans.zip(config.traces.as_ref());
     let traces = traces.map(|(spans, traces)| spans.export(traces, &io)).transpose()?;
     let mut signals = process::Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
-    can_connect(&config.key.vault_host(), &access.network)?;
+    check_client(&config.key.vault_host(), &access.network)?;
     let listeners = Listeners::bind(&config, inherited, &io).await?;
     let mut running = Running::start(&config, access, listeners, (metrics, audit.clone()), &io);
     tracing::info!(target: LIFECYCLE, addr = %config.listen, "Listening for connections");

@@ -10,10 +10,10 @@ use super::transport;
 use crate::config::NetworkConfig;
 
 /// The `Date` header of the response, if it has one.
-type Reached = Result<Option<String>, Unreached>;
+type Reached = Result<Option<String>, ReachError>;
 
 /// The reason why a service was not reached.
-pub(crate) enum Unreached {
+pub(crate) enum ReachError {
     /// The client cannot be created, for example without trust roots.
     NoClient(String),
     /// The request got no response.
@@ -25,7 +25,7 @@ pub(crate) enum Unreached {
 /// # Errors
 /// The client cannot be created, or there is no response.
 pub(crate) async fn reach_vault(host: &str, network: &NetworkConfig) -> Reached {
-    let client = transport::client(host, Target::KeyVault, network).map_err(Unreached::NoClient)?;
+    let client = transport::client(host, Target::KeyVault, network).map_err(ReachError::NoClient)?;
     get(&*client, &format!("https://{host}/")).await
 }
 
@@ -34,7 +34,7 @@ pub(crate) async fn reach_vault(host: &str, network: &NetworkConfig) -> Reached 
 /// # Errors
 /// As [`reach_vault`].
 pub(crate) async fn reach_entra(host: &str, network: &NetworkConfig) -> Reached {
-    let client = transport::client(host, Target::EntraId, network).map_err(Unreached::NoClient)?;
+    let client = transport::client(host, Target::EntraId, network).map_err(ReachError::NoClient)?;
     get(&*client, &format!("https://{host}/")).await
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn reach_entra(host: &str, network: &NetworkConfig) -> Reached 
 /// # Errors
 /// As [`reach_vault`].
 pub(crate) async fn reach_imds(base: &str) -> Reached {
-    get(&transport::imds_client().map_err(Unreached::NoClient)?, base).await
+    get(&transport::imds_client().map_err(ReachError::NoClient)?, base).await
 }
 
 /// Sends a GET request.
@@ -51,15 +51,15 @@ pub(crate) async fn reach_imds(base: &str) -> Reached {
 /// # Errors
 /// The URL is invalid, or there is no response.
 async fn get(client: &dyn HttpClient, url: &str) -> Reached {
-    let url = Url::parse(url).map_err(|error| Unreached::NoAnswer(error.to_string()))?;
+    let url = Url::parse(url).map_err(|error| ReachError::NoAnswer(error.to_string()))?;
     let response = client.execute_request(&Request::new(url, Method::Get)).await;
     let cause = |error: azure_core::Error| network_cause(&error).unwrap_or_else(|| error.kind().to_string());
-    let response = response.map_err(|error| Unreached::NoAnswer(cause(error)))?;
+    let response = response.map_err(|error| ReachError::NoAnswer(cause(error)))?;
     Ok(response.headers().get_optional_string(&"date".into()))
 }
 
 /// A certificate that a server presented, verified or not.
-pub(crate) struct Presented {
+pub(crate) struct PresentedCertificate {
     /// The name of its owner.
     pub subject: String,
     /// The name of its issuer.
@@ -67,10 +67,16 @@ pub(crate) struct Presented {
 }
 
 /// Returns the names in the certificate that the host presents, without verifying it. The request holds no secret.
-pub(crate) async fn presented(host: &str, network: &NetworkConfig) -> Option<Presented> {
+pub(crate) async fn presented_certificate(
+    host: &str,
+    network: &NetworkConfig,
+) -> Option<PresentedCertificate> {
     let client = transport::unverifying_client(host, network).ok()?;
     let response = client.get(format!("https://{host}/")).send().await.ok()?;
     let der = response.extensions().get::<TlsInfo>()?.peer_certificate()?;
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    Some(Presented { subject: certificate.subject().to_string(), issuer: certificate.issuer().to_string() })
+    Some(PresentedCertificate {
+        subject: certificate.subject().to_string(),
+        issuer: certificate.issuer().to_string(),
+    })
 }

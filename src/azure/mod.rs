@@ -13,9 +13,9 @@ mod token_source;
 mod transport;
 mod vault;
 
-pub(crate) use connectivity::{Unreached, presented, reach_entra, reach_imds, reach_vault};
+pub(crate) use connectivity::{ReachError, presented_certificate, reach_entra, reach_imds, reach_vault};
 pub(crate) use token_source::AzureTokenSource;
-pub(crate) use transport::can_connect;
+pub(crate) use transport::check_client;
 pub(crate) use vault::AzureVault;
 
 /// Returns the OAuth 2.0 scope of all permissions on a resource.

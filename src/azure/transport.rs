@@ -46,7 +46,7 @@ pub(super) fn client(
 ///
 /// # Errors
 /// As [`client`].
-pub(crate) fn can_connect(host: &str, network: &NetworkConfig) -> Result<(), String> {
+pub(crate) fn check_client(host: &str, network: &NetworkConfig) -> Result<(), String> {
     client(host, Target::KeyVault, network).map(drop)
 }
 

@@ -6,13 +6,13 @@ use std::time::SystemTime;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeyDescription {
     /// The key type (`kty`): `RSA`, `RSA-HSM`, `EC`, …
-    pub kind: String,
+    pub key_type: String,
     /// The size of the RSA modulus in bytes; `None` for another type of key.
-    pub modulus: Option<usize>,
+    pub modulus_len: Option<usize>,
     /// The operations that the key allows (`key_ops`).
     pub operations: Vec<String>,
     /// Set when the key version may be used.
-    pub enabled: bool,
+    pub is_enabled: bool,
     /// The time before which it may not be used (`nbf`).
     pub not_before: Option<SystemTime>,
     /// The time after which it may not be used (`exp`).

@@ -23,10 +23,10 @@ impl AzureVault {
 fn description(bundle: Key) -> KeyDescription {
     let (key, attributes) = (bundle.key.unwrap_or_default(), bundle.attributes.unwrap_or_default());
     KeyDescription {
-        kind: key.kty.map(|kind| kind.to_string()).unwrap_or_default(),
-        modulus: key.n.map(|n| n.len()),
+        key_type: key.kty.map(|key_type| key_type.to_string()).unwrap_or_default(),
+        modulus_len: key.n.map(|n| n.len()),
         operations: key.key_ops.unwrap_or_default(),
-        enabled: attributes.enabled.unwrap_or(true), // absent where it was never set
+        is_enabled: attributes.enabled.unwrap_or(true), // absent if it was never set
         not_before: attributes.not_before.map(Into::into),
         expires: attributes.expires.map(Into::into),
         recovery_level: attributes.recovery_level.map(|level| level.to_string()),

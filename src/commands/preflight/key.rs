@@ -59,7 +59,7 @@ fn is_of_the_network(error: &VaultError) -> bool {
 }
 
 fn enabled(advice: &Advice<'_>, key: &KeyDescription) -> CheckResult {
-    if key.enabled {
+    if key.is_enabled {
         Check::KeyEnabled.passed("the key version is enabled")
     } else {
         let fix = advice.key("set-attributes", "--enabled true");
@@ -93,10 +93,10 @@ fn day(time: SystemTime) -> String {
 }
 
 fn key_type(advice: &Advice<'_>, key: &KeyDescription) -> CheckResult {
-    let bits = key.modulus.map(|bytes| bytes * 8);
-    match (key.kind.as_str(), bits) {
+    let bits = key.modulus_len.map(|bytes| bytes * 8);
+    match (key.key_type.as_str(), bits) {
         ("RSA" | "RSA-HSM", Some(bits @ (2048 | 3072 | 4096))) => {
-            Check::KeyType.passed(format!("{} with {bits} bits", key.kind))
+            Check::KeyType.passed(format!("{} with {bits} bits", key.key_type))
         }
         (kind, bits) => {
             let bits = bits.map(|bits| format!(" with {bits} bits")).unwrap_or_default();
@@ -154,8 +154,11 @@ mod tests {
     }
 
     fn of_kind(kind: &str, bits: Option<usize>) -> Outcome {
-        let modulus = bits.map(|bits| bits / 8);
-        outcome(Check::KeyType, KeyDescription { kind: kind.into(), modulus, ..KeyDescription::default() })
+        let modulus_len = bits.map(|bits| bits / 8);
+        outcome(
+            Check::KeyType,
+            KeyDescription { key_type: kind.into(), modulus_len, ..KeyDescription::default() },
+        )
     }
 
     fn of_level(level: &str) -> Outcome {

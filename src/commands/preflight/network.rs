@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::checks::{Check, ISSUER, VAULT};
 use super::report::CheckResult;
 use super::route::Route;
-use crate::azure::{Unreached, presented, reach_entra, reach_imds, reach_vault};
+use crate::azure::{ReachError, presented_certificate, reach_entra, reach_imds, reach_vault};
 use crate::config::{Access, Config, CredentialConfig, NetworkConfig};
 
 /// The time limit of each step.
@@ -51,8 +51,8 @@ async fn to_imds(base: &str) -> Reached {
     let reason = format!("IMDS is asked in plain HTTP at {base}");
     let (connected, date) = match timeout(STEP, reach_imds(base)).await {
         Ok(Ok(date)) => (tcp.passed(format!("IMDS answers at {base}")), date),
-        Ok(Err(Unreached::NoAnswer(cause))) => (tcp.failed(cause, imds_fix(base)), None),
-        Ok(Err(Unreached::NoClient(cause))) => (tcp.failed(cause, ROOTS_FIX), None),
+        Ok(Err(ReachError::NoAnswer(cause))) => (tcp.failed(cause, imds_fix(base)), None),
+        Ok(Err(ReachError::NoClient(cause))) => (tcp.failed(cause, ROOTS_FIX), None),
         Err(_) => (tcp.failed(no_answer(), imds_fix(base)), None),
     };
     Reached { results: vec![name.skipped(reason.as_str()), connected, tls.skipped(reason)], date }
@@ -70,7 +70,7 @@ async fn reach(
     checks: [Check; 3],
     host: &str,
     network: &NetworkConfig,
-    request: impl Future<Output = Result<Option<String>, Unreached>>,
+    request: impl Future<Output = Result<Option<String>, ReachError>>,
 ) -> Reached {
     let route = Route::to(host, network);
     let mut results = connection(checks, host, &route).await;
@@ -80,8 +80,8 @@ async fn reach(
     let [_, _, tls] = checks;
     let (result, date) = match timeout(STEP, request).await {
         Ok(Ok(date)) => (tls.passed(found(network, host)), date),
-        Ok(Err(Unreached::NoClient(cause))) => (tls.failed(cause, ROOTS_FIX), None),
-        Ok(Err(Unreached::NoAnswer(cause))) => (tls_failed(tls, host, network, &route, &cause).await, None),
+        Ok(Err(ReachError::NoClient(cause))) => (tls.failed(cause, ROOTS_FIX), None),
+        Ok(Err(ReachError::NoAnswer(cause))) => (tls_failed(tls, host, network, &route, &cause).await, None),
         Err(_) => (tls.failed(no_answer(), route.silence_fix(host)), None),
     };
     results.push(result);
@@ -149,7 +149,7 @@ async fn tls_failed(
     cause: &str,
 ) -> CheckResult {
     let seen = if cause.contains("certificate") && network.proxy.is_none() {
-        timeout(STEP, presented(host, network)).await.ok().flatten()
+        timeout(STEP, presented_certificate(host, network)).await.ok().flatten()
     } else {
         None
     };

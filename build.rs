@@ -5,6 +5,10 @@ use std::process::Command;
 
 const PROTOS: [&str; 2] = ["proto/kms/v1beta1/api.proto", "proto/kms/v2/api.proto"];
 
+/// Generates the code of the protos.
+///
+/// # Errors
+/// A proto is invalid, or the generated code cannot be written.
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     for proto in PROTOS {
@@ -15,7 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// `GIT_SHA` and `SOURCE_DATE_EPOCH` make a build reproducible without a checkout.
+/// Records the commit and its time for `--version`. `GIT_SHA` and `SOURCE_DATE_EPOCH` (reproducible-builds.org) take the
+/// place of git where there is no checkout.
 fn record_build() {
     println!("cargo:rerun-if-env-changed=GIT_SHA");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");

@@ -1,6 +1,6 @@
 //! The daemon's resident memory before and after 100,000 requests: `cargo bench --bench memory`.
 //!
-//! The real daemon as a process of its own, against the emulator, with TLS. No criterion: memory is read, not timed.
+//! Runs the daemon as a process of its own against the emulator, with TLS. Without criterion, as it measures no time.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::path::Path;
@@ -32,7 +32,7 @@ async fn start(folder: &Path) -> Daemon {
     start.arg("--keyvault-qps=1000000").arg("--keyvault-burst=1000000").healthy().await
 }
 
-/// Encrypts only: the emulator's own private key operations would take ten times as long.
+/// Sends the requests, all of them encrypts: the emulator's private key operations would take ten times as long.
 async fn load(daemon: &Daemon) {
     let connections: Vec<Client> = (0..4).map(|_| daemon.client()).collect();
     let tasks: Vec<_> = (0..IN_FLIGHT)

@@ -1,35 +1,35 @@
-//! What the actor costs a request: socket → actor → vault → back, beside the same server without the actor. And what the
-//! audit log and traces cost on top.
+//! The cost of the actor, of the audit log and of traces for a request: `cargo bench --bench request_path`.
 //!
-//! `cargo bench --bench request_path`. Each server is a process of its own, as traces are on or off for a whole process.
-//! Its vault is in it and answers at once; client and servers share the machine's cores.
+//! Measures the path from the socket through the actor to the vault and back, and the same server without the actor. Each
+//! server is a process of its own, as traces are on or off for a whole process. Its vault is in that process and answers
+//! at once; the client and the servers share the machine's cores.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use azure_kms_provider::benchmark::{Server, Through};
+use azure_kms_provider::benchmark::{CallPath, Server};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use kms_testkit::{Client, Collector};
 use tokio::runtime::Runtime;
 
-/// Connections of the client; kube-apiserver has one for each provider entry.
+/// The number of connections; kube-apiserver has one for each provider entry.
 const CONNECTIONS: usize = 4;
-/// Longer than a server takes to start.
+/// The time limit for the start of a server.
 const STARTUP: Duration = Duration::from_secs(10);
-/// As long as the data keys of kube-apiserver.
+/// A plaintext of the size of kube-apiserver's data keys.
 const DATA_KEY: [u8; 32] = [7; 32];
-/// What is measured, with its share of traced requests in a million.
-const VARIANTS: [(&str, Through, u32); 5] = [
-    ("handlers", Through::Handlers, 0),
-    ("actor", Through::Actor, 0),
-    (AUDITED, Through::Actor, 0),
-    ("traced-1%", Through::Actor, 10_000),
-    ("traced-100%", Through::Actor, 1_000_000),
+/// The measured servers: name, call path, and number of requests in a million that are traced.
+const VARIANTS: [(&str, CallPath, u32); 5] = [
+    ("handlers", CallPath::Direct, 0),
+    ("actor", CallPath::Actor, 0),
+    (AUDITED, CallPath::Actor, 0),
+    ("traced-1%", CallPath::Actor, 10_000),
+    ("traced-100%", CallPath::Actor, 1_000_000),
 ];
 const AUDITED: &str = "audited";
-/// Tells a process of this program that it is the server: the variant, and the collector.
+/// The environment variables that make a process of this program a server: its variant, and the collector's address.
 const VARIANT: &str = "REQUEST_PATH_VARIANT";
 const COLLECTOR: &str = "REQUEST_PATH_COLLECTOR";
 
@@ -43,15 +43,15 @@ fn main() {
     }
 }
 
-/// Serves in the folder that this process runs in.
+/// Serves on a socket in the working directory.
 fn server(variant: &str) {
-    let (name, through, per_million) = VARIANTS.into_iter().find(|known| known.0 == variant).unwrap();
+    let (name, call_path, per_million) = VARIANTS.into_iter().find(|known| known.0 == variant).unwrap();
     let traces = (per_million > 0).then(|| (std::env::var(COLLECTOR).unwrap(), per_million));
     let audit_log = (name == AUDITED).then(|| "audit.log".into());
-    Server { through, audit_log, traces }.run(&Path::new(".").join(name));
+    Server { call_path, audit_log, traces }.run(&Path::new(".").join(name));
 }
 
-/// A server's process; killed when dropped.
+/// The process of a server; killed when dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -74,7 +74,7 @@ fn request_path(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("encrypt_v2/{in_flight}_in_flight"));
         group.throughput(Throughput::Elements(1)).measurement_time(Duration::from_secs(10));
         for (name, ..) in VARIANTS {
-            let collector = runtime.block_on(Collector::start_forgetting());
+            let collector = runtime.block_on(Collector::start_discarding());
             let _server = start(name, folder.path(), &collector.endpoint);
             let clients = clients(&runtime, &folder.path().join(name), in_flight);
             runtime.block_on(served(clients[0].clone()));
@@ -86,7 +86,7 @@ fn request_path(criterion: &mut Criterion) {
     }
 }
 
-/// As many clients as requests are to be in flight.
+/// Creates a client for each request in flight, on at most [`CONNECTIONS`] connections.
 fn clients(runtime: &Runtime, socket: &Path, in_flight: usize) -> Vec<Client> {
     let _on = runtime.enter();
     let connections: Vec<Client> =
@@ -94,7 +94,7 @@ fn clients(runtime: &Runtime, socket: &Path, in_flight: usize) -> Vec<Client> {
     connections.iter().cloned().cycle().take(in_flight).collect()
 }
 
-/// Waits until the server answers, and not for one that has ended.
+/// Waits until the server answers, up to [`STARTUP`].
 async fn served(mut client: Client) {
     let polled = async {
         while client.version().await.is_err() {
@@ -106,16 +106,16 @@ async fn served(mut client: Client) {
         .expect("the server does not answer; what it printed says why");
 }
 
-/// Shares so many requests among the clients, and gives the time until the last is answered.
+/// Sends that many requests, spread over the clients, and returns the time until the last response.
 async fn run(clients: &[Client], requests: u64) -> Duration {
     let start = Instant::now();
-    let (each, more) = (requests / clients.len() as u64, requests % clients.len() as u64);
+    let (each, remainder) = (requests / clients.len() as u64, requests % clients.len() as u64);
     let tasks: Vec<_> = clients
         .iter()
         .cloned()
         .enumerate()
         .map(|(index, mut client)| {
-            let share = each + u64::from((index as u64) < more);
+            let share = each + u64::from((index as u64) < remainder);
             tokio::spawn(async move {
                 for _ in 0..share {
                     client.encrypt_v2(&DATA_KEY).await.unwrap();

@@ -1,7 +1,7 @@
-//! What a restart costs, from SIGTERM until a client is served again: `cargo bench --bench restart`.
+//! The duration of a restart, from SIGTERM until a client is served again: `cargo bench --bench restart`.
 //!
-//! The real daemon as a process of its own, against the emulator, with idle clients that are connected. No criterion:
-//! each restart is one sample.
+//! Runs the daemon as a process of its own against the emulator, with idle clients connected. Without criterion, as each
+//! restart is one sample.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::future::Future;
@@ -15,9 +15,9 @@ use kms_testkit::{Client, Daemon, Start};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_azure-kms-provider");
 const RESTARTS: usize = 50;
-/// Connected while the daemon drains.
+/// The number of clients that are connected while the daemon drains.
 const IDLE_CLIENTS: usize = 8;
-/// Between two tries of a client that nobody listens to.
+/// The interval between two attempts of a client while the socket is closed.
 const POLL: Duration = Duration::from_micros(200);
 
 #[tokio::main]
@@ -26,28 +26,28 @@ async fn main() {
         return; // built, but not asked to run: cargo test --benches
     }
     report("baseline: the program starts, prints its version and ends", program());
-    for inherits in [false, true] {
-        println!("\n{}:", if inherits { "inherited socket" } else { "socket by path" });
+    for is_inherited in [false, true] {
+        println!("\n{}:", if is_inherited { "inherited socket" } else { "socket by path" });
         let folder = tempfile::tempdir().unwrap();
         let emulator = Emulator::start(Options::new(folder.path().join("akv"))).await.unwrap();
-        let restarts = restarts(folder.path(), inherits).await;
+        let restarts = restarts(folder.path(), is_inherited).await;
         report("SIGTERM to exit", restarts.iter().map(|restart| restart.exit));
         report("start to a served Version", restarts.iter().map(|restart| restart.served));
         report("SIGTERM to a served Version", restarts.iter().map(|restart| restart.exit + restart.served));
-        report("start to a served Encrypt", restarts.iter().map(|restart| restart.sealed));
+        report("start to a served Encrypt", restarts.iter().map(|restart| restart.encrypted));
         emulator.shutdown().await;
     }
 }
 
-/// The parts of one restart.
+/// The durations of one restart, from SIGTERM to the exit, and from the start to each response.
 struct Restart {
     exit: Duration,
     served: Duration,
-    sealed: Duration,
+    encrypted: Duration,
 }
 
-async fn restarts(folder: &Path, inherits: bool) -> Vec<Restart> {
-    let socket = inherits.then(|| UnixListener::bind(folder.join("kms.socket")).unwrap());
+async fn restarts(folder: &Path, is_inherited: bool) -> Vec<Restart> {
+    let socket = is_inherited.then(|| UnixListener::bind(folder.join("kms.socket")).unwrap());
     let mut daemon = start(folder, socket.as_ref()).healthy().await;
     let mut restarts = Vec::new();
     for _ in 0..RESTARTS {
@@ -55,7 +55,7 @@ async fn restarts(folder: &Path, inherits: bool) -> Vec<Restart> {
         let restart;
         (restart, daemon) = restart_of(daemon, start(folder, socket.as_ref())).await;
         restarts.push(restart);
-        daemon.logs("\"Healthy\"").await; // each begins in the same state
+        daemon.logs("\"Healthy\"").await; // all restarts begin in the same state
         drop(clients);
     }
     restarts
@@ -88,7 +88,7 @@ async fn restart_of(mut daemon: Daemon, next: Start) -> (Restart, Daemon) {
     served(|| async { daemon.client().version().await }).await;
     let served_after = begin.elapsed();
     served(|| async { daemon.client().encrypt_v2(&[7; 32]).await }).await;
-    (Restart { exit, served: served_after, sealed: begin.elapsed() }, daemon)
+    (Restart { exit, served: served_after, encrypted: begin.elapsed() }, daemon)
 }
 
 async fn served<T, E, F: Future<Output = Result<T, E>>>(call: impl Fn() -> F) {
@@ -97,7 +97,7 @@ async fn served<T, E, F: Future<Output = Result<T, E>>>(call: impl Fn() -> F) {
     }
 }
 
-/// What loading and running the program costs without its work.
+/// Measures runs of the program that only print its version, as a baseline.
 fn program() -> impl Iterator<Item = Duration> {
     let run = |_| {
         let begin = Instant::now();

@@ -1,12 +1,12 @@
-//! How long to wait before something is tried again. Used wherever that is done.
+//! The pauses before retries, of actors, calls and listeners.
 
 use std::io;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// Pauses without end: `first`, then twice as long each time up to `longest`, each with jitter of up to its own
-/// length on top.
+/// Returns an endless iterator over pauses: `first`, doubling up to `longest`, each with jitter of up to its own length
+/// on top.
 pub(crate) fn jittered(first: Duration, longest: Duration) -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(first)
@@ -16,10 +16,10 @@ pub(crate) fn jittered(first: Duration, longest: Duration) -> ExponentialBackoff
         .build()
 }
 
-/// The pause after a connection could not be accepted: usually there are no file descriptors left.
+/// The pause after a connection could not be accepted, usually for lack of file descriptors (EMFILE).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Says so, and waits: to accept again at once would fail again at once.
+/// Logs the error and waits, as the next `accept` would fail at once.
 pub(crate) async fn after_failed_accept(error: &io::Error) {
     tracing::warn!(err = %error, "A connection could not be accepted");
     tokio::time::sleep(ACCEPT_PAUSE).await;

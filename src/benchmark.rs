@@ -1,5 +1,5 @@
-//! The gRPC server in front of a vault in this process that answers at once. For `benches/` and `fuzz/` only, with the
-//! build feature `benchmark`.
+//! The gRPC server in front of a vault in the same process that answers at once. For `benches/` and `fuzz/` only, with
+//! the feature `benchmark`.
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,11 @@ use crate::actors::{
     ActiveCredential, ActorName, ActorSlot, ChildSpec, HealthReport, KeyVaultActor, KeyVaultParts,
     PassiveHealth, Supervisor,
 };
+use crate::app::IO_THREADS;
 use crate::audit::AuditLog;
-use crate::config::{Access, ListenAddr, LogConfig, OnOutage, StatusPolicy, SupervisionConfig, TracesConfig};
+use crate::config::{
+    Access, AdmissionConfig, ListenAddr, LogConfig, StatusPolicy, SupervisionConfig, TracesConfig,
+};
 use crate::grpc::{self, Admission, Backend, BoundSocket};
 use crate::kms::{Algorithm, Decrypted, Encrypted, KeyRing, KeyVersion, KmsError, Plaintext, Receipt};
 use crate::telemetry::{LogDedup, Metrics, Telemetry};
@@ -27,35 +30,32 @@ use crate::vault::{
 };
 
 const URL: &str = "https://benchmark.vault.azure.net/keys/k8s/0123456789abcdef0123456789abcdef";
-/// The daemon's own numbers of threads and operations in flight.
-const IO_THREADS: usize = 2;
-const MAX_IN_FLIGHT: u32 = 64;
 
-/// Who makes the calls.
+/// The path of a call from a gRPC handler to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Through {
-    /// A supervised `KeyVaultActor` on its own thread, as in the daemon.
+pub enum CallPath {
+    /// Through a supervised `KeyVaultActor` on its own thread, as in the daemon.
     Actor,
-    /// The handlers themselves: what is left is what the actor costs.
-    Handlers,
+    /// From the handler itself: the difference to [`Self::Actor`] is the cost of the actor.
+    Direct,
 }
 
-/// A server to measure.
+/// The configuration of a server to measure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Who makes the calls.
-    pub through: Through,
-    /// The file of the audit log, if there is to be one.
+    /// The path of a call to the engine.
+    pub call_path: CallPath,
+    /// The path of the audit log; `None` for no audit log.
     pub audit_log: Option<PathBuf>,
-    /// The collector of traces, if there is to be one, and how many requests of a million are traced.
+    /// The address of the trace collector, and the number of requests in a million that are traced; `None` for no traces.
     pub traces: Option<(String, u32)>,
 }
 
 impl Server {
-    /// Serves on that socket for as long as the process lives, and logs as the daemon does. Returns when it cannot.
+    /// Serves on that socket until the process ends, and logs as the daemon does. Returns when the server ends.
     ///
     /// # Panics
-    /// The socket cannot be bound, the file cannot be written to, or the collector's address is none.
+    /// The socket cannot be bound, the audit log cannot be opened, or the address of the collector is invalid.
     #[allow(clippy::expect_used)]
     pub fn run(&self, socket: &Path) {
         let traces = self.traces.as_ref().map(|(endpoint, per_million)| TracesConfig {
@@ -73,19 +73,20 @@ impl Server {
         actix::System::new().block_on(async move {
             let _on_io = io.enter();
             let socket = BoundSocket::bind(&listen).await.expect("the socket is free");
-            let (backend, _supervisor) = backend(self.through);
+            let (backend, _supervisor) = backend(self.call_path);
             let _ = io.spawn(grpc::serve(socket.listener, backend, audit, std::future::pending())).await;
         });
     }
 }
 
-pub(crate) fn backend(through: Through) -> (Arc<Backend>, Option<actix::Addr<Supervisor>>) {
+/// Creates the handlers' backend, and the supervisor of the actor on [`CallPath::Actor`].
+pub(crate) fn backend(call_path: CallPath) -> (Arc<Backend>, Option<actix::Addr<Supervisor>>) {
     let metrics = Arc::new(Metrics::new());
     let key = KeyVersion::new(URL, "k8s", "0123456789abcdef0123456789abcdef");
     let ring = Arc::new(KeyRing::single(key));
-    let (key_vault, supervisor): (Arc<dyn KeyOperations>, _) = match through {
-        Through::Handlers => (Arc::new(engine(&metrics)), None),
-        Through::Actor => {
+    let (key_vault, supervisor): (Arc<dyn KeyOperations>, _) = match call_path {
+        CallPath::Direct => (Arc::new(engine(&metrics)), None),
+        CallPath::Actor => {
             let slot = Arc::new(ActorSlot::empty());
             let handle = slot.handle();
             let spec = key_vault_actor(slot, ring.current().clone(), metrics.clone());
@@ -93,13 +94,13 @@ pub(crate) fn backend(through: Through) -> (Arc<Backend>, Option<actix::Addr<Sup
             (Arc::new(handle), Some(supervisor.start()))
         }
     };
-    let max_in_flight = NonZeroU32::new(MAX_IN_FLIGHT).unwrap_or(NonZeroU32::MIN);
+    let max_in_flight = AdmissionConfig::default().max_in_flight;
     let backend = Backend {
         ring,
         key_vault,
         admission: Admission::new(max_in_flight, metrics.clone()),
         report: watch::channel(HealthReport::default()).1,
-        status_policy: StatusPolicy { on_outage: OnOutage::Coast, coast_limit: None },
+        status_policy: StatusPolicy::default(),
         passive_health: Arc::new(PassiveHealth::none()),
         metrics,
         requests: AtomicU64::new(1),
@@ -128,7 +129,7 @@ fn key_vault_actor(
     ChildSpec { name: ActorName::KeyVault, start: Box::new(start) }
 }
 
-/// The daemon's engine, with a rate that is never reached.
+/// Creates the daemon's engine, with a rate limit that is never reached.
 #[allow(clippy::expect_used)]
 fn engine(metrics: &Arc<Metrics>) -> Engine {
     let token = Token::new(1, "token".into(), SystemTime::now() + Duration::from_secs(86_400));
@@ -151,7 +152,7 @@ impl KeyOperations for Engine {
     }
 }
 
-/// Answers at once, with the sizes of an RSA-2048 key.
+/// A vault that answers at once, with the sizes of an RSA key of 2048 bits.
 struct InstantVault;
 
 #[async_trait]
@@ -169,7 +170,7 @@ impl Vault for InstantVault {
         Ok(Decrypted { plaintext: Plaintext::new(vec![7; 32]), request_id: String::new() })
     }
 
-    async fn modulus(&self, _: &KeyVersion) -> Result<usize, VaultError> {
+    async fn modulus_len(&self, _: &KeyVersion) -> Result<usize, VaultError> {
         Ok(256)
     }
 }

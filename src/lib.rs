@@ -1,28 +1,22 @@
 //! A KMS plugin that lets kube-apiserver encrypt etcd with a key in Azure Key Vault.
 //!
-//! ```text
-//! kube-apiserver ─unix socket─▶ grpc ─ask─▶ KeyVaultActor ─HTTPS─▶ Key Vault
-//!                                               ▲ reads the published token
-//! kubelet ─HTTP─▶ http                      TokenActor ─▶ Entra ID / IMDS
-//!                  ▲ reads the published report
-//!                  └─ HealthActor (a gRPC client of our own socket)
-//! Supervisor: starts the actors, learns of every end and every hang, restarts, gives up loudly
-//! ```
-//!
-//! | module | its job |
+//! | module | responsibility |
 //! |---|---|
-//! | `app` | the only wiring: build, wait for a signal, drain |
-//! | `cli`, `config` | flags and files, validated once |
+//! | `app` | wiring: builds, waits for a signal, drains |
+//! | `cli` | flags in Go's syntax, and the tree of commands |
+//! | `config` | validation of flags and files |
 //! | `commands` | the commands beside the daemon |
-//! | `actors` | the actors and their supervision |
+//! | `actors` | the actors, their supervision and health |
+//! | `grpc` | the unix socket and the services of both KMS APIs |
+//! | `http` | health endpoints, metrics and debug pages |
 //! | `vault` | key operations behind one trait, and the call engine around them |
-//! | `azure` | the Azure SDK |
+//! | `azure` | the clients of Azure, on its SDK |
 //! | `kms` | the domain: keys, ciphertexts, errors |
-//! | `grpc`, `http` | the two faces |
-//! | `telemetry` | logs and metrics |
+//! | `telemetry` | logs, metrics and traces |
 //! | `audit` | the audit log |
+//! | `backoff` | the pauses before retries |
 //!
-//! The binary is [`main`]; [`proto`] is public for clients and tests.
+//! `docs/architecture.md` shows how they work together. The binary is [`main`]; [`proto`] is public for clients and tests.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod actors;

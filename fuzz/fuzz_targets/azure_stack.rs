@@ -1,4 +1,4 @@
-//! The description of an Azure Stack never makes the reader panic.
+//! No description of an Azure Stack makes the parser panic.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|content: &[u8]| azure_kms_provider::fuzzing::azure_stack(content));

@@ -1,4 +1,4 @@
-//! What is recognised as our own ciphertext is what we would write.
+//! A ciphertext that is decoded as text encodes to the same bytes.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|content: &[u8]| azure_kms_provider::fuzzing::ciphertext(content));

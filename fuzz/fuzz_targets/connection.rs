@@ -1,4 +1,5 @@
-//! No bytes of a client make the rewriter of `:authority` panic or keep anything back. The first says how they come.
+//! No bytes of a client make the rewriter of `:authority` panic or withhold bytes. The first byte is the size of the pieces
+//! in which the others arrive.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

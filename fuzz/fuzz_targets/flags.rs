@@ -1,4 +1,4 @@
-//! No arguments make the reader of Go's flags panic, and what it accepts it accepts in its normal form too.
+//! No arguments make the parser of Go's flags panic, and the normal form of accepted arguments is accepted too.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|arguments: &[u8]| azure_kms_provider::fuzzing::flags(arguments));

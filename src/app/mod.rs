@@ -1,9 +1,9 @@
 //! The only wiring: builds everything in the order of its dependencies, waits for a signal, drains in reverse.
 
 mod children;
+mod credential_check;
+mod output;
 mod process;
-mod said;
-mod trial;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::actors::{Shutdown, Supervision, Supervisor};
 use crate::audit::AuditLog;
-use crate::azure::can_connect;
+use crate::azure::check_client;
 use crate::cli::{self, Command};
 use crate::commands;
 use crate::config::{self, Access, Config, LogConfig};
@@ -28,29 +28,29 @@ use crate::http::{self, Checks, Snapshots, ZPages};
 use crate::kms::{KeyRing, KeyVersion};
 use crate::telemetry::{LIFECYCLE, LogDedup, Metrics, Telemetry};
 use children::{Children, Notifications};
-use said::{ended, told};
+use output::{exit_with, print_result};
 
 /// The time limit for requests in flight to finish after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
 /// The time limit for the actors to stop, and after that for the runtime of gRPC and HTTP.
 const STOP: Duration = Duration::from_secs(1);
 /// The number of threads for gRPC and HTTP; each actor has one of its own.
-const IO_THREADS: usize = 2;
+pub(crate) const IO_THREADS: usize = 2;
 
 /// Runs the program with these arguments (without its name). Returns the exit code: 0 after a drain, 1 after a
 /// failure.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     match cli::parse(args) {
-        Err(exit) => ended(&exit),
-        Ok(Command::Version) => told(Ok(cli::version_json())),
-        Ok(Command::Healthcheck(flags)) => told(commands::healthcheck(&flags)),
-        Ok(Command::Manifests(flags)) => told(commands::manifests(&flags)),
-        Ok(Command::Preflight(flags)) => ended(&commands::preflight(&flags)),
+        Err(exit) => exit_with(&exit),
+        Ok(Command::Version) => print_result(Ok(cli::version_json())),
+        Ok(Command::Healthcheck(flags)) => print_result(commands::healthcheck(&flags)),
+        Ok(Command::Manifests(flags)) => print_result(commands::manifests(&flags)),
+        Ok(Command::Preflight(flags)) => exit_with(&commands::preflight(&flags)),
         Ok(Command::Status(flags)) => {
-            told(commands::status(&flags, &mut std::io::stdout()).map(|()| String::new()))
+            print_result(commands::status(&flags, &mut std::io::stdout()).map(|()| String::new()))
         }
-        Ok(Command::Completion(asked)) => told(commands::completion(&asked)),
-        Ok(Command::Man(asked)) => told(commands::man(&asked)),
+        Ok(Command::Completion(flags)) => print_result(commands::completion(&flags)),
+        Ok(Command::Man(flags)) => print_result(commands::man(&flags)),
         Ok(Command::Run(flags)) => {
             let inherited = Inherited::take();
             let config = config::load(&flags, Arc::new(|name: &str| std::env::var(name).ok()));
@@ -123,7 +123,7 @@ async fn run(startup: Startup, io: Handle) -> Result<(), String> {
     let traces = spans.zip(config.traces.as_ref());
     let traces = traces.map(|(spans, traces)| spans.export(traces, &io)).transpose()?;
     let mut signals = process::Signals::listen().map_err(|error| format!("no signal handlers: {error}"))?;
-    can_connect(&config.key.vault_host(), &access.network)?;
+    check_client(&config.key.vault_host(), &access.network)?;
     let listeners = Listeners::bind(&config, inherited, &io).await?;
     let mut running = Running::start(&config, access, listeners, (metrics, audit.clone()), &io);
     tracing::info!(target: LIFECYCLE, addr = %config.listen, "Listening for connections");

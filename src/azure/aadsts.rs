@@ -1,6 +1,8 @@
-//! What the error numbers of Entra ID mean for this plugin, and where docs/troubleshooting.md says more.
+//! The error numbers of Entra ID (`AADSTS…`) and their meaning for this plugin.
+//!
+//! All numbers: learn.microsoft.com, "Microsoft Entra authentication & authorization error codes".
 
-/// Number, and what it means in a few words. Each has an anchor `#aadsts…` in docs/troubleshooting.md.
+/// Error numbers and their meaning, as the end of a sentence. Each has a heading in docs/troubleshooting.md.
 const HINTS: [(u64, &str); 16] = [
     (50_001, "the vault's resource is not known in this cloud or tenant"),
     (70_011, "the vault's resource is not a valid scope in this cloud"),
@@ -20,7 +22,7 @@ const HINTS: [(u64, &str); 16] = [
     (7_000_222, "the client secret has expired"),
 ];
 
-/// The hint for that number, as the end of a sentence; empty for a number without one.
+/// Returns the meaning of that number, as the end of a sentence; empty for other numbers.
 pub(super) fn hint(number: u64) -> String {
     let hint = HINTS.iter().find(|(known, _)| *known == number);
     hint.map(|(_, hint)| format!(": {hint}; see docs/troubleshooting.md#aadsts{number}")).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! What stands in for a client secret: a signed assertion (RFC 7523), made with a client certificate or read from the
-//! file of a workload identity.
+//! The assertion (RFC 7523) that takes the place of a client secret: signed with a client certificate, or read from the
+//! token file of a workload identity.
 //!
 //! Entra ID's format: learn.microsoft.com, "Microsoft identity platform application authentication certificate
 //! credentials".
@@ -25,10 +25,10 @@ use crate::config::{AssertionConfig, ClientCertificate, ServicePrincipal, read_f
 use crate::kms::Code;
 use crate::vault::TokenError;
 
-/// How long an assertion is valid: Entra ID asks for 5 to 10 minutes.
+/// The lifetime of an assertion: Entra ID recommends 5 to 10 minutes.
 const LIFETIME: Duration = Duration::from_secs(600);
 
-/// Signs a new assertion for each token.
+/// A client certificate that signs a new assertion for each token.
 pub(super) struct CertificateAssertion {
     certificate: ClientCertificate,
     client_id: String,
@@ -48,19 +48,22 @@ impl CertificateAssertion {
     }
 
     fn header(&self) -> Value {
-        let own = &self.certificate.chain[0];
-        let mut header = match self.config.rs256 {
-            true => {
-                json!({ "alg": "RS256", "typ": "JWT", "x5t": thumbprint(&SHA1_FOR_LEGACY_USE_ONLY, own) })
-            }
-            false => json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint(&SHA256, own) }),
+        let leaf = &self.certificate.chain[0];
+        let mut header = if self.config.is_rs256 {
+            json!({ "alg": "RS256", "typ": "JWT", "x5t": thumbprint(&SHA1_FOR_LEGACY_USE_ONLY, leaf) })
+        } else {
+            json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint(&SHA256, leaf) })
         };
-        if self.config.send_chain || self.certificate.chain_is_needed {
+        if self.config.has_chain || self.certificate.is_chain_needed {
             header["x5c"] = self.certificate.chain.iter().map(|der| STANDARD.encode(der)).collect();
         }
         header
     }
 
+    /// Makes the claims (RFC 7523 §3).
+    ///
+    /// # Errors
+    /// The system's random number generator fails.
     fn claims(&self, now: SystemTime) -> Result<Value, &'static str> {
         let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut id = [0; 16];
@@ -76,11 +79,14 @@ impl CertificateAssertion {
         }))
     }
 
-    /// The assertion, as a JWT (RFC 7519).
+    /// Signs an assertion that is valid from `now`, as a JWT (RFC 7519).
+    ///
+    /// # Errors
+    /// There are no random bytes, or the key does not sign.
     fn sign(&self, now: SystemTime) -> Result<String, &'static str> {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let message = format!("{}.{}", part(&self.header()), part(&self.claims(now)?));
-        let algorithm = if self.config.rs256 { &RSA_PKCS1_SHA256 } else { &RSA_PSS_SHA256 };
+        let algorithm = if self.config.is_rs256 { &RSA_PKCS1_SHA256 } else { &RSA_PSS_SHA256 };
         let key = &self.certificate.key;
         let mut signature = vec![0; key.public_modulus_len()];
         let signed = key.sign(algorithm, &SystemRandom::new(), message.as_bytes(), &mut signature);
@@ -106,7 +112,7 @@ impl ClientAssertion for CertificateAssertion {
     }
 }
 
-/// Reads the file for each token: kubelet writes a new one every hour or so.
+/// The token file of a workload identity, read for each token: kubelet replaces it about once an hour.
 pub(super) struct FileAssertion(PathBuf);
 
 impl FileAssertion {
@@ -124,15 +130,15 @@ impl fmt::Debug for FileAssertion {
 #[async_trait]
 impl ClientAssertion for FileAssertion {
     async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
-        let named =
+        let unusable =
             |problem: String| refusal(format!("the federated token file {}: {problem}", self.0.display()));
         let path = self.0.clone();
         let content = spawn_blocking(move || read_file(&path)).await; // its disk may be slow
-        let content = content.map_err(|_| named("cannot be read".into()))?.map_err(named)?;
+        let content = content.map_err(|_| unusable("cannot be read".into()))?.map_err(unusable)?;
         match std::str::from_utf8(&content).map(str::trim) {
-            Ok("") => Err(named("is empty".into())),
+            Ok("") => Err(unusable("is empty".into())),
             Ok(token) => Ok(token.to_owned()),
-            Err(_) => Err(named("is not text".into())),
+            Err(_) => Err(unusable("is not text".into())),
         }
     }
 }

@@ -1,16 +1,17 @@
-//! What lies beneath an error of the SDK: the parts that may be shown, without URLs and bodies.
+//! The causes of an error of the SDK: the parts that may be logged, without URLs and bodies.
 
 use std::error::Error;
 use std::iter::successors;
 
-/// The first cause of that type.
-pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+/// Returns the first cause of that type.
+pub(super) fn find_cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-/// Why the network failed, for the log: everything beneath the HTTP client's own error, whose text holds the URL.
-pub(super) fn beneath_http(error: &(dyn Error + 'static)) -> Option<String> {
-    let http = find::<reqwest::Error>(error)?;
+/// Returns the cause of a network failure for the log, without the message of the HTTP client's own error, which holds the
+/// URL. `None` when the error did not come from the HTTP client.
+pub(super) fn network_cause(error: &(dyn Error + 'static)) -> Option<String> {
+    let http = find_cause::<reqwest::Error>(error)?;
     let kind = match http {
         _ if http.is_timeout() => "timed out",
         _ if http.is_connect() => "no connection",
@@ -18,16 +19,16 @@ pub(super) fn beneath_http(error: &(dyn Error + 'static)) -> Option<String> {
     };
     let mut text = kind.to_owned();
     for cause in http.source().into_iter().flat_map(causes) {
-        let words = cause.to_string();
-        if !text.ends_with(&words) {
-            text = format!("{text}: {words}"); // layers often repeat each other's words
+        let message = cause.to_string();
+        if !text.ends_with(&message) {
+            text = format!("{text}: {message}"); // an error often repeats the message of its cause
         }
     }
     Some(text)
 }
 
-/// The error and everything beneath it.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+/// Returns the message of the error and of all its causes.
+pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
     causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
@@ -47,7 +48,7 @@ mod tests {
         drop(taken);
         let error = client.get(format!("http://{addr}/tenant-secret")).send().await.unwrap_err();
         assert!(error.to_string().contains("tenant-secret"));
-        let text = beneath_http(&error).unwrap();
+        let text = network_cause(&error).unwrap();
         assert!(text.contains("refused") && !text.contains("tenant-secret"), "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP client below the SDK's credentials, and what its failures mean.
+//! The HTTP client below the SDK's credentials, and the classification of its failures.
 
 use std::sync::Arc;
 
@@ -7,23 +7,27 @@ use azure_core::error::ErrorKind as SdkErrorKind;
 use azure_core::http::{AsyncRawResponse, HttpClient, RawResponse, Request, Url};
 
 use super::aadsts;
-use super::cause::{beneath_http, find};
+use super::cause::{find_cause, network_cause};
 use super::proxy_mode::Target;
 use super::transport;
 use crate::config::{Access, CredentialConfig};
 use crate::kms::{Code, ErrorKind};
 use crate::vault::TokenError;
 
-/// The HTTP client below the SDK's credentials. Turns every failure into one classified error that the SDK neither
-/// retries (IMDS: up to 100 s) nor mangles (Entra's errors all hold `\r\n`, which its parser cannot read).
+/// The HTTP client below the SDK's credentials. Turns each failure into a classified error, which the SDK neither retries
+/// (IMDS: for up to 100 s) nor parses (its parser fails on the `\r\n` in the errors of Entra ID).
 #[derive(Debug)]
 pub(super) struct IdentityTransport {
     client: Arc<dyn HttpClient>,
-    /// Where IMDS is, when the credential is a managed identity.
+    /// The address of IMDS, when the credential is a managed identity.
     imds_base: Option<Url>,
 }
 
 impl IdentityTransport {
+    /// Creates the client for the issuer of that access.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be created, or the address of IMDS is invalid; says why.
     pub(super) fn new(access: &Access) -> Result<Self, String> {
         let network = &access.network;
         match &access.credential {
@@ -43,7 +47,7 @@ impl IdentityTransport {
         if self.imds_base.is_some() { "IMDS" } else { "Entra ID" }
     }
 
-    /// The request with the configured address of IMDS in place of the well-known one.
+    /// Returns the request with the configured address of IMDS in place of the well-known one.
     fn redirected(&self, request: &Request) -> Request {
         let mut request = request.clone();
         if let Some(base) = &self.imds_base {
@@ -58,25 +62,26 @@ impl IdentityTransport {
     fn unreachable(&self, error: &azure_core::Error) -> TokenError {
         let message = format!("{} cannot be reached", self.issuer());
         TokenError {
-            cause: beneath_http(error),
+            cause: network_cause(error),
             ..TokenError::new(Code::Unavailable, "token/unreachable", message)
         }
     }
 
-    pub(super) fn not_understood(&self, cause: Option<String>) -> TokenError {
+    /// Makes the error of a response that cannot be parsed.
+    pub(super) fn malformed(&self, cause: Option<String>) -> TokenError {
         let message = format!("the answer of {} could not be understood", self.issuer());
         TokenError { cause, ..TokenError::new(Code::Unavailable, "token/not-understood", message) }
     }
 
-    /// Our own classification, from wherever the SDK wrapped it.
-    pub(super) fn explain(&self, error: &azure_core::Error) -> TokenError {
-        if let Some(IssuerError(error)) = find(error) {
+    /// Returns the classified error that the SDK wrapped, or else that of a malformed response.
+    pub(super) fn classify(&self, error: &azure_core::Error) -> TokenError {
+        if let Some(IssuerError(error)) = find_cause(error) {
             return error.clone();
         }
-        self.not_understood(Some(error.kind().to_string()))
+        self.malformed(Some(error.kind().to_string()))
     }
 
-    /// What the refusal means, and where more is said about it.
+    /// Returns the meaning of the refusal and a reference to the documentation, as the end of a sentence.
     fn hint(&self, body: &IssuerBody) -> String {
         match (&self.imds_base, body.error_codes.first()) {
             (None, Some(number)) => aadsts::hint(*number),
@@ -92,10 +97,10 @@ impl IdentityTransport {
     fn refusal(&self, response: &RawResponse) -> TokenError {
         let status = u16::from(response.status());
         let body: IssuerBody = serde_json::from_slice(response.body()).unwrap_or_default();
-        let transient = matches!(status, 408 | 429 | 500..) || body.error == "temporarily_unavailable";
         // IMDS answers 404 and 410 while it is being updated
-        let transient = transient || (self.imds_base.is_some() && matches!(status, 404 | 410));
-        let (code, kind, verb) = if transient {
+        let is_imds_update = self.imds_base.is_some() && matches!(status, 404 | 410);
+        let is_overload = matches!(status, 408 | 429 | 500..) || body.error == "temporarily_unavailable";
+        let (code, kind, verb) = if is_overload || is_imds_update {
             (Code::Unavailable, "token/unavailable", "is not available")
         } else {
             (Code::Unauthenticated, "token/refused", "refuses the plugin's credential")
@@ -110,8 +115,8 @@ impl IdentityTransport {
 impl HttpClient for IdentityTransport {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let fail = |error| azure_core::Error::new(SdkErrorKind::Credential, IssuerError(error));
-        let answer = self.client.execute_request(&self.redirected(request)).await;
-        let response = answer.map_err(|error| fail(self.unreachable(&error)))?;
+        let response = self.client.execute_request(&self.redirected(request)).await;
+        let response = response.map_err(|error| fail(self.unreachable(&error)))?;
         let response = response.try_into_raw_response().await;
         let response = response.map_err(|error| fail(self.unreachable(&error)))?;
         if !response.status().is_success() {
@@ -122,12 +127,12 @@ impl HttpClient for IdentityTransport {
     }
 }
 
-/// Carries a [`TokenError`] through the SDK.
+/// A [`TokenError`] as an error of the SDK.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.message)]
 pub(super) struct IssuerError(pub(super) TokenError);
 
-/// The parts of an error answer that may be shown.
+/// The parts of an error response that may be logged (RFC 6749 §5.2, and `error_codes` of Entra ID).
 #[derive(Default, serde::Deserialize)]
 struct IssuerBody {
     #[serde(default)]
@@ -143,7 +148,7 @@ impl IssuerBody {
         self.oauth_error().map_or(code.clone(), |error| format!(", {error}{code}"))
     }
 
-    /// Returns the most telling code there is: the number of Entra ID, or else the OAuth error (RFC 6749 section 5.2).
+    /// Returns the error number of Entra ID, or else the OAuth error.
     fn code(&self) -> Option<String> {
         self.error_codes.first().map(|code| format!("AADSTS{code}")).or_else(|| self.oauth_error())
     }

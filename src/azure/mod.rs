@@ -1,6 +1,6 @@
-//! Everything that touches the Azure SDK: HTTP transport, tokens, and the vault.
+//! The clients of Azure, built on its SDK: HTTP transport, tokens, and the vault.
 //!
-//! Used by `app` to build the clients that the actors own. No type of the SDK leaves this folder.
+//! `app` creates the clients, and the actors own them. No type of the SDK is visible outside of this folder.
 
 mod aadsts;
 mod assertion;
@@ -13,12 +13,12 @@ mod token_source;
 mod transport;
 mod vault;
 
-pub(crate) use connectivity::{Unreached, presented, reach_entra, reach_imds, reach_vault};
+pub(crate) use connectivity::{ReachError, presented_certificate, reach_entra, reach_imds, reach_vault};
 pub(crate) use token_source::AzureTokenSource;
-pub(crate) use transport::can_connect;
+pub(crate) use transport::check_client;
 pub(crate) use vault::AzureVault;
 
-/// Returns the OAuth 2.0 scope that stands for a resource.
+/// Returns the OAuth 2.0 scope of all permissions on a resource.
 fn scope_of(resource: &str) -> String {
     format!("{resource}/.default")
 }

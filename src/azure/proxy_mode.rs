@@ -1,4 +1,4 @@
-//! `--proxy-mode`: the plain HTTP proxy of the Go plugin. Stands below the SDK, which keeps the real URLs.
+//! `--proxy-mode`: the plain HTTP proxy of the Go plugin. The SDK above this client sees the real URLs.
 
 use async_trait::async_trait;
 use azure_core::error::ErrorKind;
@@ -6,15 +6,15 @@ use azure_core::http::headers::HeaderName;
 use azure_core::http::{AsyncRawResponse, HttpClient, Request, Url};
 use reqwest::Client;
 
-/// Says whom a request is for.
+/// The header that names the service a request is for.
 const TARGET: HeaderName = HeaderName::from_static("x-azure-proxy-target");
 
-/// Who stands behind the proxy.
+/// The service that the proxy forwards a request to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// Key Vault: the path begins with the vault's host.
+    /// Key Vault: the host of the vault is prepended to the path.
     KeyVault,
-    /// Entra ID, or IMDS: the path stays as it is.
+    /// Entra ID or IMDS: the path is unchanged.
     EntraId,
 }
 
@@ -27,7 +27,7 @@ impl Target {
     }
 }
 
-/// Sends every request to the proxy.
+/// An HTTP client that sends all requests to the proxy.
 #[derive(Debug)]
 pub(super) struct ProxyModeClient {
     client: Client,
@@ -40,6 +40,10 @@ impl ProxyModeClient {
         Self { client, proxy, target }
     }
 
+    /// Returns the request to send to the proxy.
+    ///
+    /// # Errors
+    /// The path does not fit the proxy's URL.
     fn rewritten(&self, request: &Request) -> azure_core::Result<Request> {
         let url = request.url();
         let path = match self.target {

@@ -1,4 +1,4 @@
-//! The way out of tokens: hands the published one to the SDK's Key Vault client. Never waits, never calls anybody.
+//! The credential of the SDK's Key Vault client: returns the published token. Never waits, and makes no request.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -9,18 +9,18 @@ use azure_core::error::ErrorKind;
 
 use crate::vault::TokenReader;
 
-/// The SDK keeps a token that is valid for longer than 5 minutes, and would go on with one that was replaced. For less
-/// than that it asks for each request.
-const ASK_AGAIN: Duration = Duration::from_secs(240);
+/// The longest remaining lifetime that is reported to the SDK. It would cache a token that is valid for more than 5
+/// minutes, even after the `TokenActor` has replaced it; with less it asks for a token for each request.
+const LONGEST_REPORTED_LIFETIME: Duration = Duration::from_secs(240);
 
-/// Hands the SDK's Key Vault client whatever the `TokenActor` published last.
+/// A credential that returns the token published last by the `TokenActor`.
 pub(crate) struct PublishedCredential {
     tokens: TokenReader,
     scope: String,
 }
 
 impl PublishedCredential {
-    /// Gives tokens for `resource` only.
+    /// Creates a credential for `resource` only.
     pub(crate) fn new(tokens: TokenReader, resource: &str) -> Self {
         Self { tokens, scope: super::scope_of(resource) }
     }
@@ -39,13 +39,13 @@ impl TokenCredential for PublishedCredential {
         scopes: &[&str],
         _: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
-        let refuse = |why| Err(azure_core::Error::new(ErrorKind::Credential, why));
+        let refuse = |reason| Err(azure_core::Error::new(ErrorKind::Credential, reason));
         if scopes != [self.scope.as_str()] {
             return refuse(Refusal::OtherResource);
         }
         match self.tokens.latest() {
             Some(token) => {
-                let until = token.expires_on.min(SystemTime::now() + ASK_AGAIN);
+                let until = token.expires_on.min(SystemTime::now() + LONGEST_REPORTED_LIFETIME);
                 Ok(AccessToken::new(token.expose().to_owned(), until.into()))
             }
             None => refuse(Refusal::NoToken),
@@ -53,13 +53,13 @@ impl TokenCredential for PublishedCredential {
     }
 }
 
-/// Why [`PublishedCredential`] gives no token. Carried through the SDK.
+/// The reason why [`PublishedCredential`] returns no token, as an error of the SDK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    /// The published token was rejected or expired after the call had begun.
+    /// The published token expired or was rejected after the call had begun.
     #[error("there is no valid token now")]
     NoToken,
-    /// The challenge names a resource that is not the vault's.
+    /// The authentication challenge names another resource than the vault's.
     #[error("the challenge asks for a token of another resource")]
     OtherResource,
 }

@@ -1,4 +1,4 @@
-//! The way in of tokens: fetches them from Entra ID or IMDS for the `TokenActor`, through the SDK's credentials.
+//! The source of tokens: requests them from Entra ID or IMDS for the `TokenActor`, with the SDK's credentials.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::identity_transport::IdentityTransport;
 use crate::config::{Access, AssertionConfig, CredentialConfig, ManagedIdentity, Proof, ServicePrincipal};
 use crate::vault::{Token, TokenError, TokenSource};
 
-/// Tokens from Entra ID or IMDS.
+/// A source of tokens from Entra ID or IMDS.
 pub(crate) struct AzureTokenSource {
     credential: CredentialConfig,
     assertion: AssertionConfig,
@@ -26,25 +26,30 @@ pub(crate) struct AzureTokenSource {
 }
 
 impl AzureTokenSource {
-    /// A source of tokens for `resource` (`https://vault.azure.net`).
+    /// Creates a source of tokens for `resource` (`https://vault.azure.net`).
     ///
     /// # Errors
-    /// The HTTP client cannot be built; says why.
+    /// The HTTP client cannot be created; says why.
     pub(crate) fn new(access: &Access, resource: &str, assertion: AssertionConfig) -> Result<Self, String> {
         let transport = Arc::new(IdentityTransport::new(access)?);
         let (credential, scope) = (access.credential.clone(), super::scope_of(resource));
         Ok(Self { credential, assertion, scope, transport })
     }
 
-    /// A fresh credential: the SDK's own cache would return a token that Key Vault rejected.
-    fn build(&self) -> azure_core::Result<Arc<dyn TokenCredential>> {
+    /// Creates the SDK's credential, for one token: its cache would return a token that Key Vault rejected.
+    ///
+    /// # Errors
+    /// The SDK refuses the configuration.
+    fn new_credential(&self) -> azure_core::Result<Arc<dyn TokenCredential>> {
         let client_options = ClientOptions {
             retry: RetryOptions::none(),
             transport: Some(Transport::new(self.transport.clone())),
             ..ClientOptions::default()
         };
         match &self.credential {
-            CredentialConfig::ServicePrincipal(principal) => self.principal(principal, client_options),
+            CredentialConfig::ServicePrincipal(principal) => {
+                self.service_principal(principal, client_options)
+            }
             CredentialConfig::ManagedIdentity(identity) => {
                 let user_assigned_id = user_assigned(identity);
                 let options = ManagedIdentityCredentialOptions { user_assigned_id, client_options };
@@ -53,7 +58,11 @@ impl AzureTokenSource {
         }
     }
 
-    fn principal(
+    /// Creates the SDK's credential of a service principal.
+    ///
+    /// # Errors
+    /// As [`Self::new_credential`].
+    fn service_principal(
         &self,
         principal: &ServicePrincipal,
         client_options: ClientOptions,
@@ -83,13 +92,14 @@ impl AzureTokenSource {
 #[async_trait]
 impl TokenSource for AzureTokenSource {
     async fn fetch(&self, serial: u64) -> Result<Token, TokenError> {
-        let explain = |error: azure_core::Error| self.transport.explain(&error);
-        let credential = self.build().map_err(explain)?;
-        let token = credential.get_token(&[&self.scope], None).await.map_err(explain)?;
+        let classify = |error: azure_core::Error| self.transport.classify(&error);
+        let credential = self.new_credential().map_err(classify)?;
+        let token = credential.get_token(&[&self.scope], None).await.map_err(classify)?;
         let token = Token::new(serial, token.token.secret().to_owned(), token.expires_on.into());
-        match token.expose().is_empty() || token.expires <= token.obtained {
-            true => Err(self.transport.not_understood(None)), // the SDK takes an empty object for a token
-            false => Ok(token),
+        if token.expose().is_empty() || token.expires <= token.obtained {
+            Err(self.transport.malformed(None)) // the SDK accepts an empty JSON object
+        } else {
+            Ok(token)
         }
     }
 }

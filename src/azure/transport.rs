@@ -1,6 +1,6 @@
-//! HTTPS clients under the Azure SDK: one a destination, with the trust roots and addresses of the configuration.
+//! The HTTPS clients below the Azure SDK, one for each destination, with the configured trust roots and addresses.
 //!
-//! Building them here turns a missing CA bundle into a message; the SDK's own default would panic.
+//! A missing CA bundle is an error here; the client that the SDK creates by default would panic.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,32 +8,33 @@ use std::time::Duration;
 use azure_core::http::HttpClient;
 use reqwest::{Certificate, Client, ClientBuilder, redirect};
 
-use super::cause::chain;
+use super::cause::with_causes;
 use super::proxy_mode::{ProxyModeClient, Target};
 use crate::config::NetworkConfig;
 
-/// Leaves room for another attempt inside kube-apiserver's 3 s.
+/// The time limit for connecting: name resolution, TCP and TLS. Another attempt still fits into the 3 s that
+/// kube-apiserver waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// A connection whose bytes are not acknowledged for so long is dead.
+/// The time without an acknowledgement of sent bytes after which a connection is closed (`TCP_USER_TIMEOUT`, RFC 5482).
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Shorter than the idle timeout of Azure's front ends (4 minutes for their load balancers).
+/// The time after which an idle connection is closed, before Azure does: its load balancers' idle timeout is 4 minutes.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How often an HTTP/2 connection is asked whether it is alive, and how long it may take to say so.
+/// The interval between HTTP/2 PING frames (RFC 9113 §6.7), and the time limit of their acknowledgement.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A client for `https://{host}`, or for the proxy that stands before it.
+/// Creates a client for `https://{host}`, or for the proxy in front of it.
 ///
 /// # Errors
-/// Says that there are no trust roots, or which `--ca-file` cannot be used.
+/// There are no trust roots, or a `--ca-file` cannot be used, which the message names.
 pub(super) fn client(
     host: &str,
     target: Target,
     network: &NetworkConfig,
 ) -> Result<Arc<dyn HttpClient>, String> {
     match &network.proxy {
-        None => Ok(Arc::new(built(host, https_builder(host, target, network)?)?)),
+        None => Ok(Arc::new(build(host, https_builder(host, target, network)?)?)),
         Some(proxy) => {
             let client = plain_client("the proxy", target)?;
             Ok(Arc::new(ProxyModeClient::new(client, proxy.clone(), target)))
@@ -41,22 +42,30 @@ pub(super) fn client(
     }
 }
 
-/// Whether clients can be built at all: without trust roots no actor could start, however often it tries.
+/// Checks that clients can be created. Without trust roots no actor could start, however often it is restarted.
 ///
 /// # Errors
 /// As [`client`].
-pub(crate) fn can_connect(host: &str, network: &NetworkConfig) -> Result<(), String> {
+pub(crate) fn check_client(host: &str, network: &NetworkConfig) -> Result<(), String> {
     client(host, Target::KeyVault, network).map(drop)
 }
 
-/// A client that takes any certificate and keeps it: to say whose a refused one is. Nothing secret goes through it.
+/// Creates a client that accepts any certificate and keeps it, to report the names in one that was refused. Never used
+/// for a secret.
+///
+/// # Errors
+/// As [`client`].
 pub(super) fn unverifying_client(host: &str, network: &NetworkConfig) -> Result<Client, String> {
     let builder = https_builder(host, Target::KeyVault, network)?;
-    built(host, builder.tls_danger_accept_invalid_certs(true).tls_info(true))
+    build(host, builder.tls_danger_accept_invalid_certs(true).tls_info(true))
 }
 
+/// Configures a client with the trust roots and the address for that host.
+///
+/// # Errors
+/// A `--ca-file` cannot be used.
 fn https_builder(host: &str, target: Target, network: &NetworkConfig) -> Result<ClientBuilder, String> {
-    let name = host.split(':').next().unwrap_or(host); // an Azure Stack's may have a port
+    let name = host.split(':').next().unwrap_or(host); // that of an Azure Stack may have a port
     let mut builder = base(target).tls_certs_merge(extra_roots(network)?);
     if let Some(addr) = network.redirected(host) {
         builder = builder.resolve(name, addr).no_proxy(); // a proxy would resolve the name itself
@@ -64,30 +73,45 @@ fn https_builder(host: &str, target: Target, network: &NetworkConfig) -> Result<
     Ok(builder)
 }
 
-fn built(host: &str, builder: ClientBuilder) -> Result<Client, String> {
+/// Creates the configured client.
+///
+/// # Errors
+/// There are no trust roots.
+fn build(host: &str, builder: ClientBuilder) -> Result<Client, String> {
     builder.build().map_err(|error| {
-        let reason = chain(&error);
+        let reason = with_causes(&error);
         format!("no HTTPS client for {host}: {reason}; install CA certificates or set SSL_CERT_FILE")
     })
 }
 
-/// A client for IMDS: plain HTTP on the link-local network, never through a proxy.
+/// Creates a client for IMDS: plain HTTP on the link-local network, never through a proxy.
+///
+/// # Errors
+/// The client cannot be created; says why.
 pub(super) fn imds_client() -> Result<Client, String> {
     plain_client("IMDS", Target::EntraId)
 }
 
-fn plain_client(whom: &str, target: Target) -> Result<Client, String> {
-    base(target).no_proxy().build().map_err(|error| format!("no HTTP client for {whom}: {}", chain(&error)))
+/// Creates a client that uses no proxy and no extra trust roots, for the destination that `name` gives in errors.
+///
+/// # Errors
+/// The client cannot be created; says why.
+fn plain_client(name: &str, target: Target) -> Result<Client, String> {
+    base(target)
+        .no_proxy()
+        .build()
+        .map_err(|error| format!("no HTTP client for {name}: {}", with_causes(&error)))
 }
 
-/// Tokens are asked for once in many minutes, each on a connection of its own: an old one may hang.
+/// Returns the settings that all clients share. Connections for tokens are not kept: many minutes pass between two
+/// requests, and an old connection may hang.
 fn base(target: Target) -> ClientBuilder {
-    let kept = match target {
+    let max_idle = match target {
         Target::KeyVault => usize::MAX,
         Target::EntraId => 0,
     };
     Client::builder()
-        .pool_max_idle_per_host(kept)
+        .pool_max_idle_per_host(max_idle)
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(TCP_USER_TIMEOUT)
@@ -96,6 +120,10 @@ fn base(target: Target) -> ClientBuilder {
         .http2_keep_alive_timeout(PING_TIMEOUT)
 }
 
+/// Parses the certificates of `--ca-file`.
+///
+/// # Errors
+/// A file does not hold PEM certificates.
 fn extra_roots(network: &NetworkConfig) -> Result<Vec<Certificate>, String> {
     let mut roots = Vec::new();
     for file in &network.ca_files {

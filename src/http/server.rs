@@ -26,17 +26,17 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may last: longer than the kubelet's and Prometheus' longest timeouts.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Why an address cannot be listened on, and what mends it.
+/// The reason why an address cannot be listened on, and the fix.
 pub(crate) struct NotBound {
     /// Names the flag and the address.
     pub cause: String,
     /// The command or setting.
-    pub mend: String,
+    pub fix: String,
 }
 
 impl NotBound {
     fn new(flag: &str, addr: SocketAddr, error: &io::Error) -> Self {
-        let mend = match error.kind() {
+        let fix = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 format!("another --{flag}, or stop who has it: ss -lptn 'sport = :{}'", addr.port())
             }
@@ -45,20 +45,20 @@ impl NotBound {
             }
             _ => format!("another --{flag}, or run as a user who may listen there"),
         };
-        Self { cause: format!("--{flag}: cannot listen on {addr}: {error}"), mend }
+        Self { cause: format!("--{flag}: cannot listen on {addr}: {error}"), fix }
     }
 }
 
 impl fmt::Display for NotBound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.cause, self.mend)
+        write!(f, "{}; {}", self.cause, self.fix)
     }
 }
 
 /// Listens on the address of that flag. `[::]` takes IPv4 too, and gives way to 0.0.0.0 where there is no IPv6.
 ///
 /// # Errors
-/// Cannot; says why, and what mends it.
+/// The address cannot be bound: the reason, and the fix.
 pub(crate) async fn bind(flag: &str, addr: SocketAddr) -> Result<TcpListener, NotBound> {
     let mut bound = TcpListener::bind(addr).await;
     let no_ipv6 = |error: &io::Error| {

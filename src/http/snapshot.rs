@@ -156,9 +156,9 @@ impl Snapshots {
         KeyVaultView {
             problem: problem.map(|problem| problem.message.into_owned()),
             last_success: self.shared.last_success().map(moment),
-            breaker_open: self.shared.down().map(|down| down.error.to_string()),
+            breaker_open: self.shared.outage().map(|outage| outage.error.to_string()),
             throttled_for_ms: self.shared.throttled_for().map(millis),
-            slowed_down: self.shared.holds_back(),
+            slowed_down: self.shared.is_throttled(),
         }
     }
 }

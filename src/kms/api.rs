@@ -1,6 +1,6 @@
-//! The two KMS APIs of Kubernetes and their methods, as metrics, traces, logs and the audit log name them.
+//! The two KMS APIs of Kubernetes and their methods, with their names in metrics, traces, logs and the audit log.
 
-/// An API that kube-apiserver speaks.
+/// A KMS API of Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Api {
     /// KMS v1, the protobuf package `v1beta1`.
@@ -10,7 +10,7 @@ pub(crate) enum Api {
 }
 
 impl Api {
-    /// Returns the name in labels and messages.
+    /// Returns the name that labels and messages use.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::V1 => "v1",

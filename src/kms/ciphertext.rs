@@ -1,24 +1,24 @@
-//! The encodings of stored ciphertexts: the one place that knows their bytes. Called by `grpc::service` alone.
+//! The encodings of stored ciphertexts. No other module looks at their bytes, and only `grpc::service` calls this one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{KmsError, Plaintext};
 
-/// The sizes in bytes of what Key Vault's RSA keys of 2048, 3072 and 4096 bits return.
+/// The sizes in bytes of the ciphertexts of Key Vault's RSA keys: 2048, 3072 and 4096 bits.
 pub(super) const RSA_SIZES: [usize; 3] = [256, 384, 512];
 
-/// The way in which a plugin of this family encodes what Key Vault returned.
+/// The form in which a KMS plugin for Key Vault stores a ciphertext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// Azure/kubernetes-kms, and this plugin: base64url text, unpadded, of Key Vault's result.
+    /// Base64url text without padding (RFC 4648 §5), written by Azure/kubernetes-kms and by this plugin.
     Text,
-    /// The OpenShift fork: Key Vault's result as raw bytes; inside it the plaintext's base64url text.
+    /// Raw bytes, written by the OpenShift fork, which encrypts the base64url text of the plaintext.
     Raw,
 }
 
 impl Encoding {
-    /// Decodes a stored ciphertext: returns its encoding, and the bytes that Key Vault made.
+    /// Decodes a stored ciphertext: returns its encoding, and the bytes that Key Vault returned.
     ///
     /// # Errors
     /// `InvalidArgument` when it is empty or in neither encoding.
@@ -41,15 +41,15 @@ impl Encoding {
         )))
     }
 
-    /// Encodes what Key Vault returned, as this plugin stores it: [`Self::Text`].
-    pub(crate) fn encode(result: &[u8]) -> Vec<u8> {
-        URL_SAFE_NO_PAD.encode(result).into_bytes()
+    /// Encodes the bytes that Key Vault returned as [`Self::Text`], in which this plugin stores them.
+    pub(crate) fn encode(bytes: &[u8]) -> Vec<u8> {
+        URL_SAFE_NO_PAD.encode(bytes).into_bytes()
     }
 
-    /// Takes the plaintext out of what Key Vault decrypted.
+    /// Decodes the plaintext from the bytes that Key Vault decrypted.
     ///
     /// # Errors
-    /// `InvalidArgument` when raw bytes hold something else than base64url text.
+    /// `InvalidArgument` when the ciphertext was [`Self::Raw`] and the bytes are not base64url text.
     pub(crate) fn decode_plaintext(self, decrypted: Plaintext) -> Result<Plaintext, KmsError> {
         match self {
             Self::Text => Ok(decrypted),

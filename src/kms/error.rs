@@ -1,13 +1,13 @@
-//! The one closed list of ways in which a KMS operation fails.
+//! The closed list of the ways in which a KMS operation fails.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why an operation failed. Mapped once to gRPC (`grpc::error`) and once to HTTP (`http::status`).
-/// Follows the canonical codes of gRPC.
+/// The reason why an operation failed, one of the canonical codes of gRPC. Mapped once to gRPC (`grpc::error`) and once
+/// to HTTP (`http::status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Code {
-    /// The caller sent what can never work: empty, too long, or not ours.
+    /// The request can never succeed: its content is empty, too long, or not this plugin's.
     InvalidArgument,
     /// The key version named by the caller, or in the configuration, does not exist.
     NotFound,
@@ -27,26 +27,26 @@ pub(crate) enum Code {
     Internal,
 }
 
-/// The side that a failure is blamed on.
+/// The side that caused a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blame {
     /// The request itself: no other plugin could have served it.
     Request,
     /// The number of requests at once.
     Load,
-    /// This plugin, Key Vault or Entra ID. Health is in question, and the alerts count it.
+    /// This plugin, Key Vault or Entra ID. Counts against health and in the alerts.
     Plugin,
 }
 
-/// What follows from a code.
+/// The consequences of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meaning {
-    /// Whether the same call may succeed later though nobody changes anything.
+    /// Set when the same call may succeed later although no request or setting changes.
     pub is_retryable: bool,
-    /// Who is to blame.
+    /// The side that caused it.
     pub blame: Blame,
-    /// Whether Key Vault refuses for good, so that Status must not answer with a key_id: nothing may be written that
-    /// could not be read.
+    /// Set when Key Vault refuses until an operator changes something. Status must then not answer with a key_id, as
+    /// nothing may be written that cannot be read.
     pub is_permanent: bool,
 }
 
@@ -65,7 +65,7 @@ impl Code {
         Self::Internal,
     ];
 
-    /// Returns what follows from the code for retries, blame and Status: the one place that decides it.
+    /// Returns the consequences of the code for retries, blame and Status, which only this function decides.
     pub(crate) fn meaning(self) -> Meaning {
         use Blame::{Load, Plugin, Request};
         let (is_retryable, blame, is_permanent) = match self {
@@ -94,13 +94,13 @@ impl Code {
     }
 }
 
-/// An identifier of what failed: equal for the same failure, whatever counts and times its message holds. Decides what
-/// is logged again ([`LogDedup`](crate::telemetry::LogDedup)).
+/// The identifier of a kind of failure: equal for equal failures, although the counts and times in their messages differ.
+/// Decides which failures are logged again ([`LogDedup`](crate::telemetry::LogDedup)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ErrorKind(Cow<'static, str>);
 
 impl ErrorKind {
-    /// Makes the kind of a failure that an error code of Azure tells more about: letters, digits and `_` only.
+    /// Makes the kind of a failure with the error code that Azure gave for it, of letters, digits and `_` only.
     pub(crate) fn with_code(failure: &'static str, code: Option<&str>) -> Self {
         Self(code.map_or(Cow::Borrowed(failure), |code| Cow::Owned(format!("{failure}/{code}"))))
     }
@@ -123,19 +123,19 @@ impl From<String> for ErrorKind {
     }
 }
 
-/// A failed operation. The message is shown verbatim to users of the Kubernetes API,
-/// so it never holds a URL, an identity, a token, a body or a key.
+/// A failed operation. Its message is shown verbatim to users of the Kubernetes API, so it never holds a URL, an
+/// identity, a token, a body or a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KmsError {
-    /// What kind of failure.
+    /// The reason, as gRPC's canonical code.
     pub code: Code,
-    /// What failed, for deduplication in the log.
+    /// The identifier of the failure, for deduplication in the log.
     pub kind: ErrorKind,
-    /// One sentence that says what to do, fit for an API user.
+    /// One sentence that says what to do, fit for a user of the Kubernetes API.
     pub message: Cow<'static, str>,
-    /// What lies beneath, for the log only: the operating system's or the TLS library's words. Never a secret.
+    /// The underlying error, for the log only: the message of the operating system or the TLS library. Never a secret.
     pub cause: Option<String>,
-    /// `x-ms-request-id` of the answer in which Key Vault refused, for Azure's support.
+    /// The `x-ms-request-id` of the response with which Key Vault refused, for Azure's support.
     pub request_id: Option<String>,
 }
 
@@ -145,33 +145,33 @@ impl KmsError {
         Self { code, kind: code.as_str().into(), message: message.into(), cause: None, request_id: None }
     }
 
-    /// Makes it an error of that kind.
+    /// Sets its kind.
     pub(crate) fn of_kind(self, kind: impl Into<ErrorKind>) -> Self {
         Self { kind: kind.into(), ..self }
     }
 
-    /// Adds what lies beneath it.
+    /// Sets the underlying error.
     pub(crate) fn caused_by(self, cause: Option<String>) -> Self {
         Self { cause, ..self }
     }
 
-    /// Adds to its sentence.
+    /// Appends `, {detail}` to its message.
     pub(crate) fn with_detail(self, detail: &str) -> Self {
         let message = Cow::Owned(format!("{}, {detail}", self.message));
         Self { message, ..self }
     }
 
-    /// Makes an [`Code::InvalidArgument`].
+    /// Makes a [`Code::InvalidArgument`].
     pub(crate) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::InvalidArgument, message)
     }
 
-    /// Makes an [`Code::Internal`].
+    /// Makes a [`Code::Internal`].
     pub(crate) fn internal(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::Internal, message)
     }
 
-    /// Makes a [`Code::DeadlineExceeded`] that says what was being waited for.
+    /// Makes a [`Code::DeadlineExceeded`] that names what the caller was waiting for.
     pub(crate) fn deadline(waiting_for: &str) -> Self {
         let message = format!("the deadline passed while waiting for {waiting_for}");
         Self::new(Code::DeadlineExceeded, message).of_kind(format!("deadline/{waiting_for}"))

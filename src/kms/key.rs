@@ -6,17 +6,17 @@ use std::sync::{Arc, OnceLock};
 use super::KmsError;
 use super::ciphertext::RSA_SIZES;
 
-/// The padding schemes that stored data may use, by the names of Key Vault.
+/// A padding scheme of RSA encryption that stored data may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Algorithm {
-    /// RSAES-PKCS1-v1_5 (RFC 8017 §7.2): what KMS v1 uses.
+    /// RSAES-PKCS1-v1_5 (RFC 8017 §7.2), used by KMS v1.
     Rsa15,
-    /// RSAES-OAEP with SHA-256 and MGF1-SHA-256 (RFC 8017 §7.1): what KMS v2 uses.
+    /// RSAES-OAEP with SHA-256 and MGF1-SHA-256 (RFC 8017 §7.1), used by KMS v2.
     RsaOaep256,
 }
 
 impl Algorithm {
-    /// Key Vault's name of the algorithm.
+    /// Returns the name in Key Vault's REST API (`JsonWebKeyEncryptionAlgorithm`).
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Rsa15 => "RSA1_5",
@@ -24,28 +24,30 @@ impl Algorithm {
         }
     }
 
-    /// The longest plaintext in bytes for a modulus of `modulus` bytes (RFC 8017: k − 11 and k − 2·32 − 2).
-    pub(crate) fn longest_plaintext(self, modulus: usize) -> usize {
+    /// Returns the longest plaintext in bytes for a modulus of `modulus_len` bytes: k − 11 for PKCS #1 v1.5 (RFC 8017
+    /// §7.2.1), k − 2·32 − 2 for OAEP with SHA-256 (§7.1.1).
+    pub(crate) fn longest_plaintext(self, modulus_len: usize) -> usize {
         let overhead = match self {
             Self::Rsa15 => 11,
             Self::RsaOaep256 => 66,
         };
-        modulus.saturating_sub(overhead)
+        modulus_len.saturating_sub(overhead)
     }
 }
 
-/// The public name of a key version: lower-case hex SHA-256 of its URL, as the Go plugin makes it.
+/// The public name of a key version, `key_id` in KMS v2: the SHA-256 hash of its URL in lower-case hex, as in the Go
+/// plugin.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct KeyId(String);
 
 impl KeyId {
-    /// Hashes the URL (`https://{vault}/keys/{name}/{version}`) byte for byte.
+    /// Hashes the bytes of a key version's URL (`https://{vault}/keys/{name}/{version}`).
     pub(crate) fn of_url(url: &str) -> Self {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, url.as_bytes());
         Self(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// The 64 hexadecimal digits.
+    /// Returns the 64 hexadecimal digits.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -57,8 +59,8 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// The largest RSA modulus of Key Vault in bytes (4096 bits); the bound while a key's own size is unknown.
-const LARGEST_MODULUS: usize = 512;
+/// The size of Key Vault's largest RSA modulus in bytes (4096 bits): the limit until a key's own size is known.
+const LARGEST_MODULUS_LEN: usize = 512;
 
 /// One version of one key in one vault.
 #[derive(Debug)]
@@ -67,34 +69,35 @@ pub(crate) struct KeyVersion {
     pub name: String,
     /// The version: 32 hexadecimal digits.
     pub version: String,
-    /// The public name, which kube-apiserver stores beside what was sealed.
+    /// The public name, which kube-apiserver stores beside each ciphertext.
     pub id: KeyId,
-    modulus: OnceLock<usize>,
+    modulus_len: OnceLock<usize>,
 }
 
 impl KeyVersion {
-    /// The version whose URL is `url`.
+    /// Creates the version whose URL is `url`, with a modulus of unknown size.
     pub(crate) fn new(url: &str, name: impl Into<String>, version: impl Into<String>) -> Self {
-        Self { name: name.into(), version: version.into(), id: KeyId::of_url(url), modulus: OnceLock::new() }
+        let (name, version, id) = (name.into(), version.into(), KeyId::of_url(url));
+        Self { name, version, id, modulus_len: OnceLock::new() }
     }
 
-    /// Remembers the size of the modulus in bytes, once it is known from the key or from a ciphertext.
-    pub(crate) fn learn_modulus(&self, bytes: usize) {
-        let _ = self.modulus.set(bytes); // a version's size never changes: the first lesson stands
+    /// Stores the size of the modulus in bytes, as read from the key or taken from a ciphertext.
+    pub(crate) fn set_modulus_len(&self, bytes: usize) {
+        let _ = self.modulus_len.set(bytes); // a version's size never changes: the first value stays
     }
 
-    /// Whether a result of that many bytes can be this key's: its own size once known, else that of any RSA key of
-    /// Key Vault.
-    pub(crate) fn fits(&self, bytes: usize) -> bool {
-        self.modulus.get().map_or_else(|| RSA_SIZES.contains(&bytes), |size| *size == bytes)
+    /// Returns whether a ciphertext of this key can have that many bytes: the size of its modulus once that is known,
+    /// until then that of any RSA key of Key Vault.
+    pub(crate) fn is_ciphertext_len(&self, bytes: usize) -> bool {
+        self.modulus_len.get().map_or_else(|| RSA_SIZES.contains(&bytes), |size| *size == bytes)
     }
 
-    /// Refuses what is empty or longer than this key and algorithm allow.
+    /// Checks the length of a plaintext in bytes against the limit of this key and algorithm.
     ///
     /// # Errors
-    /// `InvalidArgument`, naming the limit.
+    /// `InvalidArgument` when the plaintext is empty, or longer than the limit, which the message names.
     pub(crate) fn check_plaintext(&self, length: usize, algorithm: Algorithm) -> Result<(), KmsError> {
-        let limit = algorithm.longest_plaintext(*self.modulus.get().unwrap_or(&LARGEST_MODULUS));
+        let limit = algorithm.longest_plaintext(*self.modulus_len.get().unwrap_or(&LARGEST_MODULUS_LEN));
         match length {
             0 => Err(KmsError::invalid("the plaintext is empty")),
             n if n > limit => Err(KmsError::invalid(format!(
@@ -106,7 +109,7 @@ impl KeyVersion {
     }
 }
 
-/// The key versions in use: one current, which seals, and others that only open.
+/// The key versions in use: the current one encrypts, and all of them decrypt.
 #[derive(Debug)]
 pub(crate) struct KeyRing {
     current: Arc<KeyVersion>,
@@ -114,20 +117,21 @@ pub(crate) struct KeyRing {
 }
 
 impl KeyRing {
-    /// A ring that holds one version.
+    /// Creates a ring that holds one version.
     pub(crate) fn single(current: KeyVersion) -> Self {
         Self { current: Arc::new(current), others: Vec::new() }
     }
 
-    /// The version that seals, and whose id Status reports.
+    /// Returns the version that encrypts, and whose id Status reports.
     pub(crate) fn current(&self) -> &Arc<KeyVersion> {
         &self.current
     }
 
-    /// The version of that public name.
+    /// Returns the version with that public name.
     ///
     /// # Errors
-    /// `InvalidArgument`: the data was sealed under a key version that this plugin was not told of.
+    /// `InvalidArgument` when the ring holds no such version: the data was encrypted with a key version that this plugin
+    /// is not configured for.
     pub(crate) fn find(&self, id: &str) -> Result<&Arc<KeyVersion>, KmsError> {
         std::iter::once(&self.current).chain(&self.others).find(|version| version.id.as_str() == id).ok_or_else(|| {
             KmsError::invalid(
@@ -154,9 +158,9 @@ mod tests {
 
     #[test]
     fn plaintext_limits_follow_rfc_8017() {
-        for (modulus, pkcs1, oaep) in [(256, 245, 190), (384, 373, 318), (512, 501, 446)] {
-            assert_eq!(Algorithm::Rsa15.longest_plaintext(modulus), pkcs1);
-            assert_eq!(Algorithm::RsaOaep256.longest_plaintext(modulus), oaep);
+        for (modulus_len, pkcs1, oaep) in [(256, 245, 190), (384, 373, 318), (512, 501, 446)] {
+            assert_eq!(Algorithm::Rsa15.longest_plaintext(modulus_len), pkcs1);
+            assert_eq!(Algorithm::RsaOaep256.longest_plaintext(modulus_len), oaep);
         }
     }
 
@@ -164,7 +168,7 @@ mod tests {
     fn the_limit_is_that_of_the_largest_key_until_the_size_is_known() {
         let key = version();
         assert!(key.check_plaintext(446, Algorithm::RsaOaep256).is_ok());
-        key.learn_modulus(256);
+        key.set_modulus_len(256);
         assert!(key.check_plaintext(190, Algorithm::RsaOaep256).is_ok());
         let error = key.check_plaintext(191, Algorithm::RsaOaep256).unwrap_err();
         assert!(error.message.contains("190 bytes"), "{error}");

@@ -1,6 +1,6 @@
-//! The domain: what is sealed, under which key version, and how it fails.
+//! The domain: key versions, plaintexts and ciphertexts, and the ways in which an operation fails.
 //!
-//! Used by everything else. Knows no transport and no SDK, and never does I/O.
+//! Used by all other modules. Knows no transport and no SDK, and never does I/O.
 
 mod api;
 mod ciphertext;
@@ -14,26 +14,26 @@ pub(crate) use error::{Blame, Code, ErrorKind, KmsError};
 pub(crate) use key::{Algorithm, KeyId, KeyRing, KeyVersion};
 pub(crate) use plaintext::Plaintext;
 
-/// The result of Key Vault's encrypt operation, in the shape kube-apiserver stores.
+/// The result of an encrypt operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Encrypted {
-    /// ASCII text: base64url without padding of what Key Vault returned.
+    /// The ciphertext: the engine returns it as Key Vault does, `grpc::service` encodes it ([`Encoding`]).
     pub ciphertext: Vec<u8>,
-    /// Headers of Key Vault's answer that become KMS v2 annotations.
+    /// The headers of Key Vault's response that become KMS v2 annotations.
     pub receipt: Receipt,
 }
 
-/// The result of Key Vault's decrypt operation.
+/// The result of a decrypt operation.
 #[derive(Clone, Debug)]
 pub(crate) struct Decrypted {
-    /// What was sealed.
+    /// The decrypted bytes.
     pub plaintext: Plaintext,
-    /// `x-ms-request-id`; empty if it was absent.
+    /// The response's `x-ms-request-id`; empty if it was absent.
     pub request_id: String,
 }
 
-/// Where and when Key Vault sealed: the response headers that the Go plugin keeps as annotations.
-/// A header that was absent is an empty string, as it is there.
+/// The headers of an encrypt response that the Go plugin stores as annotations. A header that was absent is an empty
+/// string, as in the Go plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Receipt {
     /// `Date`.

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-/// What is to be sealed, or was opened: a data key or its seed. Shared, not copied, when a request is asked again.
-/// Our copy is wiped when the last owner drops it; those in gRPC and TLS buffers are not ours to wipe.
+/// The bytes to encrypt, or that were decrypted: a data key or its seed. Clones share one copy, which is wiped when the
+/// last of them is dropped; the copies in the buffers of gRPC and TLS are not.
 #[derive(Clone)]
 pub(crate) struct Plaintext(Arc<Zeroizing<Vec<u8>>>);
 
 impl Plaintext {
-    /// Takes the bytes without copying them.
+    /// Wraps the bytes without copying them.
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self(Arc::new(Zeroizing::new(bytes)))
     }
 
-    /// The secret itself.
+    /// Returns the secret bytes.
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }

@@ -1,24 +1,24 @@
-//! What Key Vault tells of a key version beside its public key.
+//! The attributes of a key version in Key Vault.
 
 use std::time::SystemTime;
 
-/// A key version as `GET /keys/{name}/{version}` describes it.
+/// The attributes of a key version, from a `KeyBundle` (`GET /keys/{name}/{version}`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeyDescription {
-    /// `kty`: `RSA`, `RSA-HSM`, `EC`, …
-    pub kind: String,
-    /// The size of the RSA modulus in bytes.
-    pub modulus: Option<usize>,
-    /// `key_ops`.
+    /// The key type (`kty`): `RSA`, `RSA-HSM`, `EC`, …
+    pub key_type: String,
+    /// The size of the RSA modulus in bytes; `None` for another type of key.
+    pub modulus_len: Option<usize>,
+    /// The operations that the key allows (`key_ops`).
     pub operations: Vec<String>,
-    /// Whether it may be used at all.
-    pub enabled: bool,
-    /// `nbf`.
+    /// Set when the key version may be used.
+    pub is_enabled: bool,
+    /// The time before which it may not be used (`nbf`).
     pub not_before: Option<SystemTime>,
-    /// `exp`.
+    /// The time after which it may not be used (`exp`).
     pub expires: Option<SystemTime>,
-    /// `recoveryLevel`: what becomes of it when it is deleted.
+    /// The vault's policy for deleted keys (`recoveryLevel`).
     pub recovery_level: Option<String>,
-    /// For how many days it can be recovered then.
+    /// The number of days for which a deleted key can be recovered (`recoverableDays`).
     pub recoverable_days: Option<i32>,
 }

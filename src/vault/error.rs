@@ -1,14 +1,14 @@
-//! How one call to Key Vault fails, and what may be done about it.
+//! The failures of a call to Key Vault.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::kms::{Code, ErrorKind, KmsError};
 
-/// The kinds of failure that ask for different remedies.
+/// A kind of failure. Kinds differ in how the plugin or an operator can react.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Failure {
-    /// 401: the token is not accepted.
+    /// 401: Key Vault does not accept the token.
     Unauthorized,
     /// 403 for lack of a permission, a role or a firewall rule.
     Forbidden,
@@ -16,32 +16,32 @@ pub(crate) enum Failure {
     KeyUnusable,
     /// 403 because the key's own `key_ops` do not name the operation, whoever asks.
     OperationNotAllowed,
-    /// 404.
+    /// 404: no such key version.
     NotFound,
-    /// 400.
+    /// 400: the value does not fit the key and algorithm.
     BadRequest,
-    /// 429.
+    /// 429: a limit of Key Vault is reached.
     Throttled,
-    /// 408 and 5xx.
+    /// 408 and 5xx: Key Vault fails.
     ServerError,
-    /// No answer: DNS, TCP, TLS, or a connection that broke.
+    /// No response: DNS, TCP or TLS failed, or the connection broke.
     Unreachable,
-    /// No answer before the deadline.
+    /// No response before the deadline.
     TimedOut,
-    /// An answer that cannot be read: HTML from a gateway, a body cut short.
+    /// A response that cannot be parsed: HTML from a gateway, a truncated body.
     Malformed,
-    /// A status that the API does not promise: a redirect, 405, 413.
+    /// A status that the API does not document: a redirect, 405, 413.
     Unexpected,
-    /// Another key version than the one asked for was used.
+    /// A response of another key version than the requested one.
     WrongKey,
-    /// The token was dropped after the call had begun: another one is on its way.
+    /// The token expired or was rejected after the call had begun; a refresh is under way.
     NoToken,
     /// Key Vault's challenge asks for a token of another resource.
     WrongResource,
 }
 
 impl Failure {
-    /// A short name, for metric labels.
+    /// Returns the value of metric labels.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Unauthorized => "unauthorized",
@@ -62,12 +62,12 @@ impl Failure {
         }
     }
 
-    /// Whether the same call may succeed a moment later. All key operations here are idempotent.
+    /// Returns whether a retry may succeed. All operations of [`Vault`](super::Vault) are idempotent.
     pub(crate) fn is_transient(self) -> bool {
         matches!(self, Self::Throttled | Self::ServerError | Self::Unreachable | Self::Malformed)
     }
 
-    /// The code that says the same to a client.
+    /// Returns the code that a client gets.
     pub(super) fn code(self) -> Code {
         match self {
             Self::Unauthorized | Self::NoToken | Self::WrongResource => Code::Unauthenticated,
@@ -105,37 +105,37 @@ impl Failure {
     }
 }
 
-/// One failed call. Holds nothing of the answer's body but its error code.
+/// A failed call. Holds nothing of the response's body but its error code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VaultError {
-    /// What kind of failure.
+    /// The kind of failure.
     pub failure: Failure,
-    /// The HTTP status, when there was an answer.
+    /// The HTTP status, when there was a response.
     pub status: Option<u16>,
-    /// Key Vault's own code (`ForbiddenByRbac`, `KeyNotFound`, …), letters and digits only.
+    /// Key Vault's error code (`ForbiddenByRbac`, `KeyNotFound`, …), letters and digits only.
     pub code: Option<String>,
-    /// How long Key Vault asks to wait.
+    /// The time for which Key Vault asks to wait (`Retry-After`).
     pub retry_after: Option<Duration>,
-    /// What lies beneath a failure without an answer, for the log only.
+    /// The underlying error of a failure without a response, for the log only.
     pub cause: Option<String>,
-    /// `x-ms-request-id` of the answer.
+    /// The response's `x-ms-request-id`.
     pub request_id: Option<String>,
 }
 
 impl VaultError {
-    /// A failure without an answer.
+    /// Makes the error of a failure without a response.
     pub(crate) fn without_answer(failure: Failure) -> Self {
         Self { failure, status: None, code: None, retry_after: None, cause: None, request_id: None }
     }
 
-    /// An answer that is of no use.
+    /// Makes the error of a response that cannot be used.
     pub(crate) fn of_answer(failure: Failure, request_id: &str) -> Self {
         let request_id = Some(request_id.to_owned()).filter(|id| !id.is_empty());
         Self { request_id, ..Self::without_answer(failure) }
     }
 }
 
-/// What a code of Key Vault means for this plugin, as the end of a sentence. Each has an anchor in
+/// Error codes of Key Vault and their meaning for this plugin, as the end of a sentence. Each code has a heading in
 /// docs/troubleshooting.md.
 const HINTS: [(&str, &str); 4] = [
     ("ForbiddenByRbac", "it has no role on the key that allows it"),
@@ -162,7 +162,7 @@ impl fmt::Display for VaultError {
 }
 
 impl VaultError {
-    /// The sentence with what lies beneath it, for the log.
+    /// Returns the message with the underlying error, for the log.
     pub(crate) fn with_cause(&self) -> String {
         let cause = self.cause.as_ref().map(|cause| format!(": {cause}"));
         format!("{self}{}", cause.unwrap_or_default())

@@ -1,30 +1,34 @@
-//! Key operations behind one trait, and the call engine around them.
+//! Key operations behind one trait, [`Vault`], and the call engine around them.
 //!
-//! `azure` implements the trait with the Azure SDK; the benchmark implements it in process.
-//! Used by the `KeyVaultActor`. Knows neither gRPC nor the SDK.
+//! `azure` implements the trait with the Azure SDK, `benchmark` in process. Used by the `KeyVaultActor`. Knows neither
+//! gRPC nor the SDK.
 
 mod description;
 mod engine;
 mod error;
+mod operations;
 mod token;
 
 use async_trait::async_trait;
 
 pub(crate) use description::KeyDescription;
-pub(crate) use engine::{
-    DecryptJob, EncryptJob, Engine, Priority, PriorityQueue, QueuePermit, RateLimitView, SharedState,
-};
+pub(crate) use engine::{Engine, Priority, PriorityQueue, QueuePermit, RateLimitView, SharedState};
 pub(crate) use error::{Failure, VaultError};
+pub(crate) use operations::{DecryptJob, EncryptJob, KeyOperations};
 pub(crate) use token::{
     RefreshFailure, RejectedTokens, Token, TokenError, TokenReader, TokenSource, TokenState,
 };
 
-use crate::kms::{Algorithm, Decrypted, Encrypted, KeyVersion, KmsError, Plaintext, Receipt};
+use crate::kms::{Algorithm, Decrypted, KeyVersion, Plaintext, Receipt};
 
-/// The operations of Key Vault that this plugin uses. One call is one attempt: no retry, no waiting for a token.
+/// The operations of the Key Vault REST API that this plugin uses. One call is one attempt: it neither retries nor waits
+/// for a token.
 #[async_trait]
 pub(crate) trait Vault: Send + Sync {
-    /// Encrypts with that key version and no other (`POST /keys/{name}/{version}/encrypt`).
+    /// Encrypts with exactly that key version (`POST /keys/{name}/{version}/encrypt`).
+    ///
+    /// # Errors
+    /// Key Vault refuses, fails or cannot be reached, its response is malformed, or there is no valid token.
     async fn encrypt(
         &self,
         key: &KeyVersion,
@@ -32,7 +36,10 @@ pub(crate) trait Vault: Send + Sync {
         plaintext: &Plaintext,
     ) -> Result<EncryptResult, VaultError>;
 
-    /// Decrypts with that key version and no other (`POST /keys/{name}/{version}/decrypt`).
+    /// Decrypts with exactly that key version (`POST /keys/{name}/{version}/decrypt`).
+    ///
+    /// # Errors
+    /// As [`Self::encrypt`].
     async fn decrypt(
         &self,
         key: &KeyVersion,
@@ -40,27 +47,20 @@ pub(crate) trait Vault: Send + Sync {
         ciphertext: &[u8],
     ) -> Result<Decrypted, VaultError>;
 
-    /// The size of the RSA modulus of that key version in bytes (`GET /keys/{name}/{version}`).
-    async fn modulus(&self, key: &KeyVersion) -> Result<usize, VaultError>;
+    /// Reads the size of the RSA modulus of that key version in bytes (`GET /keys/{name}/{version}`).
+    ///
+    /// # Errors
+    /// As [`Self::encrypt`]; also when the key is not an RSA key.
+    async fn modulus_len(&self, key: &KeyVersion) -> Result<usize, VaultError>;
 }
 
-/// What the gRPC handlers ask for: whole operations, with everything that the call engine does.
-#[async_trait]
-pub(crate) trait KeyOperations: Send + Sync {
-    /// Encrypts before the job's deadline.
-    async fn encrypt(&self, job: EncryptJob) -> Result<Encrypted, KmsError>;
-
-    /// Decrypts before the job's deadline.
-    async fn decrypt(&self, job: DecryptJob) -> Result<Decrypted, KmsError>;
-}
-
-/// What Key Vault answers to encrypt.
+/// The response of Key Vault to an encrypt call (`KeyOperationResult`).
 #[derive(Clone, Debug)]
 pub(crate) struct EncryptResult {
-    /// The URL of the key version that was used.
+    /// The URL of the key version that encrypted.
     pub kid: String,
     /// The ciphertext's bytes.
     pub value: Vec<u8>,
-    /// Where and when.
+    /// The headers that become annotations.
     pub receipt: Receipt,
 }

@@ -140,7 +140,7 @@ async fn until_requests(vault: &Vault, requests: u64) {
             tokio::time::sleep(Duration::from_millis(10)).await; // between polls
         }
     };
-    timeout(kms_testkit::PATIENCE, reached).await.expect("Key Vault is not asked");
+    timeout(kms_testkit::TEST_TIMEOUT, reached).await.expect("Key Vault is not asked");
 }
 
 async fn each_during_start(fault: Fault) {

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::benchmark::{Through, backend};
+use crate::benchmark::{CallPath, backend};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -16,7 +16,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 fn served() -> DuplexStream {
     let (client, server) = duplex(64 * 1024);
     let connections = stream::iter([(server, Peer::default())]).chain(stream::pending());
-    let backend = backend(Through::Handlers).0;
+    let backend = backend(CallPath::Direct).0;
     let most_calls = most_calls(&backend);
     let calls = calls(backend, AuditLog::default());
     tokio::spawn(serve_all(connections, calls, most_calls, std::future::pending()));

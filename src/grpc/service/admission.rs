@@ -51,7 +51,7 @@ impl Admission {
                 format!("{} operations run and {QUEUE} wait: the queue is full", self.max_in_flight);
             return Err(KmsError::new(Code::ResourceExhausted, message).of_kind("queue-full"));
         }
-        let permit = timeout_at(deadline, self.running.enter(priority)).await;
+        let permit = timeout_at(deadline, self.running.acquire(priority)).await;
         drop(queued);
         let Ok(permit) = permit else {
             let ahead =

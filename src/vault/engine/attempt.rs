@@ -1,29 +1,94 @@
-//! One attempt on the vault: on the connection in use, and on fresh connections too when that one is primary.
+//! One attempt at a call: on the primary connection, and on a hedge connection too when the primary is slow.
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument;
 
-use super::circuit_breaker::{Permit, SILENCE};
-use super::hedging::{Connection, Hedging};
-use super::{CallSpec, Parts};
-use crate::telemetry::KeyVaultCall;
-use crate::vault::{Failure, Priority, Vault, VaultError};
+use super::circuit_breaker::{Outage, Permit, SHORTEST_COUNTED_TIMEOUT};
+use super::hedging::{Connect, Connection, Hedging};
+use super::limiter::Limiter;
+use super::priority_queue::Priority;
+use super::shared::SharedState;
+use crate::kms::KmsError;
+use crate::telemetry::{KeyOperation, KeyVaultCall, Metrics};
+use crate::vault::{Failure, TokenReader, Vault, VaultError};
 
-impl Parts {
-    /// One attempt, with what the breaker learns from it.
-    pub(super) async fn attempt<T, F>(
+/// The parameters of an attempt.
+#[derive(Clone, Copy)]
+pub(super) struct AttemptSpec {
+    pub(super) operation: KeyOperation,
+    pub(super) priority: Priority,
+    pub(super) deadline: Instant,
+    /// The number of the attempt, from 1.
+    pub(super) number: u32,
+}
+
+/// The parts of the engine that make attempts.
+pub(super) struct Attempts {
+    hedging: Hedging,
+    tokens: TokenReader,
+    limiter: Limiter,
+    shared: Arc<SharedState>,
+    metrics: Arc<Metrics>,
+}
+
+/// The reason why no attempt may be made.
+pub(super) enum NotReady {
+    /// The circuit breaker is open.
+    Outage(Outage),
+    /// A limit, or the lack of a token, allows no attempt before the deadline.
+    Refused(KmsError),
+}
+
+impl Attempts {
+    /// Connects to the vault.
+    ///
+    /// # Errors
+    /// The client cannot be created; says why.
+    pub(super) fn new(
+        connect: Arc<Connect>,
+        tokens: TokenReader,
+        shared: Arc<SharedState>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, String> {
+        let (hedging, limiter) = (Hedging::new(connect)?, Limiter::new(shared.clone()));
+        Ok(Self { hedging, tokens, limiter, shared, metrics })
+    }
+
+    /// Returns the time that an attempt is expected to take.
+    pub(super) fn expected_duration(&self) -> Duration {
+        self.shared.latencies.expected()
+    }
+
+    /// Waits until the limits allow an attempt and there is a token.
+    ///
+    /// # Errors
+    /// The circuit breaker is open, or a limit or the lack of a token allows no attempt before the deadline.
+    pub(super) async fn ready(&self, spec: AttemptSpec) -> Result<Permit<'_>, NotReady> {
+        self.shared.breaker.check().map_err(NotReady::Outage)?;
+        let begins_by = spec.deadline - self.expected_duration();
+        self.limiter.acquire(spec.priority, begins_by).await.map_err(NotReady::Refused)?;
+        self.tokens.usable(spec.deadline).await.map_err(NotReady::Refused)?;
+        self.shared.breaker.permit().map_err(NotReady::Outage)
+    }
+
+    /// Makes an attempt, and records its outcome in the circuit breaker.
+    ///
+    /// # Errors
+    /// As the call; `TimedOut` at the deadline.
+    pub(super) async fn run<T, F>(
         &self,
-        spec: CallSpec,
+        spec: AttemptSpec,
         permit: Permit<'_>,
-        attempt: &impl Fn(Arc<dyn Vault>) -> F,
+        call: &impl Fn(Arc<dyn Vault>) -> F,
     ) -> Result<T, VaultError>
     where
         F: Future<Output = Result<T, VaultError>>,
     {
-        let outcome = self.hedged(spec, attempt).await;
+        let outcome = self.hedged(spec, call).await;
         match &outcome {
             Ok(_) => permit.answered(),
             Err(error) => {
@@ -35,24 +100,29 @@ impl Parts {
         outcome
     }
 
-    /// One attempt, and a second one on fresh connections when the first is slower than nearly all of late.
+    /// Makes the call on the primary connection, and a hedge when that takes longer than the hedge delay. The first
+    /// success counts.
+    ///
+    /// # Errors
+    /// The call fails, on both connections if there was a hedge: returns a failure that Key Vault answered with, if there
+    /// is one.
     async fn hedged<T, F>(
         &self,
-        spec: CallSpec,
-        attempt: &impl Fn(Arc<dyn Vault>) -> F,
+        spec: AttemptSpec,
+        call: &impl Fn(Arc<dyn Vault>) -> F,
     ) -> Result<T, VaultError>
     where
         F: Future<Output = Result<T, VaultError>>,
     {
-        let primary = self.hedging.current().await;
-        let mut first = pin!(self.observed(spec, &primary, false, attempt));
-        let hedge_connection = tokio::select! {
+        let primary = self.hedging.primary().await;
+        let mut first = pin!(self.call_on(&primary, spec, false, call));
+        let hedge = tokio::select! {
             biased;
             outcome = &mut first => return outcome,
-            hedge_connection = self.hedge_connection_due(&primary) => hedge_connection,
+            hedge = self.hedge_when_due(&primary) => hedge,
         };
         let sent = Instant::now();
-        let mut second = pin!(self.observed(spec, &hedge_connection, true, attempt));
+        let mut second = pin!(self.call_on(&hedge, spec, true, call));
         tokio::select! {
             biased;
             outcome = &mut first => match outcome {
@@ -61,10 +131,10 @@ impl Parts {
             },
             outcome = &mut second => {
                 if outcome.as_ref().map_or_else(|error| error.status.is_some(), |_| true) {
-                    self.hedging.answered_first(&hedge_connection, &primary, sent);
+                    self.hedging.hedge_answered(&hedge, &primary, sent);
                 }
                 match outcome {
-                    Err(error) if primary.is_retired() => Err(error),
+                    Err(error) if primary.is_hung() => Err(error),
                     Err(error) => first.await.map_err(|other| more_informative(error, other)),
                     answered => answered.inspect(|_| self.metrics.hedge_won()),
                 }
@@ -72,66 +142,70 @@ impl Parts {
         }
     }
 
-    /// Waits until a second attempt is due, and tells where to make it.
-    async fn hedge_connection_due(&self, primary: &Arc<Connection>) -> Arc<Connection> {
-        self.shared.hedges.earn();
+    /// Waits until a hedge is due, and returns the connection to make it on: after the hedge delay within the budget, or
+    /// at any time when the primary connection is known to hang.
+    async fn hedge_when_due(&self, primary: &Arc<Connection>) -> Arc<Connection> {
+        self.shared.hedge_budget.deposit();
         tokio::select! {
-            () = primary.retired() => return self.hedging.current().await,
-            () = sleep(self.shared.latencies.tail()) => {}
+            () = primary.until_hung() => return self.hedging.primary().await,
+            () = sleep(self.shared.latencies.hedge_delay()) => {}
         }
-        if self.shared.hedges.spend() {
-            while let Err(wait) = self.limiter.pass() {
+        if self.shared.hedge_budget.withdraw() {
+            while let Err(wait) = self.limiter.try_acquire() {
                 sleep(wait).await;
             }
-            if let Some(hedge_connection) = self.hedging.other_than(primary).await {
+            if let Some(hedge) = self.hedging.hedge_for(primary).await {
                 self.metrics.hedged();
-                return hedge_connection;
+                return hedge;
             }
         }
-        primary.retired().await;
-        self.hedging.current().await
+        primary.until_hung().await;
+        self.hedging.primary().await
     }
 
-    /// An attempt on that connection: ends at the deadline, and is learned from and counted however it ends.
-    async fn observed<T, F>(
+    /// Makes the call on that connection, and records its outcome in the metrics and the shared state.
+    ///
+    /// # Errors
+    /// As the call; `TimedOut` at the deadline.
+    async fn call_on<T, F>(
         &self,
-        spec: CallSpec,
         connection: &Connection,
-        hedge: bool,
-        attempt: &impl Fn(Arc<dyn Vault>) -> F,
+        spec: AttemptSpec,
+        is_hedge: bool,
+        call: &impl Fn(Arc<dyn Vault>) -> F,
     ) -> Result<T, VaultError>
     where
         F: Future<Output = Result<T, VaultError>>,
     {
         let (sent, token) = (Instant::now(), self.tokens.latest());
-        let CallSpec { operation, priority, attempt: number, .. } = spec;
+        let AttemptSpec { operation, priority, number: attempt, .. } = spec;
         let is_probe = priority == Priority::Probe;
         let counted =
-            self.metrics.key_vault_call(KeyVaultCall { operation, is_probe, attempt: number, hedge });
+            self.metrics.key_vault_call(KeyVaultCall { operation, is_probe, attempt, hedge: is_hedge });
         let timed_out = |_| Err(VaultError::without_answer(Failure::TimedOut));
-        let call = timeout_at(spec.deadline, connection.call(attempt)).instrument(counted.span());
-        let outcome = call.await.unwrap_or_else(timed_out);
-        let took = counted.ended(outcome.as_ref().err().map(|error| error.failure.as_str()));
+        let in_time = timeout_at(spec.deadline, connection.call(call)).instrument(counted.span());
+        let outcome = in_time.await.unwrap_or_else(timed_out);
+        let latency = counted.ended(outcome.as_ref().err().map(|error| error.failure.as_str()));
         match outcome.as_ref().map_err(|error| (error.failure, error.retry_after)) {
             Ok(_) => {
-                self.shared.succeeded(sent, took);
+                self.shared.succeeded(sent, latency);
                 token.iter().for_each(|token| self.tokens.accept(token));
             }
             Err((Failure::Throttled, retry_after)) => self.shared.throttle.throttled(sent, retry_after),
             Err((Failure::Unauthorized, _)) => token.iter().for_each(|token| self.tokens.reject(token)),
-            Err((Failure::TimedOut, _)) if took >= SILENCE => Hedging::no_answer(connection, sent),
+            Err((Failure::TimedOut, _)) if latency >= SHORTEST_COUNTED_TIMEOUT => connection.no_answer(sent),
             Err(_) => {}
         }
         outcome
     }
 }
 
-/// Of the failures of two attempts the one that Key Vault answered.
+/// Returns the failure of two that says more: a response rather than a timeout.
 fn more_informative(first: VaultError, second: VaultError) -> VaultError {
     if second.failure == Failure::TimedOut { first } else { second }
 }
 
-fn log_failure(spec: CallSpec, error: &VaultError) {
+fn log_failure(spec: AttemptSpec, error: &VaultError) {
     let cause = error.cause.as_deref().unwrap_or_default();
     tracing::debug!(operation = spec.operation.as_str(), err = %error, cause, "Call to Key Vault failed");
 }

@@ -1,5 +1,4 @@
-//! The circuit breaker: when Key Vault is down, callers are told so at once, and one call at a time looks for its
-//! return.
+//! The circuit breaker: during an outage of Key Vault calls fail at once, except for one trial call at a time.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,59 +7,71 @@ use backon::ExponentialBackoff;
 use tokio::time::Instant;
 
 use crate::backoff;
+use crate::kms::{Code, KmsError};
 use crate::telemetry::LIFECYCLE;
 use crate::vault::{Failure, VaultError};
 
-/// It opens after so many failures without a success in between, …
-const OPENS_AFTER: u32 = 5;
-/// … the first of them so long ago: about as long as kube-apiserver waits for one call.
-const OPENS_AFTER_TIME: Duration = Duration::from_millis(2500);
-/// No answer within less than this says more about the caller's deadline than about Key Vault.
-pub(super) const SILENCE: Duration = Duration::from_secs(1);
-/// Failures so far apart have nothing to do with each other.
-const STREAK: Duration = Duration::from_secs(60);
-/// A trial that takes longer is not waited for by others: another may be made.
+/// The number of consecutive failures at which the breaker opens …
+const FAILURE_THRESHOLD: u32 = 5;
+/// … if they span at least this time, which is about as long as kube-apiserver waits for one call.
+const FAILURE_SPAN: Duration = Duration::from_millis(2500);
+/// The shortest timeout that counts as a failure of Key Vault. A shorter one is due to the caller's deadline.
+pub(super) const SHORTEST_COUNTED_TIMEOUT: Duration = Duration::from_secs(1);
+/// The longest time between two consecutive failures that count together.
+const LONGEST_FAILURE_INTERVAL: Duration = Duration::from_secs(60);
+/// The time after which another trial may be made although the previous one has not ended.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// The first pause before a trial, and the longest before jitter.
+/// The first pause before a trial, and the longest, both before jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Counts failures. Outlives the actors that share it.
+/// A circuit breaker that counts failures. Outlives the actors that share it.
 #[derive(Default)]
 pub(crate) struct CircuitBreaker(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     failures: u32,
-    since: Option<Instant>,
-    latest: Option<Instant>,
-    last: Option<VaultError>,
+    first_failure_at: Option<Instant>,
+    last_failure_at: Option<Instant>,
+    last_error: Option<VaultError>,
     tripped: Option<Tripped>,
 }
 
+/// The state of an open breaker.
 struct Tripped {
     pauses: ExponentialBackoff,
-    trial_at: Instant,
-    /// When the trial on its way was sent.
-    trial_sent: Option<Instant>,
+    next_trial_at: Instant,
+    /// The time at which the trial in flight was sent.
+    trial_sent_at: Option<Instant>,
 }
 
 impl Tripped {
-    fn has_trial(&self) -> bool {
-        self.trial_sent.is_some_and(|sent| sent.elapsed() < TRIAL_TIMEOUT)
+    fn is_trial_in_flight(&self) -> bool {
+        self.trial_sent_at.is_some_and(|sent| sent.elapsed() < TRIAL_TIMEOUT)
     }
 }
 
-/// Why no call may be made: what Key Vault did last, and for how long it has not answered as it should.
+/// An outage of Key Vault, for which the breaker is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Down {
-    /// The failure of the last attempt.
+pub(crate) struct Outage {
+    /// The failure of the latest call.
     pub error: VaultError,
-    /// The time since the first failure after the last success.
+    /// The time since the first failure after the latest success.
     pub lasted: Duration,
 }
 
-/// The right to make one call. Without an outcome it says nothing of Key Vault.
+impl From<Outage> for KmsError {
+    fn from(Outage { error, lasted }: Outage) -> Self {
+        let code = if error.failure == Failure::TimedOut { Code::Unavailable } else { error.failure.code() };
+        // the request id is that of another call
+        let explained = Self { code, request_id: None, ..Self::from(error) };
+        let lasted = lasted.as_secs_f64();
+        explained.with_detail(&format!("for {lasted:.1} s now: calls fail at once until it answers"))
+    }
+}
+
+/// The permission to make one call, whose outcome it records. If dropped without an outcome, nothing is recorded.
 pub(crate) struct Permit<'a> {
     breaker: &'a CircuitBreaker,
     sent: Instant,
@@ -68,35 +79,35 @@ pub(crate) struct Permit<'a> {
 }
 
 impl CircuitBreaker {
-    /// Whether calls may be made now.
+    /// Checks that a call may be made now.
     ///
     /// # Errors
-    /// Key Vault is down, and it is not time for a trial or another is on its way.
-    pub(crate) fn check(&self) -> Result<(), Down> {
-        self.state().allows()
+    /// The breaker is open, and the pause before the next trial has not passed, or another trial is in flight.
+    pub(crate) fn check(&self) -> Result<(), Outage> {
+        self.state().check()
     }
 
-    /// The right to make a call now: while the breaker is open, as its trial.
+    /// Permits a call now. While the breaker is open, that call is the trial.
     ///
     /// # Errors
     /// As [`Self::check`].
-    pub(crate) fn permit(&self) -> Result<Permit<'_>, Down> {
+    pub(crate) fn permit(&self) -> Result<Permit<'_>, Outage> {
         let mut state = self.state();
-        state.allows()?;
+        state.check()?;
         let sent = Instant::now();
-        let is_trial = state.tripped.as_mut().map(|tripped| tripped.trial_sent = Some(sent)).is_some();
-        Ok(Permit { breaker: self, sent, is_trial })
+        let trial = state.tripped.as_mut().map(|tripped| tripped.trial_sent_at = Some(sent));
+        Ok(Permit { breaker: self, sent, is_trial: trial.is_some() })
     }
 
-    /// Whether it is open.
+    /// Returns whether the breaker is open.
     pub(crate) fn is_open(&self) -> bool {
         self.state().tripped.is_some()
     }
 
-    /// Why it is open; `None` when it is closed.
-    pub(crate) fn down(&self) -> Option<Down> {
+    /// Returns the outage for which the breaker is open; `None` when it is closed.
+    pub(crate) fn outage(&self) -> Option<Outage> {
         let state = self.state();
-        state.tripped.is_some().then(|| state.down())
+        state.tripped.is_some().then(|| state.outage())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -105,65 +116,77 @@ impl CircuitBreaker {
 }
 
 impl State {
-    fn allows(&self) -> Result<(), Down> {
+    /// Checks that a call may be made now.
+    ///
+    /// # Errors
+    /// As [`CircuitBreaker::check`].
+    fn check(&self) -> Result<(), Outage> {
         match &self.tripped {
-            Some(tripped) if tripped.has_trial() || Instant::now() < tripped.trial_at => Err(self.down()),
+            Some(tripped) if tripped.is_trial_in_flight() || Instant::now() < tripped.next_trial_at => {
+                Err(self.outage())
+            }
             _ => Ok(()),
         }
     }
 
-    fn down(&self) -> Down {
-        let error = self.last.clone();
-        Down {
+    fn outage(&self) -> Outage {
+        let error = self.last_error.clone();
+        Outage {
             error: error.unwrap_or_else(|| VaultError::without_answer(Failure::Unreachable)),
-            lasted: self.since.map(|since| since.elapsed()).unwrap_or_default(),
+            lasted: self.first_failure_at.map(|first| first.elapsed()).unwrap_or_default(),
         }
     }
 
-    fn failed(&mut self, error: &VaultError, is_trial: bool) {
+    fn record_failure(&mut self, error: &VaultError, is_trial: bool) {
         let now = Instant::now();
-        if self.tripped.is_none() && self.latest.is_some_and(|latest| now - latest > STREAK) {
-            (self.failures, self.since) = (0, None);
+        if self.tripped.is_none()
+            && self.last_failure_at.is_some_and(|last| now - last > LONGEST_FAILURE_INTERVAL)
+        {
+            (self.failures, self.first_failure_at) = (0, None);
         }
-        self.latest = Some(now);
+        self.last_failure_at = Some(now);
         self.failures += 1;
-        self.last = Some(error.clone());
-        let since = *self.since.get_or_insert(now);
+        self.last_error = Some(error.clone());
+        let first = *self.first_failure_at.get_or_insert(now);
         match &mut self.tripped {
             Some(tripped) if is_trial => {
                 let pause = tripped.pauses.next().unwrap_or(LONGEST_PAUSE);
-                (tripped.trial_at, tripped.trial_sent) = (now + pause, None);
+                (tripped.next_trial_at, tripped.trial_sent_at) = (now + pause, None);
             }
-            None if self.failures >= OPENS_AFTER && now - since >= OPENS_AFTER_TIME => {
-                let mut pauses = backoff::jittered(FIRST_PAUSE, LONGEST_PAUSE);
-                let trial_at = now + pauses.next().unwrap_or(FIRST_PAUSE);
-                self.tripped = Some(Tripped { pauses, trial_at, trial_sent: None });
-                let cause = error.cause.as_deref().unwrap_or_default();
-                tracing::error!(target: LIFECYCLE, err = %error, cause, "Key Vault is down: calls fail at once");
+            None if self.failures >= FAILURE_THRESHOLD && now - first >= FAILURE_SPAN => {
+                self.open(now, error)
             }
             _ => {}
         }
     }
+
+    fn open(&mut self, now: Instant, error: &VaultError) {
+        let mut pauses = backoff::jittered(FIRST_PAUSE, LONGEST_PAUSE);
+        let next_trial_at = now + pauses.next().unwrap_or(FIRST_PAUSE);
+        self.tripped = Some(Tripped { pauses, next_trial_at, trial_sent_at: None });
+        let cause = error.cause.as_deref().unwrap_or_default();
+        tracing::error!(target: LIFECYCLE, err = %error, cause, "Key Vault is down: calls fail at once");
+    }
 }
 
 impl Permit<'_> {
-    /// Key Vault answered, be it with a refusal: it is there.
+    /// Records that Key Vault responded, even if it refused: closes the breaker.
     pub(crate) fn answered(self) {
         let before = std::mem::take(&mut *self.breaker.state());
         if before.tripped.is_some() {
-            let lasted_s = before.since.map(|since| since.elapsed().as_secs());
+            let lasted_s = before.first_failure_at.map(|first| first.elapsed().as_secs());
             tracing::info!(target: LIFECYCLE, lasted_s, "Key Vault answers again");
         }
     }
 
-    /// The call failed. Whether that says that Key Vault is down depends on how.
+    /// Records that the call failed. Only some kinds of failure mean that Key Vault is down.
     pub(crate) fn failed(self, error: &VaultError) {
         match error.failure {
-            Failure::TimedOut if self.sent.elapsed() < SILENCE => {}
+            Failure::TimedOut if self.sent.elapsed() < SHORTEST_COUNTED_TIMEOUT => {}
             Failure::ServerError | Failure::Unreachable | Failure::TimedOut => {
-                self.breaker.state().failed(error, self.is_trial);
+                self.breaker.state().record_failure(error, self.is_trial);
             }
-            // these come from here, or from a gateway
+            // detected in this process, or sent by a gateway
             Failure::NoToken | Failure::WrongResource | Failure::Malformed => {}
             _ => self.answered(),
         }
@@ -174,114 +197,12 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.is_trial
             && let Some(tripped) = &mut self.breaker.state().tripped
-            && tripped.trial_sent == Some(self.sent)
+            && tripped.trial_sent_at == Some(self.sent)
         {
-            tripped.trial_sent = None;
+            tripped.trial_sent_at = None;
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::advance;
-
-    use super::*;
-
-    fn error(failure: Failure) -> VaultError {
-        VaultError::without_answer(failure)
-    }
-
-    async fn fails(breaker: &CircuitBreaker, failure: Failure, times: u32) {
-        for _ in 0..times {
-            let permit = breaker.permit().unwrap_or_else(|down| panic!("{down:?}"));
-            advance(Duration::from_secs(1)).await;
-            permit.failed(&error(failure));
-        }
-    }
-
-    async fn opened() -> CircuitBreaker {
-        let breaker = CircuitBreaker::default();
-        fails(&breaker, Failure::ServerError, OPENS_AFTER).await;
-        breaker
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_vault_that_is_down_is_refused_with_the_reason_and_for_how_long() {
-        let breaker = opened().await;
-        let down = breaker.check().unwrap_err();
-        assert_eq!((down.error.failure, down.lasted), (Failure::ServerError, Duration::from_secs(4)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn many_failures_in_a_moment_do_not_open_it() {
-        let breaker = CircuitBreaker::default();
-        for _ in 0..100 {
-            breaker.permit().unwrap_or_else(|down| panic!("{down:?}")).failed(&error(Failure::Unreachable));
-        }
-        assert!(!breaker.is_open());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_trial_at_a_time_looks_for_the_vault_s_return() {
-        let breaker = opened().await;
-        advance(2 * FIRST_PAUSE).await;
-        let trial = breaker.permit();
-        assert!(trial.is_ok() && breaker.permit().is_err());
-        drop(trial); // its caller has gone: another may trial
-        assert!(breaker.permit().is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_probe_that_never_ends_keeps_nobody_from_another() {
-        let breaker = opened().await;
-        advance(2 * FIRST_PAUSE).await;
-        let stuck = breaker.permit();
-        advance(TRIAL_TIMEOUT).await;
-        let second = breaker.permit();
-        assert!(stuck.is_ok() && second.is_ok());
-        drop(stuck); // and its late end does not count for the second
-        assert!(breaker.permit().is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn failures_long_before_do_not_count() {
-        let breaker = CircuitBreaker::default();
-        fails(&breaker, Failure::ServerError, OPENS_AFTER - 1).await;
-        advance(2 * STREAK).await;
-        fails(&breaker, Failure::ServerError, 1).await;
-        assert!(!breaker.is_open());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_a_failed_probe_there_is_a_pause_and_after_the_first_success_none() {
-        let breaker = opened().await;
-        advance(2 * FIRST_PAUSE).await;
-        fails(&breaker, Failure::Unreachable, 1).await;
-        assert!(breaker.check().is_err());
-        advance(2 * LONGEST_PAUSE).await;
-        breaker.permit().unwrap_or_else(|down| panic!("{down:?}")).answered();
-        assert!(breaker.permit().is_ok() && breaker.permit().is_ok() && !breaker.is_open());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_refusal_shows_that_the_vault_is_there() {
-        for failure in [Failure::Forbidden, Failure::Throttled, Failure::NotFound, Failure::Unauthorized] {
-            let breaker = CircuitBreaker::default();
-            fails(&breaker, Failure::ServerError, OPENS_AFTER - 1).await;
-            fails(&breaker, failure, 1).await;
-            fails(&breaker, Failure::ServerError, OPENS_AFTER - 1).await;
-            assert!(!breaker.is_open(), "{failure:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn callers_with_short_deadlines_do_not_open_it() {
-        let breaker = CircuitBreaker::default();
-        for _ in 0..100 {
-            let permit = breaker.permit().unwrap_or_else(|down| panic!("{down:?}"));
-            advance(Duration::from_millis(50)).await;
-            permit.failed(&error(Failure::TimedOut));
-        }
-        assert!(!breaker.is_open());
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Makes one operation of identical ones that run at the same time: each caller gets its outcome.
+//! Coalescing of identical operations: callers of the same operation at the same time share one execution.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,50 +9,50 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 
-/// Who joins an operation has a deadline that differs from its own by so much at most.
-const SLACK: Duration = Duration::from_secs(1);
+/// The longest difference between the deadline of an operation and that of a caller that joins it.
+const DEADLINE_TOLERANCE: Duration = Duration::from_secs(1);
 
 type Operation<T> = Shared<BoxFuture<'static, T>>;
 
-/// The operations that run, by what makes them identical.
-pub(crate) struct Coalesced<K, T: Clone>(Arc<Mutex<List<K, T>>>);
+/// The operations in flight, by the key that identical ones have in common.
+pub(crate) struct Coalescer<K, T: Clone>(Arc<Mutex<InFlight<K, T>>>);
 
-struct List<K, T: Clone> {
+struct InFlight<K, T: Clone> {
     started: u64,
-    running: HashMap<K, Running<T>>,
+    operations: HashMap<K, Entry<T>>,
 }
 
-struct Running<T: Clone> {
+struct Entry<T: Clone> {
     number: u64,
     deadline: Instant,
     operation: WeakShared<BoxFuture<'static, T>>,
 }
 
-impl<T: Clone> Running<T> {
-    fn is_near(&self, deadline: Instant) -> bool {
-        self.deadline <= deadline + SLACK && deadline <= self.deadline + SLACK
+impl<T: Clone> Entry<T> {
+    fn is_joinable(&self, deadline: Instant) -> bool {
+        self.deadline <= deadline + DEADLINE_TOLERANCE && deadline <= self.deadline + DEADLINE_TOLERANCE
     }
 }
 
-/// Takes the operation from the list when it has ended, or when nobody waits for it any more.
-struct Entry<K: Eq + Hash, T: Clone> {
-    list: Arc<Mutex<List<K, T>>>,
+/// A drop guard that removes the entry of an operation when it has ended, or when its last caller is cancelled.
+struct EntryGuard<K: Eq + Hash, T: Clone> {
+    in_flight: Arc<Mutex<InFlight<K, T>>>,
     key: K,
     number: u64,
 }
 
-impl<K, T> Coalesced<K, T>
+impl<K, T> Coalescer<K, T>
 where
     K: Eq + Hash + Clone + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    /// Nothing runs yet.
+    /// Creates a coalescer without operations.
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(List { started: 0, running: HashMap::new() })))
+        Self(Arc::new(Mutex::new(InFlight { started: 0, operations: HashMap::new() })))
     }
 
-    /// The outcome of the operation with that key: of one that runs, if its own deadline is near enough, or else of
-    /// `start`. It goes on for as long as one caller waits for it.
+    /// Returns the outcome of the operation with that key: of the one in flight if its deadline is within
+    /// [`DEADLINE_TOLERANCE`] of `deadline`, else of `start`. An operation is cancelled when its last caller is.
     pub(crate) async fn run<F>(&self, key: K, deadline: Instant, start: impl FnOnce() -> F) -> T
     where
         F: Future<Output = T> + Send + 'static,
@@ -64,40 +64,38 @@ where
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let mut list = lock(&self.0);
-        let running = list.running.get(&key).filter(|running| running.is_near(deadline));
-        if let Some(running) = running
-            && let Some(operation) = running.operation.upgrade()
-        {
+        let mut in_flight = lock(&self.0);
+        let entry = in_flight.operations.get(&key).filter(|entry| entry.is_joinable(deadline));
+        if let Some(operation) = entry.and_then(|entry| entry.operation.upgrade()) {
             return operation;
         }
-        list.started += 1;
-        let number = list.started;
-        let entry = Entry { list: self.0.clone(), key: key.clone(), number };
+        in_flight.started += 1;
+        let number = in_flight.started;
+        let guard = EntryGuard { in_flight: self.0.clone(), key: key.clone(), number };
         let work = start();
         let operation = async move {
-            let _entry = entry;
+            let _guard = guard;
             work.await
         };
         let operation = operation.boxed().shared();
         if let Some(weak) = operation.downgrade() {
-            list.running.insert(key, Running { number, deadline, operation: weak });
+            in_flight.operations.insert(key, Entry { number, deadline, operation: weak });
         }
         operation
     }
 }
 
-impl<K: Eq + Hash, T: Clone> Drop for Entry<K, T> {
+impl<K: Eq + Hash, T: Clone> Drop for EntryGuard<K, T> {
     fn drop(&mut self) {
-        let mut list = lock(&self.list);
-        if list.running.get(&self.key).is_some_and(|running| running.number == self.number) {
-            list.running.remove(&self.key);
+        let mut in_flight = lock(&self.in_flight);
+        if in_flight.operations.get(&self.key).is_some_and(|entry| entry.number == self.number) {
+            in_flight.operations.remove(&self.key);
         }
     }
 }
 
-fn lock<K, T: Clone>(list: &Mutex<List<K, T>>) -> MutexGuard<'_, List<K, T>> {
-    list.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<K, T: Clone>(in_flight: &Mutex<InFlight<K, T>>) -> MutexGuard<'_, InFlight<K, T>> {
+    in_flight.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -109,17 +107,17 @@ mod tests {
     use super::*;
 
     struct Bench {
-        coalesced: Coalesced<&'static str, u32>,
+        coalescer: Coalescer<&'static str, u32>,
         started: Arc<AtomicU32>,
         finish: Arc<Notify>,
     }
 
     fn bench() -> Bench {
-        Bench { coalesced: Coalesced::new(), started: Arc::default(), finish: Arc::default() }
+        Bench { coalescer: Coalescer::new(), started: Arc::default(), finish: Arc::default() }
     }
 
     impl Bench {
-        /// Ends when told to, with the number of its start.
+        /// Runs an operation that ends at a notification, with the number of operations started so far.
         async fn run(&self, key: &'static str, seconds: u64) -> u32 {
             let deadline = Instant::now() + Duration::from_secs(seconds);
             let (started, finish) = (self.started.clone(), self.finish.clone());
@@ -128,11 +126,11 @@ mod tests {
                 finish.notified().await;
                 number
             };
-            self.coalesced.run(key, deadline, start).await
+            self.coalescer.run(key, deadline, start).await
         }
 
         fn is_empty(&self) -> bool {
-            lock(&self.coalesced.0).running.is_empty()
+            lock(&self.coalescer.0).operations.is_empty()
         }
     }
 
@@ -186,7 +184,7 @@ mod tests {
         let mut long = Box::pin(bench.run("a", 3));
         assert!(poll!(&mut short).is_pending() && poll!(&mut long).is_pending());
         assert_eq!(bench.started.load(Ordering::SeqCst), 2);
-        drop(short); // its end does not remove the other from the list
+        drop(short); // does not remove the other's entry
         assert!(!bench.is_empty());
     }
 }

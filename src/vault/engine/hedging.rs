@@ -1,6 +1,6 @@
-//! Two connections to Key Vault: the connections in use, and fresh ones for when those hang.
+//! The connections for hedging: the primary one, and a fresh one for second attempts (hedges) while the primary is slow.
 //!
-//! HTTP/2 carries every call on one connection. When it hangs, a second attempt on it would hang too.
+//! HTTP/2 carries all calls on one connection. When it hangs, a second attempt on it would hang too.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,103 +12,114 @@ use tokio_util::sync::CancellationToken;
 use crate::telemetry::{LogDedup, log_or_debug};
 use crate::vault::{Vault, VaultError};
 
-/// Makes a client with connections of its own.
+/// Creates a client with a connection of its own, or says why there is none.
 pub(crate) type Connect = dyn Fn() -> Result<Arc<dyn Vault>, String> + Send + Sync;
 
-/// A spare connection that was made earlier than this is not fresh any more: what made a connection hang may have come
-/// after both.
-const FRESH: Duration = Duration::from_secs(1);
+/// The age up to which a hedge connection is used. What made the primary hang may have hit an older one too.
+const LONGEST_HEDGE_AGE: Duration = Duration::from_secs(1);
 
-/// A client, and when it was last known to be alive.
+/// A client with its own connection, and the signs that the connection hangs.
 pub(crate) struct Connection {
     vault: Arc<dyn Vault>,
-    made: Instant,
-    alive: Mutex<Instant>,
-    retired: CancellationToken,
+    created_at: Instant,
+    /// The time at which a call last ended.
+    last_ended_at: Mutex<Instant>,
+    hung: CancellationToken,
 }
 
 impl Connection {
     fn new(vault: Arc<dyn Vault>) -> Arc<Self> {
-        let made = Instant::now();
-        Arc::new(Self { vault, made, alive: Mutex::new(made), retired: CancellationToken::new() })
+        let created_at = Instant::now();
+        Arc::new(Self {
+            vault,
+            created_at,
+            last_ended_at: Mutex::new(created_at),
+            hung: CancellationToken::new(),
+        })
     }
 
-    /// Makes one call here, and takes note of its end: what hangs has none.
+    /// Makes a call on this connection, and records the time of its end.
+    ///
+    /// # Errors
+    /// As the call.
     pub(crate) async fn call<T, F>(&self, call: &impl Fn(Arc<dyn Vault>) -> F) -> Result<T, VaultError>
     where
         F: Future<Output = Result<T, VaultError>>,
     {
         let outcome = call(self.vault.clone()).await;
-        *lock(&self.alive) = Instant::now();
+        *lock(&self.last_ended_at) = Instant::now();
         outcome
     }
 
-    /// Waits until others have found that this connection hangs.
-    pub(crate) async fn retired(&self) {
-        self.retired.cancelled().await;
+    /// Waits until the connection is known to hang.
+    pub(crate) async fn until_hung(&self) {
+        self.hung.cancelled().await;
     }
 
-    /// Whether others have found that this connection hangs.
-    pub(crate) fn is_retired(&self) -> bool {
-        self.retired.is_cancelled()
+    /// Returns whether the connection is known to hang.
+    pub(crate) fn is_hung(&self) -> bool {
+        self.hung.is_cancelled()
     }
 
-    /// Whether no call has ended here since then.
-    fn silent_since(&self, then: Instant) -> bool {
-        *lock(&self.alive) <= then
+    /// Records that a call had no response since `sent`. If no other call ended either, the connection hangs, and the
+    /// calls that wait on it are moved.
+    pub(crate) fn no_answer(&self, sent: Instant) {
+        if self.is_silent_since(sent) {
+            self.hung.cancel();
+        }
+    }
+
+    fn is_silent_since(&self, time: Instant) -> bool {
+        *lock(&self.last_ended_at) <= time
     }
 }
 
-/// The connection in use and, for a while, a spare.
+/// The primary connection and the latest hedge connection.
 pub(crate) struct Hedging {
     connect: Arc<Connect>,
-    current: Mutex<Arc<Connection>>,
-    spare: tokio::sync::Mutex<Option<Arc<Connection>>>,
-    /// With a vault that is silent itself, every connection hangs.
-    logged: LogDedup<()>,
+    primary: Mutex<Arc<Connection>>,
+    hedge: tokio::sync::Mutex<Option<Arc<Connection>>>,
+    /// Limits the log to one line while Key Vault itself does not answer, as then all connections hang.
+    hang_log: LogDedup<()>,
 }
 
 impl Hedging {
-    /// One connection; others are made when they are needed.
+    /// Creates the primary connection. Hedge connections are created on demand.
     ///
     /// # Errors
-    /// There is no client; says why.
+    /// The client cannot be created; says why.
     pub(crate) fn new(connect: Arc<Connect>) -> Result<Self, String> {
-        let current = Mutex::new(Connection::new(connect()?));
-        Ok(Self { connect, current, spare: Default::default(), logged: LogDedup::repeating() })
+        let primary = Mutex::new(Connection::new(connect()?));
+        Ok(Self { connect, primary, hedge: Default::default(), hang_log: LogDedup::repeating() })
     }
 
-    /// The connection for the next call.
-    pub(crate) async fn current(&self) -> Arc<Connection> {
-        let connection = lock(&self.current).clone();
-        match connection.is_retired() {
-            true => self
-                .other_than(&connection)
-                .await
-                .inspect(|fresh| self.replace(&connection, fresh))
-                .unwrap_or(connection),
-            false => connection,
+    /// Returns the primary connection. One that hangs is replaced first, if a client can be created.
+    pub(crate) async fn primary(&self) -> Arc<Connection> {
+        let primary = lock(&self.primary).clone();
+        if !primary.is_hung() {
+            return primary;
         }
+        let hedge = self.hedge_for(&primary).await;
+        hedge.inspect(|hedge| self.replace_primary(&primary, hedge)).unwrap_or(primary)
     }
 
-    /// A connection with other connections than `slow` has. `None` when there can be none, which is logged.
-    pub(crate) async fn other_than(&self, primary: &Arc<Connection>) -> Option<Arc<Connection>> {
-        let current = lock(&self.current).clone();
-        match Arc::ptr_eq(&current, primary) {
-            true => self.spare(primary).await,
-            false => Some(current),
-        }
+    /// Returns a connection to make a hedge on, other than `connection`. `None` when no client can be created, which is
+    /// logged.
+    pub(crate) async fn hedge_for(&self, connection: &Arc<Connection>) -> Option<Arc<Connection>> {
+        let primary = lock(&self.primary).clone();
+        if Arc::ptr_eq(&primary, connection) { self.fresh_hedge(connection).await } else { Some(primary) }
     }
 
-    /// One for all who need it now. A client reads trust roots when it is made, so not here.
-    async fn spare(&self, primary: &Arc<Connection>) -> Option<Arc<Connection>> {
-        let mut spare = self.spare.lock().await;
-        let is_fresh = |connection: &Arc<Connection>| {
-            !Arc::ptr_eq(connection, primary) && connection.made.elapsed() <= FRESH
+    /// Returns a fresh hedge connection, which all callers share that need one at the time.
+    async fn fresh_hedge(&self, primary: &Arc<Connection>) -> Option<Arc<Connection>> {
+        let mut hedge = self.hedge.lock().await;
+        let is_fresh = |hedge: &Arc<Connection>| {
+            !Arc::ptr_eq(hedge, primary) && hedge.created_at.elapsed() <= LONGEST_HEDGE_AGE
         };
-        if !spare.as_ref().is_some_and(is_fresh) {
+        if !hedge.as_ref().is_some_and(is_fresh) {
             let connect = self.connect.clone();
-            *spare = match spawn_blocking(move || connect()).await {
+            // blocking, as a new client reads the trust roots
+            *hedge = match spawn_blocking(move || connect()).await {
                 Ok(Ok(vault)) => Some(Connection::new(vault)),
                 Ok(Err(problem)) => {
                     tracing::warn!(err = problem, "No second connection to Key Vault");
@@ -117,35 +128,28 @@ impl Hedging {
                 Err(_) => None, // it panicked, which is logged
             };
         }
-        spare.clone()
+        hedge.clone()
     }
 
-    /// Key Vault answered on `hedge` to a call that was made there at `sent`. If no call ended on `slow` meanwhile,
-    /// that one hangs: from now on calls go to `hedge`, and those that wait on `slow` are told.
-    pub(crate) fn answered_first(&self, hedge: &Arc<Connection>, primary: &Arc<Connection>, sent: Instant) {
-        if primary.silent_since(sent) {
-            self.replace(primary, hedge);
+    /// Records that Key Vault answered a call on `hedge` that was sent then. If no call ended on `primary` since, that one
+    /// hangs: `hedge` becomes the primary connection, and the calls that wait on the old one are moved.
+    pub(crate) fn hedge_answered(&self, hedge: &Arc<Connection>, primary: &Arc<Connection>, sent: Instant) {
+        if primary.is_silent_since(sent) {
+            self.replace_primary(primary, hedge);
         }
     }
 
-    /// A call on that connection had no answer since `sent`. If no other had one either, nobody is to wait there any more.
-    pub(crate) fn no_answer(connection: &Connection, sent: Instant) {
-        if connection.silent_since(sent) {
-            connection.retired.cancel();
-        }
-    }
-
-    fn replace(&self, old: &Arc<Connection>, new: &Arc<Connection>) {
-        let mut current = lock(&self.current);
-        if Arc::ptr_eq(&current, old) {
+    fn replace_primary(&self, old: &Arc<Connection>, new: &Arc<Connection>) {
+        let mut primary = lock(&self.primary);
+        if Arc::ptr_eq(&primary, old) {
             log_or_debug!(
-                self.logged.should_log(()),
+                self.hang_log.should_log(()),
                 warn,
                 "The connection to Key Vault hangs; another one takes its place"
             );
-            *current = new.clone();
+            *primary = new.clone();
         }
-        old.retired.cancel();
+        old.hung.cancel();
     }
 }
 
@@ -153,34 +157,35 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many second attempts may be made: one for so many calls, saved up to a few.
+/// A token bucket that limits hedges to a share of the calls: each call deposits a token, and each hedge withdraws
+/// [`TOKENS_PER_HEDGE`].
 pub(crate) struct HedgeBudget(Mutex<u32>);
 
-/// A call adds one, a second attempt takes so many.
-const PRICE: u32 = 10;
-/// So many second attempts at once.
-const SAVED: u32 = 10;
+/// The number of calls for which one hedge is allowed.
+const TOKENS_PER_HEDGE: u32 = 10;
+/// The largest number of hedges in a burst.
+const BURST: u32 = 10;
 
 impl Default for HedgeBudget {
-    /// Starts full.
+    /// Creates a full budget.
     fn default() -> Self {
-        Self(Mutex::new(PRICE * SAVED))
+        Self(Mutex::new(TOKENS_PER_HEDGE * BURST))
     }
 }
 
 impl HedgeBudget {
-    /// A call is made.
-    pub(crate) fn earn(&self) {
-        let mut saved = lock(&self.0);
-        *saved = (*saved + 1).min(PRICE * SAVED);
+    /// Records a call.
+    pub(crate) fn deposit(&self) {
+        let mut tokens = lock(&self.0);
+        *tokens = (*tokens + 1).min(TOKENS_PER_HEDGE * BURST);
     }
 
-    /// Whether there may be a second attempt now, which is then paid for.
-    pub(crate) fn spend(&self) -> bool {
-        let mut saved = lock(&self.0);
-        let left = saved.checked_sub(PRICE);
-        *saved = left.unwrap_or(*saved);
-        left.is_some()
+    /// Returns whether the budget allows a hedge now, and takes it from the budget.
+    pub(crate) fn withdraw(&self) -> bool {
+        let mut tokens = lock(&self.0);
+        let remaining = tokens.checked_sub(TOKENS_PER_HEDGE);
+        *tokens = remaining.unwrap_or(*tokens);
+        remaining.is_some()
     }
 }
 
@@ -191,11 +196,11 @@ mod tests {
     #[test]
     fn second_attempts_are_a_tenth_of_the_calls_after_a_few_at_once() {
         let budget = HedgeBudget::default();
-        assert_eq!((0..100).filter(|_| budget.spend()).count(), SAVED as usize);
-        let spent = (0..1000).filter(|_| {
-            budget.earn();
-            budget.spend()
+        assert_eq!((0..100).filter(|_| budget.withdraw()).count(), BURST as usize);
+        let hedges = (0..1000).filter(|_| {
+            budget.deposit();
+            budget.withdraw()
         });
-        assert_eq!(spent.count(), 100);
+        assert_eq!(hedges.count(), 100);
     }
 }

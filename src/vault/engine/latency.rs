@@ -1,26 +1,26 @@
-//! How long Key Vault takes at the moment: decides which attempt can still finish, and which one is suspiciously slow.
+//! The latencies of Key Vault: they decide whether an attempt can still end before its deadline, and when it gets a
+//! hedge.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many of the latest answers count.
+/// The number of the latest latencies that count.
 const WINDOW: usize = 128;
-/// Fewer than these say nothing.
-const ENOUGH: usize = 20;
-/// Answers older than this say nothing of now.
-const FRESH: Duration = Duration::from_secs(60);
-/// Numbers are worked out anew after so many answers.
-const EVERY: u64 = 16;
-/// The shortest and the longest time after which an attempt counts as slow: a second attempt must still fit into
-/// kube-apiserver's 3 s.
-const SHORTEST_TAIL: Duration = Duration::from_millis(100);
-const LONGEST_TAIL: Duration = Duration::from_secs(1);
-/// An attempt is not refused for more than this, however slow Key Vault was of late.
-const LONGEST_TYPICAL: Duration = Duration::from_millis(500);
+/// The number of latencies below which nothing is estimated.
+const MIN_SAMPLES: usize = 20;
+/// The time without a new latency after which the window is discarded.
+const EXPIRY: Duration = Duration::from_secs(60);
+/// The number of latencies between two computations of the percentiles.
+const RECOMPUTE_EVERY: u64 = 16;
+/// The shortest and the longest hedge delay: the hedge must still end within the 3 s that kube-apiserver waits.
+const SHORTEST_HEDGE_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_HEDGE_DELAY: Duration = Duration::from_secs(1);
+/// The longest expected duration: an attempt that has more time than this is made, however slow Key Vault was.
+const LONGEST_EXPECTED: Duration = Duration::from_millis(500);
 
-/// The durations of the latest answers. Outlives the actors that share it.
+/// A sliding window of latencies. Outlives the actors that share it.
 #[derive(Default)]
 pub(crate) struct Latencies(Mutex<State>);
 
@@ -28,46 +28,48 @@ pub(crate) struct Latencies(Mutex<State>);
 struct State {
     window: Vec<Duration>,
     count: u64,
-    latest: Option<Instant>,
-    typical: Duration,
-    tail: Duration,
+    last_recorded_at: Option<Instant>,
+    median: Duration,
+    p95: Duration,
 }
 
 impl Latencies {
-    /// Key Vault took so long to answer.
-    pub(crate) fn record(&self, took: Duration) {
+    /// Records the time that Key Vault took to answer.
+    pub(crate) fn record(&self, latency: Duration) {
         let mut state = self.state();
-        if state.latest.is_some_and(|latest| latest.elapsed() > FRESH) {
+        if state.last_recorded_at.is_some_and(|last| last.elapsed() > EXPIRY) {
             *state = State::default();
         }
-        match state.window.len() < WINDOW {
-            true => state.window.push(took),
-            false => {
-                let oldest = (state.count % WINDOW as u64) as usize;
-                state.window[oldest] = took;
-            }
+        if state.window.len() < WINDOW {
+            state.window.push(latency);
+        } else {
+            let oldest = (state.count % WINDOW as u64) as usize;
+            state.window[oldest] = latency;
         }
         state.count += 1;
-        state.latest = Some(Instant::now());
-        if state.count == ENOUGH as u64 || state.count.is_multiple_of(EVERY) {
-            state.work_out();
+        state.last_recorded_at = Some(Instant::now());
+        if state.count == MIN_SAMPLES as u64 || state.count.is_multiple_of(RECOMPUTE_EVERY) {
+            state.compute_percentiles();
         }
     }
 
-    /// The shortest time in which an attempt can be expected to finish: the median, or zero when little is known.
-    pub(crate) fn typical(&self) -> Duration {
-        self.known().map_or(Duration::ZERO, |(typical, _)| typical.min(LONGEST_TYPICAL))
+    /// Returns the shortest time in which an attempt can be expected to end: the median, 0.5 s at most, or zero when there
+    /// are too few latencies.
+    pub(crate) fn expected(&self) -> Duration {
+        self.percentiles().map_or(Duration::ZERO, |(median, _)| median.min(LONGEST_EXPECTED))
     }
 
-    /// When an attempt is slower than nearly all of late: twice the 95th percentile, within bounds.
-    pub(crate) fn tail(&self) -> Duration {
-        self.known().map_or(LONGEST_TAIL, |(_, tail)| (tail * 2).clamp(SHORTEST_TAIL, LONGEST_TAIL))
+    /// Returns the time after which an attempt gets a hedge: twice the 95th percentile, but 0.1 s to 1 s.
+    pub(crate) fn hedge_delay(&self) -> Duration {
+        let delay =
+            |(_, p95): (Duration, Duration)| (p95 * 2).clamp(SHORTEST_HEDGE_DELAY, LONGEST_HEDGE_DELAY);
+        self.percentiles().map_or(LONGEST_HEDGE_DELAY, delay)
     }
 
-    fn known(&self) -> Option<(Duration, Duration)> {
+    fn percentiles(&self) -> Option<(Duration, Duration)> {
         let state = self.state();
-        let fresh = state.latest.is_some_and(|latest| latest.elapsed() <= FRESH);
-        (fresh && state.window.len() >= ENOUGH).then_some((state.typical, state.tail))
+        let is_current = state.last_recorded_at.is_some_and(|last| last.elapsed() <= EXPIRY);
+        (is_current && state.window.len() >= MIN_SAMPLES).then_some((state.median, state.p95))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -76,11 +78,11 @@ impl Latencies {
 }
 
 impl State {
-    fn work_out(&mut self) {
+    fn compute_percentiles(&mut self) {
         let mut sorted = self.window.clone();
         sorted.sort_unstable();
         let at = |percent: usize| sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default();
-        (self.typical, self.tail) = (at(50), at(95));
+        (self.median, self.p95) = (at(50), at(95));
     }
 }
 
@@ -90,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    fn after(durations: impl IntoIterator<Item = u64>) -> Latencies {
+    fn recorded(durations: impl IntoIterator<Item = u64>) -> Latencies {
         let latencies = Latencies::default();
         durations.into_iter().for_each(|ms| latencies.record(Duration::from_millis(ms)));
         latencies
@@ -98,36 +100,36 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn with_few_answers_nothing_is_expected() {
-        let latencies = after([200; ENOUGH - 1]);
-        assert_eq!((latencies.typical(), latencies.tail()), (Duration::ZERO, LONGEST_TAIL));
+        let latencies = recorded([200; MIN_SAMPLES - 1]);
+        assert_eq!((latencies.expected(), latencies.hedge_delay()), (Duration::ZERO, LONGEST_HEDGE_DELAY));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_median_is_typical_and_the_tail_is_twice_the_95th_percentile() {
-        let latencies = after((0..WINDOW as u64).map(|turn| if turn % 10 == 0 { 150 } else { 30 }));
-        assert_eq!(latencies.typical(), Duration::from_millis(30));
-        assert_eq!(latencies.tail(), Duration::from_millis(300));
+        let latencies = recorded((0..WINDOW as u64).map(|index| if index % 10 == 0 { 150 } else { 30 }));
+        assert_eq!(latencies.expected(), Duration::from_millis(30));
+        assert_eq!(latencies.hedge_delay(), Duration::from_millis(300));
     }
 
     #[tokio::test(start_paused = true)]
     async fn both_stay_within_bounds() {
-        assert_eq!(after([1; WINDOW]).tail(), SHORTEST_TAIL);
-        let slow = after([2_900; WINDOW]);
-        assert_eq!((slow.typical(), slow.tail()), (LONGEST_TYPICAL, LONGEST_TAIL));
+        assert_eq!(recorded([1; WINDOW]).hedge_delay(), SHORTEST_HEDGE_DELAY);
+        let slow = recorded([2_900; WINDOW]);
+        assert_eq!((slow.expected(), slow.hedge_delay()), (LONGEST_EXPECTED, LONGEST_HEDGE_DELAY));
     }
 
     #[tokio::test(start_paused = true)]
     async fn old_answers_are_forgotten() {
-        let latencies = after([400; WINDOW]);
-        advance(FRESH + Duration::from_secs(1)).await;
-        assert_eq!(latencies.typical(), Duration::ZERO);
+        let latencies = recorded([400; WINDOW]);
+        advance(EXPIRY + Duration::from_secs(1)).await;
+        assert_eq!(latencies.expected(), Duration::ZERO);
         latencies.record(Duration::from_millis(10));
-        assert_eq!(latencies.typical(), Duration::ZERO);
+        assert_eq!(latencies.expected(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_latest_answers_replace_the_oldest() {
-        let latencies = after([400; WINDOW].into_iter().chain([20; WINDOW]));
-        assert_eq!(latencies.typical(), Duration::from_millis(20));
+        let latencies = recorded([400; WINDOW].into_iter().chain([20; WINDOW]));
+        assert_eq!(latencies.expected(), Duration::from_millis(20));
     }
 }

@@ -1,90 +1,95 @@
-//! A queue for a number of turns, the most urgent first. Stands before admission and before the rate limit.
+//! A priority queue with permits: the most urgent waiter gets the next one. Used for admission and for the rate limit.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// How urgent an operation is: reads of a starting API server first, our own health probes last.
+/// The priority of an operation, the most urgent first: a starting API server reads before it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Priority {
-    /// A client decrypts.
+    /// A decrypt of a client.
     Decrypt,
-    /// A client encrypts.
+    /// An encrypt of a client.
     Encrypt,
-    /// The `HealthActor` asks.
+    /// A probe of the `HealthActor`, or the warm-up of the engine.
     Probe,
 }
 
 const PRIORITIES: usize = 3;
-/// A queue so short is not looked through.
-const FEW: usize = 64;
+/// The length below which a queue is not scanned for cancelled waiters.
+const SHORTEST_SCAN: usize = 64;
 
-/// Gives out turns: at once while there are any, then by priority, and in the order of arrival within one.
+/// A fixed number of permits: given out at once while there are any, then by priority, and in the order of arrival within
+/// one priority.
 pub(crate) struct PriorityQueue(Mutex<State>);
 
 struct State {
-    free: usize,
-    waiting: [VecDeque<oneshot::Sender<QueuePermit>>; PRIORITIES],
-    /// At this length the queue is looked through for those who left.
-    full: [usize; PRIORITIES],
+    available: usize,
+    waiters: [VecDeque<oneshot::Sender<QueuePermit>>; PRIORITIES],
+    /// The lengths at which the queues are next scanned for cancelled waiters.
+    scan_at: [usize; PRIORITIES],
 }
 
-/// One turn. Passed on to whoever is next when dropped.
+/// A permit. When dropped, it goes to the next waiter.
 pub(crate) struct QueuePermit(Option<Arc<PriorityQueue>>);
 
 impl State {
-    /// Who left is not kept until a turn comes by. Each look at all of them pays for the growth since the last.
-    fn forget_who_left(&mut self, priority: Priority) {
-        let (waiting, full) = (&mut self.waiting[priority as usize], &mut self.full[priority as usize]);
-        if waiting.len() >= *full {
-            waiting.retain(|next| !next.is_closed());
-            *full = (waiting.len() * 2).max(FEW);
+    /// Removes cancelled waiters, before a permit reaches them. A scan is paid for by the growth since the last one.
+    fn remove_cancelled(&mut self, priority: Priority) {
+        let (waiters, scan_at) = (&mut self.waiters[priority as usize], &mut self.scan_at[priority as usize]);
+        if waiters.len() >= *scan_at {
+            waiters.retain(|waiter| !waiter.is_closed());
+            *scan_at = (waiters.len() * 2).max(SHORTEST_SCAN);
         }
     }
 }
 
 impl PriorityQueue {
-    /// A queue for so many turns at a time.
-    pub(crate) fn new(turns: usize) -> Arc<Self> {
+    /// Creates a queue with that number of permits.
+    pub(crate) fn new(permits: usize) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
-            free: turns,
-            waiting: Default::default(),
-            full: [FEW; PRIORITIES],
+            available: permits,
+            waiters: Default::default(),
+            scan_at: [SHORTEST_SCAN; PRIORITIES],
         })))
     }
 
-    /// Waits for a turn. Whoever stops waiting leaves the queue.
-    pub(crate) async fn enter(self: &Arc<Self>, priority: Priority) -> QueuePermit {
-        match self.take_or_wait(priority) {
-            Ok(turn) => turn,
+    /// Waits for a permit. A caller that is cancelled leaves the queue.
+    pub(crate) async fn acquire(self: &Arc<Self>, priority: Priority) -> QueuePermit {
+        match self.try_acquire(priority) {
+            Ok(permit) => permit,
             // the sender is held by the queue, which lives as long as this call
-            Err(turn) => turn.await.unwrap_or(QueuePermit(None)),
+            Err(permit) => permit.await.unwrap_or(QueuePermit(None)),
         }
     }
 
-    fn take_or_wait(
+    /// Returns a permit if one is available, or else joins the queue.
+    ///
+    /// # Errors
+    /// No permit is available: returns the receiver of a later one.
+    fn try_acquire(
         self: &Arc<Self>,
         priority: Priority,
     ) -> Result<QueuePermit, oneshot::Receiver<QueuePermit>> {
         let mut state = self.state();
-        if state.free > 0 {
-            state.free -= 1;
+        if state.available > 0 {
+            state.available -= 1;
             return Ok(QueuePermit(Some(self.clone())));
         }
-        state.forget_who_left(priority);
-        let (next, turn) = oneshot::channel();
-        state.waiting[priority as usize].push_back(next);
-        Err(turn)
+        state.remove_cancelled(priority);
+        let (waiter, permit) = oneshot::channel();
+        state.waiters[priority as usize].push_back(waiter);
+        Err(permit)
     }
 
-    fn next(&self) -> Option<oneshot::Sender<QueuePermit>> {
+    fn next_waiter(&self) -> Option<oneshot::Sender<QueuePermit>> {
         let mut state = self.state();
-        let next = state.waiting.iter_mut().find_map(VecDeque::pop_front);
-        if next.is_none() {
-            state.free += 1;
+        let waiter = state.waiters.iter_mut().find_map(VecDeque::pop_front);
+        if waiter.is_none() {
+            state.available += 1;
         }
-        next
+        waiter
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -93,13 +98,13 @@ impl PriorityQueue {
 }
 
 impl Drop for QueuePermit {
-    /// A turn that nobody took comes back here and is offered to the next one.
+    /// Gives the permit to the next waiter that is not cancelled, or else back to the queue.
     fn drop(&mut self) {
         let Some(queue) = self.0.take() else { return };
-        while let Some(next) = queue.next() {
-            match next.send(QueuePermit(Some(queue.clone()))) {
+        while let Some(waiter) = queue.next_waiter() {
+            match waiter.send(QueuePermit(Some(queue.clone()))) {
                 Ok(()) => return,
-                Err(mut refused) => drop(refused.0.take()), // who waited has left
+                Err(mut unsent) => drop(unsent.0.take()), // the waiter is cancelled
             }
         }
     }
@@ -114,18 +119,18 @@ mod tests {
     #[tokio::test]
     async fn the_most_urgent_is_next_whoever_came_first() {
         let queue = PriorityQueue::new(1);
-        let turn = queue.enter(Priority::Probe).await;
+        let permit = queue.acquire(Priority::Probe).await;
         let mut waiting = Vec::new();
         for priority in [Priority::Probe, Priority::Encrypt, Priority::Decrypt, Priority::Decrypt] {
-            let mut enters = Box::pin(queue.enter(priority));
-            assert!(poll!(&mut enters).is_pending());
-            waiting.push(enters);
+            let mut acquires = Box::pin(queue.acquire(priority));
+            assert!(poll!(&mut acquires).is_pending());
+            waiting.push(acquires);
         }
-        drop(turn);
+        drop(permit);
         for (index, later) in [(2, 3), (3, 1), (1, 0)] {
-            let turn = waiting[index].as_mut().now_or_never().unwrap();
+            let permit = waiting[index].as_mut().now_or_never().unwrap();
             assert!(poll!(&mut waiting[later]).is_pending());
-            drop(turn);
+            drop(permit);
         }
         assert!(waiting[0].as_mut().now_or_never().is_some());
     }
@@ -133,35 +138,35 @@ mod tests {
     #[tokio::test]
     async fn who_has_left_is_passed_over() {
         let queue = PriorityQueue::new(1);
-        let turn = queue.enter(Priority::Encrypt).await;
-        let mut leaves = Box::pin(queue.enter(Priority::Decrypt));
-        let mut stays = Box::pin(queue.enter(Priority::Encrypt));
+        let permit = queue.acquire(Priority::Encrypt).await;
+        let mut leaves = Box::pin(queue.acquire(Priority::Decrypt));
+        let mut stays = Box::pin(queue.acquire(Priority::Encrypt));
         assert!(poll!(&mut leaves).is_pending() && poll!(&mut stays).is_pending());
         drop(leaves);
-        drop(turn);
+        drop(permit);
         assert!(stays.now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn a_turn_that_was_given_to_somebody_who_leaves_is_not_lost() {
         let queue = PriorityQueue::new(1);
-        let turn = queue.enter(Priority::Encrypt).await;
-        let mut leaves = Box::pin(queue.enter(Priority::Decrypt));
+        let permit = queue.acquire(Priority::Encrypt).await;
+        let mut leaves = Box::pin(queue.acquire(Priority::Decrypt));
         assert!(poll!(&mut leaves).is_pending());
-        drop(turn); // given to the one who has not looked yet
+        drop(permit); // sent to a waiter that does not poll again
         drop(leaves);
-        assert!(queue.enter(Priority::Probe).now_or_never().is_some());
+        assert!(queue.acquire(Priority::Probe).now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn those_who_left_are_not_kept() {
         let queue = PriorityQueue::new(1);
-        let _turn = queue.enter(Priority::Encrypt).await;
-        let mut stays = Box::pin(queue.enter(Priority::Encrypt));
+        let _permit = queue.acquire(Priority::Encrypt).await;
+        let mut stays = Box::pin(queue.acquire(Priority::Encrypt));
         assert!(poll!(&mut stays).is_pending());
         for _ in 0..10_000 {
-            assert!(queue.enter(Priority::Encrypt).now_or_never().is_none());
+            assert!(queue.acquire(Priority::Encrypt).now_or_never().is_none());
         }
-        assert!(queue.state().waiting[Priority::Encrypt as usize].len() <= FEW);
+        assert!(queue.state().waiters[Priority::Encrypt as usize].len() <= SHORTEST_SCAN);
     }
 }

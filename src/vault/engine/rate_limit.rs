@@ -12,80 +12,81 @@ use governor::{Quota, RateLimiter};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// A generic cell rate limit: `qps` calls a second, after a burst of `burst`.
-pub(crate) struct Rate {
-    cells: RateLimiter<NotKeyed, InMemoryState, TokioClock, StateInformationMiddleware>,
+/// A limit of `qps` calls a second after a burst of `burst`, by the generic cell rate algorithm (GCRA).
+pub(crate) struct RateLimit {
+    limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, StateInformationMiddleware>,
     clock: TokioClock,
     qps: NonZeroU32,
     burst: NonZeroU32,
-    last: Mutex<Left>,
+    last: Mutex<Remaining>,
 }
 
-/// How many calls could pass at once, and when that was so.
+/// The number of calls that the limit allowed at once after the latest call, and the time of that call.
 #[derive(Clone, Copy)]
-struct Left {
+struct Remaining {
     calls: u32,
     at: Instant,
 }
 
-/// The state of our own limit.
+/// The state of the limit, as `/statusz` shows it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RateLimitView {
     /// `--keyvault-qps`
     pub qps: u32,
     /// `--keyvault-burst`
     pub burst: u32,
-    /// How many calls could pass at once now.
+    /// The number of calls that the limit allows at once now.
     pub left: u32,
-    /// How many callers wait for this limit, or for Key Vault's.
+    /// The number of callers that wait for this limit, or for the throttle.
     pub waiting: usize,
 }
 
-impl Rate {
-    /// Starts with the whole burst at hand.
+impl RateLimit {
+    /// Creates a limit that allows the whole burst at once.
     pub(crate) fn new(qps: NonZeroU32, burst: NonZeroU32) -> Self {
         let start = Instant::now();
         let clock = TokioClock { start };
         let quota = Quota::per_second(qps).allow_burst(burst);
-        let cells = RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware();
-        Self { cells, clock, qps, burst, last: Mutex::new(Left { calls: burst.get(), at: start }) }
+        let limiter = RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware();
+        let last = Mutex::new(Remaining { calls: burst.get(), at: start });
+        Self { limiter, clock, qps, burst, last }
     }
 
     /// Takes one call from the limit.
     ///
     /// # Errors
-    /// The limit is used up; returns how long to wait before asking again.
-    pub(super) fn next_cell(&self) -> Result<(), Duration> {
-        let mut last = self.last(); // held, so that calls are noted in the order in which they pass
-        let passed = self.cells.check().map_err(|not_until| not_until.wait_time_from(self.clock.now()))?;
-        *last = Left { calls: passed.remaining_burst_capacity(), at: Instant::now() };
+    /// The limit allows no call now; returns the time until it does.
+    pub(super) fn try_acquire(&self) -> Result<(), Duration> {
+        let mut last = self.last(); // held, so that calls are recorded in the order in which the limit allows them
+        let allowed = self.limiter.check().map_err(|not_until| not_until.wait_time_from(self.clock.now()))?;
+        *last = Remaining { calls: allowed.remaining_burst_capacity(), at: Instant::now() };
         Ok(())
     }
 
-    /// How many calls could pass at once now, perhaps one more: governor tells of whole calls only.
-    fn left(&self) -> u32 {
-        let Left { calls, at } = *self.last();
+    /// Returns the number of calls that the limit allows at once now. May be one too high, as governor counts whole calls.
+    fn remaining(&self) -> u32 {
+        let Remaining { calls, at } = *self.last();
         let regained =
             at.elapsed().as_nanos() * u128::from(self.qps.get()) / Duration::from_secs(1).as_nanos();
         calls.saturating_add(u32::try_from(regained).unwrap_or(u32::MAX)).min(self.burst.get())
     }
 
-    /// Returns the number of calls a second (`--keyvault-qps`).
+    /// Returns the allowed number of calls a second (`--keyvault-qps`).
     pub(super) fn qps(&self) -> NonZeroU32 {
         self.qps
     }
 
-    /// Returns its state, with so many callers that wait.
-    pub(super) fn state(&self, waiting: usize) -> RateLimitView {
-        RateLimitView { qps: self.qps.get(), burst: self.burst.get(), left: self.left(), waiting }
+    /// Returns the state of the limit, for which `waiting` callers wait.
+    pub(super) fn view(&self, waiting: usize) -> RateLimitView {
+        RateLimitView { qps: self.qps.get(), burst: self.burst.get(), left: self.remaining(), waiting }
     }
 
-    fn last(&self) -> MutexGuard<'_, Left> {
+    fn last(&self) -> MutexGuard<'_, Remaining> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Tokio's clock, so that tests can pause it.
+/// A clock for governor that reads tokio's, which tests can pause.
 #[derive(Clone)]
 struct TokioClock {
     start: Instant,

@@ -1,80 +1,85 @@
-//! What one caller's attempts came to: how long to wait before the next, and the true cause when there is none.
+//! The retries of one call: the delay before the next attempt, and the error when there is none.
 
 use std::time::Duration;
 
 use backon::ExponentialBackoff;
 use tokio::time::Instant;
 
-use super::circuit_breaker::Down;
+use super::circuit_breaker::Outage;
 use crate::backoff;
 use crate::kms::KmsError;
 use crate::vault::{Failure, VaultError};
 
-/// The shortest wait before a retry; doubles each time, with jitter on top.
+/// The first delay before a retry; it doubles with each retry, with jitter on top.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
-/// The longest wait between two retries that Key Vault did not ask for.
+/// The longest delay that Key Vault did not ask for, before jitter.
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
 
-/// The time between two looks at an open breaker.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// The interval between two checks of an open circuit breaker.
+const BREAKER_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The attempts of one call.
-pub(super) struct RetryBudget {
-    began: Instant,
+/// The failed attempts of one call, and the backoff between them.
+pub(super) struct RetryState {
+    started: Instant,
     deadline: Instant,
     delays: ExponentialBackoff,
     attempts: u32,
-    last: Option<VaultError>,
+    last_error: Option<VaultError>,
 }
 
-impl RetryBudget {
-    /// No attempt yet.
+impl RetryState {
+    /// Creates the state before the first attempt.
     pub(super) fn new(deadline: Instant) -> Self {
         let delays = backoff::jittered(FIRST_DELAY, LONGEST_DELAY);
-        Self { began: Instant::now(), deadline, delays, attempts: 0, last: None }
+        Self { started: Instant::now(), deadline, delays, attempts: 0, last_error: None }
     }
 
-    /// How many attempts have failed.
+    /// Returns the number of failed attempts.
     pub(super) fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// How long to wait after that failure before the next attempt, which takes `typical`.
+    /// Records a failed attempt, and returns the delay before the next one, which is expected to take `expected`.
     ///
     /// # Errors
-    /// There may be none before the deadline; says why.
-    pub(super) fn wait_after(&mut self, error: VaultError, typical: Duration) -> Result<Duration, KmsError> {
-        let (delay, told) = (self.delay_after(&error), KmsError::from(error.clone()));
+    /// The failure is permanent, or the next attempt could not end before the deadline: returns the error for the caller.
+    pub(super) fn delay_after(
+        &mut self,
+        error: VaultError,
+        expected: Duration,
+    ) -> Result<Duration, KmsError> {
+        let (delay, latest) = (self.backoff(&error), KmsError::from(error.clone()));
         self.attempts += 1;
-        let says_more = match error.failure {
-            Failure::NoToken => false, // why there is none, the next attempt will know
-            Failure::TimedOut => self.last.is_none(), // silence says less than what was answered before it
+        let is_informative = match error.failure {
+            Failure::NoToken => false, // the next attempt fails with the reason
+            Failure::TimedOut => self.last_error.is_none(), // an earlier response says more than a timeout
             _ => true,
         };
-        if says_more {
-            self.last = Some(error);
+        if is_informative {
+            self.last_error = Some(error);
         }
         match delay {
-            Some(delay) if Instant::now() + delay + typical < self.deadline => Ok(delay),
-            _ => Err(self.explain(told)),
+            Some(delay) if Instant::now() + delay + expected < self.deadline => Ok(delay),
+            _ => Err(self.final_error(latest)),
         }
     }
 
-    /// How long to wait before looking again whether Key Vault is back. Only who has tried before waits: who comes
-    /// while it is down is told at once.
+    /// Returns the delay before the circuit breaker is checked again. Only a caller that has made an attempt waits for a
+    /// trial; a new one fails at once.
     ///
     /// # Errors
-    /// It is not to be waited for; says why.
-    pub(super) fn wait_for_return(&mut self, down: Down) -> Result<Duration, KmsError> {
-        match self.attempts > 0 && Instant::now() + LOOK_AGAIN < self.deadline {
-            true => Ok(LOOK_AGAIN),
-            false => Err(self.explain(down.into())),
+    /// The caller has made no attempt, or the deadline is too near: returns the error for the caller.
+    pub(super) fn delay_during_outage(&mut self, outage: Outage) -> Result<Duration, KmsError> {
+        if self.attempts > 0 && Instant::now() + BREAKER_CHECK_INTERVAL < self.deadline {
+            Ok(BREAKER_CHECK_INTERVAL)
+        } else {
+            Err(self.final_error(outage.into()))
         }
     }
 
-    fn delay_after(&mut self, error: &VaultError) -> Option<Duration> {
+    fn backoff(&mut self, error: &VaultError) -> Option<Duration> {
         match error.failure {
-            // the next attempt begins by waiting: for another token, or for the tap to open
+            // the next attempt begins by waiting for another token or for the throttle
             Failure::NoToken | Failure::Unauthorized | Failure::Throttled => Some(Duration::ZERO),
             failure if failure.is_transient() => {
                 let delay = self.delays.next().unwrap_or(LONGEST_DELAY);
@@ -84,16 +89,16 @@ impl RetryBudget {
         }
     }
 
-    /// What to tell the caller: the failure of its attempts, and `otherwise` when there was none.
-    pub(super) fn explain(&mut self, otherwise: KmsError) -> KmsError {
-        let Some(error) = self.last.take() else { return otherwise };
-        let lasted = self.began.elapsed().as_secs_f64();
-        let retried = error.failure.is_transient() || error.failure == Failure::TimedOut;
+    /// Takes the error for the caller: the failure of its attempts, or `otherwise` if none failed.
+    pub(super) fn final_error(&mut self, otherwise: KmsError) -> KmsError {
+        let Some(error) = self.last_error.take() else { return otherwise };
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let is_retryable = error.failure.is_transient() || error.failure == Failure::TimedOut;
         let explained = KmsError::from(error);
-        match (retried, self.attempts) {
+        match (is_retryable, self.attempts) {
             (false, _) => explained,
-            (true, 1) => explained.with_detail(&format!("1 attempt in {lasted:.1} s")),
-            (true, attempts) => explained.with_detail(&format!("{attempts} attempts in {lasted:.1} s")),
+            (true, 1) => explained.with_detail(&format!("1 attempt in {elapsed:.1} s")),
+            (true, attempts) => explained.with_detail(&format!("{attempts} attempts in {elapsed:.1} s")),
         }
     }
 }

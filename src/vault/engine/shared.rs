@@ -1,5 +1,5 @@
-//! What is known of the traffic to the vault. Outlives the actors that share it: a restart grants no new burst, and
-//! forgets neither a throttling nor an outage.
+//! The state of the engine that outlives the actors: a restart neither grants a new burst nor forgets a throttling or an
+//! outage.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,90 +7,90 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use super::circuit_breaker::{CircuitBreaker, Down};
+use super::circuit_breaker::{CircuitBreaker, Outage};
 use super::hedging::HedgeBudget;
 use super::latency::Latencies;
-use super::rate_limit::{Rate, RateLimitView};
+use super::rate_limit::{RateLimit, RateLimitView};
 use super::throttle::Throttle;
 
-/// Shared by every engine of one vault.
+/// The state that all engines of one vault share.
 pub(crate) struct SharedState {
-    /// Our own limit.
-    pub(super) rate: Rate,
-    /// Key Vault's limit.
+    /// The plugin's own limit.
+    pub(super) rate_limit: RateLimit,
+    /// The limit of Key Vault.
     pub(super) throttle: Throttle,
-    /// Whether Key Vault is down.
+    /// The circuit breaker.
     pub(super) breaker: CircuitBreaker,
-    /// How long it takes.
+    /// The latencies of successful calls.
     pub(super) latencies: Latencies,
-    /// How many second attempts there may be.
-    pub(super) hedges: HedgeBudget,
-    /// When a call last succeeded, in Unix seconds; 0 is never.
+    /// The budget of hedges.
+    pub(super) hedge_budget: HedgeBudget,
+    /// The time of the latest successful call, in Unix seconds; 0 for never.
     last_success: AtomicU64,
-    /// How many callers wait for one of the limits.
+    /// The number of callers that wait for the rate limit or the throttle.
     waiting: AtomicUsize,
 }
 
-/// A caller that waits for one of the limits, for as long as it lives.
-pub(super) struct Waits<'a>(&'a AtomicUsize);
+/// A drop guard of a caller that waits for the rate limit or the throttle.
+pub(super) struct Waiting<'a>(&'a AtomicUsize);
 
-impl Drop for Waits<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl SharedState {
-    /// Nothing is known yet; `qps` calls a second after a burst of `burst`.
+    /// Creates the state before the first call, with a limit of `qps` calls a second after a burst of `burst`.
     pub(crate) fn new(qps: NonZeroU32, burst: NonZeroU32) -> Self {
         Self {
-            rate: Rate::new(qps, burst),
+            rate_limit: RateLimit::new(qps, burst),
             throttle: Throttle::default(),
             breaker: CircuitBreaker::default(),
             latencies: Latencies::default(),
-            hedges: HedgeBudget::default(),
+            hedge_budget: HedgeBudget::default(),
             last_success: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
         }
     }
 
-    /// A call that was sent then has succeeded, and took so long.
-    pub(super) fn succeeded(&self, sent: Instant, took: Duration) {
-        self.latencies.record(took);
+    /// Records the success of a call that was sent then.
+    pub(super) fn succeeded(&self, sent: Instant, latency: Duration) {
+        self.latencies.record(latency);
         self.throttle.succeeded(sent);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_success.store(now.as_secs(), Ordering::Relaxed);
     }
 
-    /// When a call last succeeded.
+    /// Returns the time of the latest successful call.
     pub(crate) fn last_success(&self) -> Option<SystemTime> {
         let seconds = self.last_success.load(Ordering::Relaxed);
         (seconds > 0).then(|| UNIX_EPOCH + Duration::from_secs(seconds))
     }
 
-    /// Why the circuit breaker is open; `None` when it is closed.
-    pub(crate) fn down(&self) -> Option<Down> {
-        self.breaker.down()
+    /// Returns the outage for which the circuit breaker is open; `None` when it is closed.
+    pub(crate) fn outage(&self) -> Option<Outage> {
+        self.breaker.outage()
     }
 
-    /// For how long Key Vault lets no call pass.
+    /// Returns the time for which the throttle still blocks all calls.
     pub(crate) fn throttled_for(&self) -> Option<Duration> {
-        self.throttle.closed_for()
+        self.throttle.blocked_for()
     }
 
-    /// One more caller waits, until the result is dropped.
-    pub(super) fn waits(&self) -> Waits<'_> {
+    /// Counts one more waiting caller, until the result is dropped.
+    pub(super) fn count_waiting(&self) -> Waiting<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        Waits(&self.waiting)
+        Waiting(&self.waiting)
     }
 
-    /// The state of our own limit.
+    /// Returns the state of the plugin's own limit.
     pub(crate) fn rate_limit(&self) -> RateLimitView {
-        self.rate.state(self.waiting.load(Ordering::Relaxed))
+        self.rate_limit.view(self.waiting.load(Ordering::Relaxed))
     }
 
-    /// Whether calls are held back after a throttling.
-    pub(crate) fn holds_back(&self) -> bool {
-        self.throttle.holds_back()
+    /// Returns whether the throttle blocks calls, or spaces them out.
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.throttle.is_limiting()
     }
 }

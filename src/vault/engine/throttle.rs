@@ -1,105 +1,112 @@
-//! Throttling by Key Vault, felt by everybody: a 429 closes the throttle, and it opens again little by little.
+//! The reaction to throttling by Key Vault: a 429 blocks all calls for a while, then the rate recovers step by step.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a 429 without `Retry-After` closes the throttle; doubles while nothing succeeds in between. Three in a row still
-/// leave time in kube-apiserver's 3 s.
+/// The time for which a 429 without `Retry-After` blocks calls; it doubles until a call succeeds. Three in a row still fit
+/// into the 3 s that kube-apiserver waits.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest of these pauses. Key Vault counts in windows of 10 s.
+/// The longest of these pauses. Key Vault counts transactions in windows of 10 s (Azure Key Vault service limits).
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// Whatever Key Vault asks for, a call a minute looks whether it still does: one odd header is no outage of hours.
-const LONGEST_CLOSED: Duration = Duration::from_secs(60);
-/// The time between two calls when the throttle has just opened.
-const FIRST_GAP: Duration = Duration::from_millis(50);
-/// Each success shortens the gap to so many percent of it: wide open after 18.
-const SHRINKS_TO: u32 = 80;
-/// A gap shorter than this is none.
-const NO_GAP: Duration = Duration::from_millis(1);
+/// The longest time for which calls are blocked, whatever `Retry-After` says: a wrong header must not cost hours.
+const LONGEST_BLOCK: Duration = Duration::from_secs(60);
+/// The interval between two calls right after a block.
+const FIRST_INTERVAL: Duration = Duration::from_millis(50);
+/// The percentage to which each success shortens the interval: none is left after 18.
+const INTERVAL_DECAY_PERCENT: u32 = 80;
+/// The shortest interval; a shorter one becomes zero.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Lets calls through, or tells how long it does not. Outlives the actors that share it.
+/// The throttle for calls to Key Vault: open, blocked, or recovering. Outlives the actors that share it.
 #[derive(Default)]
 pub(crate) struct Throttle(Mutex<State>);
 
 struct State {
-    /// Set by every 429, to the end of the pause it asks for.
-    closed_until: Option<Instant>,
-    /// When the throttle was closed last: what was sent before is no news.
-    closed_at: Option<Instant>,
-    /// What the next 429 without `Retry-After` costs.
+    /// The end of the latest block.
+    blocked_until: Option<Instant>,
+    /// The start of the latest block. The outcomes of calls that were sent before it count no more.
+    blocked_at: Option<Instant>,
+    /// The time for which the next 429 without `Retry-After` blocks calls.
     pause: Duration,
-    /// The time between two calls, while the throttle opens.
-    gap: Duration,
-    /// When the next call may pass, while the throttle opens.
-    next: Option<Instant>,
+    /// The interval between two calls while the throttle recovers, else zero.
+    interval: Duration,
+    /// The time of the next call while the throttle recovers.
+    next_call_at: Option<Instant>,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { closed_until: None, closed_at: None, pause: FIRST_PAUSE, gap: Duration::ZERO, next: None }
+        Self {
+            blocked_until: None,
+            blocked_at: None,
+            pause: FIRST_PAUSE,
+            interval: Duration::ZERO,
+            next_call_at: None,
+        }
     }
 }
 
 impl State {
-    fn is_new(&self, sent: Instant) -> bool {
-        self.closed_at.is_none_or(|closed| sent >= closed)
+    fn is_sent_since_block(&self, sent: Instant) -> bool {
+        self.blocked_at.is_none_or(|blocked| sent >= blocked)
     }
 }
 
 impl Throttle {
-    /// How long no call may be made because Key Vault said so; `None` when calls may pass.
-    pub(crate) fn closed_for(&self) -> Option<Duration> {
-        let until = self.state().closed_until?;
+    /// Returns the time for which all calls are still blocked; `None` when they are not.
+    pub(crate) fn blocked_for(&self) -> Option<Duration> {
+        let until = self.state().blocked_until?;
         until.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
     }
 
-    /// How long a call has to wait now; `None` when it may pass.
+    /// Returns the time until the next call may be made; `None` when it may be made now.
     pub(crate) fn wait(&self) -> Option<Duration> {
-        if let Some(wait) = self.closed_for() {
+        if let Some(wait) = self.blocked_for() {
             return Some(wait);
         }
-        let wait = self.state().next?.checked_duration_since(Instant::now());
+        let wait = self.state().next_call_at?.checked_duration_since(Instant::now());
         wait.filter(|wait| !wait.is_zero())
     }
 
-    /// A call passes: while the throttle opens, the next one has to wait.
-    pub(crate) fn pass(&self) {
+    /// Records that a call is made now. While the throttle recovers, the next one has to wait for the interval.
+    pub(crate) fn record_call(&self) {
         let mut state = self.state();
-        state.next = (!state.gap.is_zero()).then(|| Instant::now() + state.gap);
+        state.next_call_at = (!state.interval.is_zero()).then(|| Instant::now() + state.interval);
     }
 
-    /// Whether it is closed, or has not opened all the way.
-    pub(crate) fn holds_back(&self) -> bool {
-        self.closed_for().is_some() || !self.state().gap.is_zero()
+    /// Returns whether calls are blocked, or spaced out because the throttle recovers.
+    pub(crate) fn is_limiting(&self) -> bool {
+        self.blocked_for().is_some() || !self.state().interval.is_zero()
     }
 
-    /// Key Vault answered 429 to a call that was sent then. It may ask to wait.
+    /// Records a 429 to a call that was sent then, and blocks all calls: for `retry_after`, if Key Vault gave it.
     pub(crate) fn throttled(&self, sent: Instant, retry_after: Option<Duration>) {
         let (now, mut state) = (Instant::now(), self.state());
-        let is_new = state.is_new(sent);
+        let is_first_of_block = state.is_sent_since_block(sent);
         let pause = match retry_after {
-            None if !is_new => return,
-            asked => asked.unwrap_or(state.pause),
+            None if !is_first_of_block => return,
+            requested => requested.unwrap_or(state.pause),
         };
-        state.closed_until = state.closed_until.max(Some(now + pause.min(LONGEST_CLOSED)));
-        if is_new {
+        state.blocked_until = state.blocked_until.max(Some(now + pause.min(LONGEST_BLOCK)));
+        if is_first_of_block {
             tracing::warn!(pause_ms = pause.as_millis(), "Throttled by Key Vault: no call meanwhile");
-            state.closed_at = Some(now);
+            state.blocked_at = Some(now);
             state.pause = (state.pause * 2).min(LONGEST_PAUSE);
-            state.gap = FIRST_GAP;
+            state.interval = FIRST_INTERVAL;
         }
     }
 
-    /// A call that was sent then succeeded.
+    /// Records the success of a call that was sent then: shortens the interval.
     pub(crate) fn succeeded(&self, sent: Instant) {
         let mut state = self.state();
-        if state.gap.is_zero() || !state.is_new(sent) {
+        if state.interval.is_zero() || !state.is_sent_since_block(sent) {
             return;
         }
         state.pause = FIRST_PAUSE;
-        state.gap = Some(state.gap * SHRINKS_TO / 100).filter(|gap| *gap >= NO_GAP).unwrap_or_default();
+        let interval = state.interval * INTERVAL_DECAY_PERCENT / 100;
+        state.interval = Some(interval).filter(|interval| *interval >= SHORTEST_INTERVAL).unwrap_or_default();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -113,20 +120,20 @@ mod tests {
 
     use super::*;
 
-    async fn passes_within(throttle: &Throttle, time: Duration) -> usize {
-        let (end, mut passed) = (Instant::now() + time, 0);
+    async fn calls_within(throttle: &Throttle, time: Duration) -> usize {
+        let (end, mut calls) = (Instant::now() + time, 0);
         while Instant::now() < end {
             match throttle.wait() {
                 None => {
-                    throttle.pass();
-                    passed += 1;
+                    throttle.record_call();
+                    calls += 1;
                     throttle.succeeded(Instant::now());
                     sleep(Duration::from_millis(1)).await;
                 }
                 Some(wait) => sleep(wait.min(end - Instant::now())).await,
             }
         }
-        passed
+        calls
     }
 
     #[tokio::test(start_paused = true)]
@@ -144,7 +151,7 @@ mod tests {
     async fn an_hour_that_it_asks_for_is_checked_every_minute() {
         let throttle = Throttle::default();
         throttle.throttled(Instant::now(), Some(Duration::from_secs(3600)));
-        assert_eq!(throttle.closed_for(), Some(LONGEST_CLOSED));
+        assert_eq!(throttle.blocked_for(), Some(LONGEST_BLOCK));
     }
 
     #[tokio::test(start_paused = true)]
@@ -152,10 +159,10 @@ mod tests {
         let throttle = Throttle::default();
         throttle.throttled(Instant::now(), Some(Duration::ZERO));
         let window = Duration::from_millis(100);
-        let first = passes_within(&throttle, window).await;
-        let second = passes_within(&throttle, window).await;
+        let first = calls_within(&throttle, window).await;
+        let second = calls_within(&throttle, window).await;
         sleep(2 * window).await;
-        let later = passes_within(&throttle, window).await;
+        let later = calls_within(&throttle, window).await;
         assert!(first <= 4 && second > first && later > 50, "{first}, {second}, {later}");
     }
 
@@ -164,13 +171,13 @@ mod tests {
         let throttle = Throttle::default();
         for seconds in [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0] {
             throttle.throttled(Instant::now(), None);
-            let wait = throttle.closed_for().unwrap();
+            let wait = throttle.blocked_for().unwrap();
             assert_eq!(wait, Duration::from_secs_f64(seconds));
             advance(wait).await;
         }
         throttle.succeeded(Instant::now());
         throttle.throttled(Instant::now(), None);
-        assert_eq!(throttle.closed_for(), Some(FIRST_PAUSE));
+        assert_eq!(throttle.blocked_for(), Some(FIRST_PAUSE));
     }
 
     #[tokio::test(start_paused = true)]
@@ -183,9 +190,9 @@ mod tests {
         throttle.succeeded(sent);
         advance(FIRST_PAUSE).await;
         assert_eq!(throttle.wait(), None);
-        throttle.pass();
-        assert_eq!(throttle.wait(), Some(FIRST_GAP));
+        throttle.record_call();
+        assert_eq!(throttle.wait(), Some(FIRST_INTERVAL));
         throttle.throttled(Instant::now(), None);
-        assert_eq!(throttle.closed_for(), Some(FIRST_PAUSE * 2));
+        assert_eq!(throttle.blocked_for(), Some(FIRST_PAUSE * 2));
     }
 }

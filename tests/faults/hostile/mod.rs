@@ -32,7 +32,7 @@ impl Target {
     async fn with(flags: &[&str]) -> Self {
         let vault = Vault::start().await;
         let daemon = flags.iter().copied().fold(vault.daemon(), Start::arg).healthy().await;
-        let bystander = Load::of(std::iter::once(daemon.client().patient()));
+        let bystander = Load::of(std::iter::once(daemon.client().with_test_timeout()));
         bystander.more_round_trips(1).await;
         Self { vault, daemon, bystander }
     }
@@ -61,7 +61,7 @@ impl Target {
     /// start.
     async fn check_survived(self) {
         self.check_serving().await;
-        self.daemon.client().patient().round_trips().await.unwrap();
+        self.daemon.client().with_test_timeout().round_trips().await.unwrap();
         let (_, failures) = self.bystander.stop().await;
         assert!(failures.is_empty(), "{failures:?}");
     }

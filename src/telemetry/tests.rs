@@ -1,4 +1,4 @@
-//! What lines look like, and which are shown.
+//! The format of log lines, and the filter.
 
 use std::sync::{Arc, Mutex};
 

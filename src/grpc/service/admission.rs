@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::kms::{Code, KmsError};
-use crate::telemetry::{Counted, Metrics};
+use crate::telemetry::{GaugeGuard, Metrics};
 use crate::vault::{Priority, PriorityQueue, QueuePermit};
 
 /// How many operations may wait while `--max-in-flight` run.
@@ -24,7 +24,7 @@ pub(crate) struct Admission {
 
 /// The right to run one key operation; ends when dropped.
 pub(crate) struct Admitted {
-    _counted: Counted, // before the permit goes to the next one: never more than --max-in-flight are counted
+    _counted: GaugeGuard, // before the permit goes to the next one: never more than --max-in-flight are counted
     _permit: QueuePermit,
 }
 

@@ -153,7 +153,7 @@ impl Backend {
         let outcome = handle(request.into_inner(), context).instrument(span.clone()).await;
         let code = outcome.as_ref().err().map(|error| error.code);
         self.metrics.request(api, method, code, start.elapsed());
-        traces::answered(&span, outcome.as_ref().err());
+        traces::request_ended(&span, outcome.as_ref().err());
         span.in_scope(|| self.log(&outcome, start, is_probe));
         outcome.map(Response::new).map_err(|error| status(error, is_probe))
     }

@@ -97,7 +97,7 @@ impl Parts {
         &self,
         spec: CallSpec,
         connection: &Connection,
-        hedge: bool,
+        is_hedge: bool,
         attempt: &impl Fn(Arc<dyn Vault>) -> F,
     ) -> Result<T, VaultError>
     where
@@ -107,7 +107,7 @@ impl Parts {
         let CallSpec { operation, priority, attempt: number, .. } = spec;
         let is_probe = priority == Priority::Probe;
         let counted =
-            self.metrics.key_vault_call(KeyVaultCall { operation, is_probe, attempt: number, hedge });
+            self.metrics.key_vault_call(KeyVaultCall { operation, is_probe, attempt: number, is_hedge });
         let timed_out = |_| Err(VaultError::without_answer(Failure::TimedOut));
         let call = timeout_at(spec.deadline, connection.call(attempt)).instrument(counted.span());
         let outcome = call.await.unwrap_or_else(timed_out);

@@ -39,7 +39,7 @@ doc:
 
 # The main job on the embedded emulator, as in the README
 quickstart:
-    cargo run --release --example quickstart
+    cargo run -p quickstart --features fault-injection
 
 # The daemon as users get it, without fault injection, against code that is not ours
 interop: build interop-python interop-grpc-go interop-kubernetes interop-install

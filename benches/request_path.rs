@@ -74,7 +74,7 @@ fn request_path(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("encrypt_v2/{in_flight}_in_flight"));
         group.throughput(Throughput::Elements(1)).measurement_time(Duration::from_secs(10));
         for (name, ..) in VARIANTS {
-            let collector = runtime.block_on(Collector::start_forgetting());
+            let collector = runtime.block_on(Collector::start_discarding());
             let _server = start(name, folder.path(), &collector.endpoint);
             let clients = clients(&runtime, &folder.path().join(name), in_flight);
             runtime.block_on(served(clients[0].clone()));

@@ -16,8 +16,11 @@ use crate::actors::{
     ActiveCredential, ActorName, ActorSlot, ChildSpec, HealthReport, KeyVaultActor, KeyVaultParts,
     PassiveHealth, Supervisor,
 };
+use crate::app::IO_THREADS;
 use crate::audit::AuditLog;
-use crate::config::{Access, ListenAddr, LogConfig, OnOutage, StatusPolicy, SupervisionConfig, TracesConfig};
+use crate::config::{
+    Access, AdmissionConfig, ListenAddr, LogConfig, StatusPolicy, SupervisionConfig, TracesConfig,
+};
 use crate::grpc::{self, Admission, Backend, BoundSocket};
 use crate::kms::{Algorithm, Decrypted, Encrypted, KeyRing, KeyVersion, KmsError, Plaintext, Receipt};
 use crate::telemetry::{LogDedup, Metrics, Telemetry};
@@ -27,9 +30,6 @@ use crate::vault::{
 };
 
 const URL: &str = "https://benchmark.vault.azure.net/keys/k8s/0123456789abcdef0123456789abcdef";
-/// The daemon's own numbers of threads and operations in flight.
-const IO_THREADS: usize = 2;
-const MAX_IN_FLIGHT: u32 = 64;
 
 /// Who makes the calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,13 +93,13 @@ pub(crate) fn backend(through: Through) -> (Arc<Backend>, Option<actix::Addr<Sup
             (Arc::new(handle), Some(supervisor.start()))
         }
     };
-    let max_in_flight = NonZeroU32::new(MAX_IN_FLIGHT).unwrap_or(NonZeroU32::MIN);
+    let max_in_flight = AdmissionConfig::default().max_in_flight;
     let backend = Backend {
         ring,
         key_vault,
         admission: Admission::new(max_in_flight, metrics.clone()),
         report: watch::channel(HealthReport::default()).1,
-        status_policy: StatusPolicy { on_outage: OnOutage::Coast, coast_limit: None },
+        status_policy: StatusPolicy::default(),
         passive_health: Arc::new(PassiveHealth::none()),
         metrics,
         requests: AtomicU64::new(1),

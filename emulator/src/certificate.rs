@@ -1,4 +1,4 @@
-//! A client's certificate as Entra ID sees it: public key, thumbprints and the time in which it is good.
+//! A client's certificate as Entra ID registers it: public key, thumbprints and validity.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use jsonwebtoken::DecodingKey;
@@ -12,20 +12,25 @@ use crate::tokens::now;
 /// A certificate with an RSA key.
 #[derive(Clone)]
 pub(crate) struct Certificate {
+    /// The certificate as it was registered.
     pub pem: String,
+    /// The same in DER.
     pub der: Vec<u8>,
-    /// SHA-1 of it.
+    /// SHA-1 of the DER: the thumbprint in the `x5t` header (RFC 7515, section 4.1.7).
     pub x5t: Vec<u8>,
-    /// SHA-256 of it.
+    /// SHA-256 of the DER: the thumbprint in the `x5t#S256` header (RFC 7515, section 4.1.8).
     pub x5t_s256: Vec<u8>,
-    /// From and until, in Unix seconds.
-    pub good: (i64, i64),
+    /// First and last second of its validity, in Unix seconds.
+    validity: (i64, i64),
+    /// The RSA public key in DER (PKCS#1).
     key: Vec<u8>,
 }
 
 impl Certificate {
+    /// Parses the first certificate of the PEM.
+    ///
     /// # Errors
-    /// Why it is none.
+    /// There is no certificate in it, or its key is not RSA.
     pub(crate) fn read(pem: String) -> Result<Self, String> {
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| "no PEM of a certificate")?;
         let (_, read) = X509Certificate::from_der(&der).map_err(|_| "no X.509 certificate")?;
@@ -36,19 +41,21 @@ impl Certificate {
         Ok(Self {
             x5t: digest(&SHA1_FOR_LEGACY_USE_ONLY, &der).as_ref().to_vec(),
             x5t_s256: digest(&SHA256, &der).as_ref().to_vec(),
-            good: (validity.not_before.timestamp(), validity.not_after.timestamp()),
+            validity: (validity.not_before.timestamp(), validity.not_after.timestamp()),
             der: der.to_vec(),
             key,
             pem,
         })
     }
 
+    /// Returns its public key, for checking signatures.
     pub(crate) fn key(&self) -> DecodingKey {
         DecodingKey::from_rsa_der(&self.key)
     }
 
-    pub(crate) fn is_good_now(&self) -> bool {
+    /// Reports whether this machine's clock is within its validity.
+    pub(crate) fn is_valid_now(&self) -> bool {
         let now = i64::try_from(now()).unwrap_or(i64::MAX);
-        (self.good.0..=self.good.1).contains(&now)
+        (self.validity.0..=self.validity.1).contains(&now)
     }
 }

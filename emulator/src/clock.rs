@@ -1,4 +1,4 @@
-//! The services' clock, as their answers show it.
+//! The services' clock, as the `Date` of their responses shows it.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -6,22 +6,24 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// How far the `Date` of the services' answers is from this machine's clock.
+/// The offset of the `Date` of the services' responses from this machine's clock.
 ///
-/// Nothing else is off: tokens and keys keep to this machine's clock, so that whoever looks at `Date` can be tried
-/// without assertions, tokens and keys that are not valid for the same reason.
+/// Only `Date` is shifted. Tokens and keys use this machine's clock, so that a client's handling of `Date` can be
+/// tested with assertions, tokens and keys that stay valid.
 #[derive(Default)]
 pub(crate) struct Clock {
+    /// Seconds ahead of this machine's clock; negative when behind it.
     offset_s: AtomicI32,
 }
 
 impl Clock {
+    /// Shifts the `Date` of later responses by that many seconds.
     pub(crate) fn set_offset(&self, seconds: i32) {
         self.offset_s.store(seconds, Ordering::SeqCst);
     }
 
-    /// Dates the answer.
-    pub(crate) fn date(&self, response: &mut Response<Body>) {
+    /// Sets the response's `Date`.
+    pub(crate) fn set_date(&self, response: &mut Response<Body>) {
         let offset = TimeDelta::seconds(self.offset_s.load(Ordering::SeqCst).into());
         if let Ok(date) = HeaderValue::try_from(http_date(Utc::now() + offset)) {
             response.headers_mut().insert(header::DATE, date);
@@ -29,7 +31,7 @@ impl Clock {
     }
 }
 
-/// RFC 9110, section 5.6.7.
+/// Formats an IMF-fixdate (RFC 9110, section 5.6.7).
 fn http_date(time: DateTime<Utc>) -> String {
     time.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

@@ -1,15 +1,15 @@
-//! Azure's clouds: the hosts under which the emulator plays its one tenant, one vault and one managed HSM.
+//! Azure's clouds: the hosts under which the emulator serves its one tenant, one vault and one managed HSM.
 
-/// One cloud. All of them have the same tenant and the same keys, and differ in hosts and resources.
+/// A cloud. All of them have the same tenant and the same keys, and differ in hosts and resources.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cloud {
     /// Its name in `azure.json`.
     pub name: &'static str,
-    /// The hosts of its Entra ID, the usual one first.
+    /// The hosts of its Entra ID, the default one first.
     pub authority_hosts: &'static [&'static str],
-    /// What the hosts of its vaults end with.
+    /// The DNS suffix of its vaults, without a leading dot.
     pub vault_suffix: &'static str,
-    /// What the hosts of its managed HSMs end with, if it has any.
+    /// The DNS suffix of its managed HSMs, if it has any.
     pub managed_hsm_suffix: Option<&'static str>,
 }
 
@@ -37,7 +37,7 @@ pub static CHINA: Cloud = Cloud {
     managed_hsm_suffix: Some("managedhsm.azure.cn"),
 };
 
-/// An Azure Stack Hub, whose hosts clients know from a file. It has no managed HSM.
+/// An Azure Stack Hub, whose hosts clients read from a file. It has no managed HSM.
 pub static STACK: Cloud = Cloud {
     name: "AzureStackCloud",
     authority_hosts: &["login.local.azurestack.external"],
@@ -45,51 +45,51 @@ pub static STACK: Cloud = Cloud {
     managed_hsm_suffix: None,
 };
 
-/// Every cloud that is played. The German one was closed in 2021.
+/// Every cloud that is emulated. The German one was closed in 2021.
 pub static ALL: [&Cloud; 4] = [&PUBLIC, &US_GOVERNMENT, &CHINA, &STACK];
 
-/// The name of the vault, and of the managed HSM.
+/// The name of the vault and of the managed HSM: the first label of their hosts.
 pub(crate) const VAULT_NAME: &str = "emulator";
 
 impl Cloud {
-    /// The host of its Entra ID.
+    /// Returns the default host of its Entra ID.
     pub fn authority_host(&self) -> &'static str {
         self.authority_hosts.first().copied().unwrap_or_default()
     }
 
-    /// The host of its vault.
+    /// Returns the host of its vault.
     pub fn vault_host(&self) -> String {
         in_suffix(self.vault_suffix)
     }
 
-    /// The host of its managed HSM.
+    /// Returns the host of its managed HSM, if it has one.
     pub fn managed_hsm_host(&self) -> Option<String> {
         self.managed_hsm_suffix.map(in_suffix)
     }
 
-    /// Every host of it; all are at [`crate::Info::vault_addr`].
+    /// Returns all its hosts; the emulator serves them at [`crate::Info::vault_addr`].
     pub fn hosts(&self) -> Vec<String> {
         let authorities = self.authority_hosts.iter().map(|host| (*host).to_owned());
         self.suffixes().map(in_suffix).chain(authorities).collect()
     }
 
-    /// The cloud with that host of Entra ID, which is in lower case.
+    /// Finds the cloud with that host of Entra ID, in lower case.
     pub(crate) fn of_authority(host: &str) -> Option<&'static Self> {
         ALL.into_iter().find(|cloud| cloud.authority_hosts.contains(&host))
     }
 
-    /// Of vaults and of managed HSMs.
+    /// Returns the DNS suffixes of its vaults and of its managed HSMs.
     pub(crate) fn suffixes(&self) -> impl Iterator<Item = &'static str> + use<> {
         [Some(self.vault_suffix), self.managed_hsm_suffix].into_iter().flatten()
     }
 
-    /// Whether tokens for it are for one of this cloud's services.
+    /// Reports whether the resource is that of this cloud's vaults or managed HSMs.
     pub(crate) fn has_resource(&self, resource: &str) -> bool {
         self.suffixes().any(|suffix| resource_of(suffix) == resource)
     }
 }
 
-/// What tokens for the vaults with that suffix are for.
+/// Returns the resource (a token's audience) of the vaults with that DNS suffix.
 pub(crate) fn resource_of(suffix: &str) -> String {
     format!("https://{suffix}")
 }

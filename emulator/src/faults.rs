@@ -1,4 +1,4 @@
-//! Misbehaviour on demand.
+//! The faults in force, and the outcome of a request under them.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// The time in which `throttle_per_10s` counts.
+/// The sliding window of `throttle_per_10s`.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// What each service does wrong.
+/// The faults of each service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
@@ -21,71 +21,81 @@ pub struct Faults {
     pub imds: FaultSet,
 }
 
-/// What one service does wrong. The default is nothing.
+/// The faults of one service. The default is none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FaultSet {
-    /// Wait so long before every answer.
+    /// Delay of every response, in milliseconds.
     pub latency_ms: u64,
-    /// Wait up to so much longer.
+    /// Largest random delay on top, in milliseconds.
     pub jitter_ms: u64,
-    /// The share of requests (0 to 1) that get `status`.
+    /// Share of requests (0 to 1) that fail with `status`.
     pub error_rate: f64,
-    /// The status of those; 500 when it is absent. The body is what the service says with that status.
+    /// HTTP status of those, from 400 to 599; 500 when it is absent. The body is the service's own for that status.
     pub status: Option<u16>,
-    /// Answer 429 to what comes beyond so many requests in 10 s.
+    /// Number of requests in 10 s beyond which the service responds with 429.
     pub throttle_per_10s: Option<u32>,
-    /// The `Retry-After` of a 429; without it there is none, as with the real service.
+    /// `Retry-After` of a 429, in seconds; without it there is no such header, as with the real service.
     pub retry_after_s: Option<u64>,
-    /// The share of requests (0 to 1) whose connection is closed without an answer.
+    /// Share of requests (0 to 1) whose connection is closed without a response; with HTTP/2, whose stream is reset.
     pub reset_rate: f64,
-    /// What is wrong with the body of successes, and of the errors of `error_rate`.
+    /// Fault of the body of successes, and of the errors of `error_rate`.
     pub body: Option<BodyFault>,
-    /// Vault only: name another key version in `kid`.
+    /// Vault only: names another key version in the `kid` of encrypt, decrypt, wrapKey and unwrapKey.
     pub wrong_kid: bool,
-    /// Vault only: refuse valid tokens.
+    /// Vault only: rejects valid tokens.
     pub unauthorized: Option<Unauthorized>,
 }
 
-/// What can be wrong with a body.
+/// A fault of a response's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyFault {
     /// The second half is missing.
     Truncated,
-    /// A page of HTML; with an error, such as a gateway's.
+    /// The body is an HTML page, such as a gateway sends with an error.
     Html,
 }
 
-/// How often a valid token is refused.
+/// The number of times that a valid token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unauthorized {
-    /// Once, then no more.
+    /// Once, then never again.
     Once,
-    /// Always.
+    /// Every time.
     Always,
 }
 
-/// The services that can misbehave.
+/// The services for which there are faults.
 #[derive(Clone, Copy)]
 pub(crate) enum Service {
+    /// Key Vault and managed HSM.
     Vault,
+    /// Entra ID.
     Entra,
+    /// IMDS.
     Imds,
 }
 
-/// What is to happen to one request.
-pub(crate) enum Fate {
+/// The outcome of a request that the faults decide.
+pub(crate) enum Outcome {
+    /// The service handles it.
     Serve,
+    /// The service's own error with that HTTP status.
     Fail(u16),
+    /// A 429 with that `Retry-After` in seconds, if there is one.
     Throttle(Option<u64>),
+    /// The connection is closed, or the HTTP/2 stream reset, without a response.
     Reset,
 }
 
 impl Faults {
+    /// Checks the ranges of all fields.
+    ///
     /// # Errors
-    /// The field that makes no sense.
+    /// A rate is not from 0 to 1, a status not from 400 to 599, or a fault of the vault is set for another service;
+    /// names the field.
     pub(crate) fn check(&self) -> Result<(), String> {
         for (name, set) in [("vault", &self.vault), ("entra", &self.entra), ("imds", &self.imds)] {
             for (field, rate) in [("error_rate", set.error_rate), ("reset_rate", set.reset_rate)] {
@@ -104,31 +114,37 @@ impl Faults {
     }
 }
 
+/// The faults in force, with their counters.
 #[derive(Default)]
-struct State {
+struct FaultState {
+    /// The faults in force.
     faults: Faults,
+    /// The times of the requests in the window, by [`Service`], oldest first.
     recent: [VecDeque<Instant>; 3],
 }
 
-/// The faults now in force.
+/// The faults in force, behind a lock.
 #[derive(Default)]
-pub(crate) struct FaultSwitch(Mutex<State>);
+pub(crate) struct ActiveFaults(Mutex<FaultState>);
 
-impl FaultSwitch {
+impl ActiveFaults {
+    /// Replaces the faults, and forgets the requests that were counted for throttling.
     pub(crate) fn set(&self, faults: Faults) {
-        self.with(|state| *state = State { faults, ..State::default() });
+        self.with(|active| *active = FaultState { faults, ..FaultState::default() });
     }
 
+    /// Returns a copy of the faults in force.
     pub(crate) fn current(&self) -> Faults {
-        self.with(|state| state.faults.clone())
+        self.with(|active| active.faults.clone())
     }
 
+    /// Returns a copy of the faults of that service.
     pub(crate) fn of(&self, service: Service) -> FaultSet {
-        self.with(|state| state.of(service).clone())
+        self.with(|active| active.of(service).clone())
     }
 
-    /// Waits as the faults say, and decides.
-    pub(crate) async fn fate(&self, service: Service) -> Fate {
+    /// Waits for the service's delay, then decides the outcome of one request.
+    pub(crate) async fn outcome(&self, service: Service) -> Outcome {
         let set = self.of(service);
         let jitter = Duration::from_millis(set.jitter_ms).mul_f64(random());
         let latency = Duration::from_millis(set.latency_ms) + jitter;
@@ -136,38 +152,38 @@ impl FaultSwitch {
             tokio::time::sleep(latency).await;
         }
         if random() < set.reset_rate {
-            return Fate::Reset;
+            return Outcome::Reset;
         }
         if let Some(limit) = set.throttle_per_10s
-            && !self.with(|state| state.within(service, limit as usize))
+            && !self.with(|active| active.admits(service, limit as usize))
         {
-            return Fate::Throttle(set.retry_after_s);
+            return Outcome::Throttle(set.retry_after_s);
         }
         match set.status.unwrap_or(500) {
-            _ if random() >= set.error_rate => Fate::Serve,
-            429 => Fate::Throttle(set.retry_after_s),
-            status => Fate::Fail(status),
+            _ if random() >= set.error_rate => Outcome::Serve,
+            429 => Outcome::Throttle(set.retry_after_s),
+            status => Outcome::Fail(status),
         }
     }
 
-    /// Whether this valid token is to be refused; uses up a `once`.
-    pub(crate) fn refuses_token(&self) -> bool {
-        self.with(|state| match state.faults.vault.unauthorized {
+    /// Reports whether this valid token is to be rejected; uses up a `once`.
+    pub(crate) fn rejects_token(&self) -> bool {
+        self.with(|active| match active.faults.vault.unauthorized {
             None => false,
             Some(Unauthorized::Always) => true,
             Some(Unauthorized::Once) => {
-                state.faults.vault.unauthorized = None;
+                active.faults.vault.unauthorized = None;
                 true
             }
         })
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut FaultState) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl State {
+impl FaultState {
     fn of(&self, service: Service) -> &FaultSet {
         match service {
             Service::Vault => &self.faults.vault,
@@ -176,22 +192,23 @@ impl State {
         }
     }
 
-    /// Counts a request, unless the window is full. Refused requests do not count, as with the real service.
-    fn within(&mut self, service: Service, limit: usize) -> bool {
+    /// Counts a request unless the window is full, and reports whether it did. Throttled requests do not count, as with
+    /// the real service.
+    fn admits(&mut self, service: Service, limit: usize) -> bool {
         let recent = &mut self.recent[service as usize];
         let now = Instant::now();
         while recent.front().is_some_and(|first| now.duration_since(*first) >= WINDOW) {
             recent.pop_front();
         }
-        let within = recent.len() < limit;
-        if within {
+        let admitted = recent.len() < limit;
+        if admitted {
             recent.push_back(now);
         }
-        within
+        admitted
     }
 }
 
-/// From 0, inclusive, to 1, exclusive.
+/// Returns a random number from 0, inclusive, to 1, exclusive.
 fn random() -> f64 {
     let mut bytes = [0; 4];
     match aws_lc_rs::rand::fill(&mut bytes) {
@@ -216,26 +233,26 @@ mod tests {
 
     #[test]
     fn a_token_is_refused_once_or_always() {
-        let switch = FaultSwitch::default();
-        let refusing = |how| Faults {
+        let active = ActiveFaults::default();
+        let rejecting = |how| Faults {
             vault: FaultSet { unauthorized: Some(how), ..FaultSet::default() },
             ..Faults::default()
         };
-        switch.set(refusing(Unauthorized::Once));
-        assert_eq!([switch.refuses_token(), switch.refuses_token()], [true, false]);
-        switch.set(refusing(Unauthorized::Always));
-        assert_eq!([switch.refuses_token(), switch.refuses_token()], [true, true]);
+        active.set(rejecting(Unauthorized::Once));
+        assert_eq!([active.rejects_token(), active.rejects_token()], [true, false]);
+        active.set(rejecting(Unauthorized::Always));
+        assert_eq!([active.rejects_token(), active.rejects_token()], [true, true]);
     }
 
     #[tokio::test]
     async fn requests_beyond_the_limit_are_throttled() {
-        let switch = FaultSwitch::default();
+        let active = ActiveFaults::default();
         let vault = FaultSet { throttle_per_10s: Some(2), retry_after_s: Some(7), ..FaultSet::default() };
-        switch.set(Faults { vault, ..Faults::default() });
+        active.set(Faults { vault, ..Faults::default() });
         for _ in 0..2 {
-            assert!(matches!(switch.fate(Service::Vault).await, Fate::Serve));
+            assert!(matches!(active.outcome(Service::Vault).await, Outcome::Serve));
         }
-        assert!(matches!(switch.fate(Service::Vault).await, Fate::Throttle(Some(7))));
-        assert!(matches!(switch.fate(Service::Entra).await, Fate::Serve));
+        assert!(matches!(active.outcome(Service::Vault).await, Outcome::Throttle(Some(7))));
+        assert!(matches!(active.outcome(Service::Entra).await, Outcome::Serve));
     }
 }

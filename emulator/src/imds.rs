@@ -1,4 +1,4 @@
-//! IMDS: tokens for managed identities, every value a string.
+//! IMDS: access tokens for managed identities. Every value of the JSON is a string, as with the real service.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,23 +9,27 @@ use axum::http::Response;
 use axum::http::request::Parts;
 use serde_json::json;
 
+use crate::fault_injection;
 use crate::faults::Service;
 use crate::ids::object_id;
-use crate::misbehave::play;
-use crate::reply;
-use crate::server::Answer;
-use crate::stats::Credential;
-use crate::world::World;
+use crate::response;
+use crate::server::HandlerResult;
+use crate::state::State;
+use crate::stats::CredentialKind;
 
+/// The path of the token endpoint.
 const PATH: &str = "/metadata/identity/oauth2/token";
 
-/// Answers one request to IMDS.
-pub(crate) async fn handle(world: Arc<World>, request: Request<Body>) -> Answer {
+/// Handles one request to IMDS.
+///
+/// # Errors
+/// The faults in force reset the connection.
+pub(crate) async fn handle(state: Arc<State>, request: Request<Body>) -> HandlerResult {
     let (request, _) = request.into_parts();
-    play(&world, Service::Imds, failed, async { serve(&world, &request) }).await
+    fault_injection::handle(&state, Service::Imds, failed, async { serve(&state, &request) }).await
 }
 
-/// What it says with that status.
+/// Returns IMDS's error with that status.
 fn failed(status: u16) -> Response<Body> {
     let (error, description) = match status {
         401 => ("unknown_source", "Unknown Source"),
@@ -35,62 +39,65 @@ fn failed(status: u16) -> Response<Body> {
         500.. => ("unknown", "Failed to retrieve token from the Active directory"),
         _ => ("invalid_request", "Identity not found"),
     };
-    refusal(status, error, description)
+    error_response(status, error, description)
 }
 
-fn serve(world: &World, request: &Parts) -> Response<Body> {
+/// Responds without faults.
+fn serve(state: &State, request: &Parts) -> Response<Body> {
     let headers = &request.headers;
-    let marked = headers.get("metadata").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
-    if !marked || headers.contains_key("x-forwarded-for") {
-        return refusal(400, "bad_request_102", "Required metadata header not specified");
+    let has_header =
+        headers.get("metadata").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
+    if !has_header || headers.contains_key("x-forwarded-for") {
+        return error_response(400, "bad_request_102", "Required metadata header not specified");
     }
     if request.uri.path() != PATH {
-        return refusal(404, "not_found", "Not found");
+        return error_response(404, "not_found", "Not found");
     }
     let Ok(Query(query)) = Query::<HashMap<String, String>>::try_from_uri(&request.uri) else {
-        return refusal(400, "invalid_request", "The query is not valid");
+        return error_response(400, "invalid_request", "The query is not valid");
     };
     if query.get("api-version").is_none_or(|version| version.as_str() < "2018-02-01") {
-        return refusal(
+        return error_response(
             400,
             "invalid_request",
             "Required query variable 'api-version' is missing or too old",
         );
     }
     let Some(resource) = query.get("resource").filter(|resource| !resource.is_empty()) else {
-        return refusal(400, "invalid_request", "Required query variable 'resource' is missing");
+        return error_response(400, "invalid_request", "Required query variable 'resource' is missing");
     };
-    match identity(world, &query) {
-        Some(client_id) => issue(world, &client_id, resource),
-        None => refusal(400, "invalid_request", "Identity not found"),
+    match identity(state, &query) {
+        Some(client_id) => issue(state, &client_id, resource),
+        None => error_response(400, "invalid_request", "Identity not found"),
     }
 }
 
-/// The client id of the identity that is asked for; without a wish, of the machine's own.
-fn identity(world: &World, query: &HashMap<String, String>) -> Option<String> {
-    let directory = &world.directory;
-    let [own, user] = [&directory.system_assigned_client_id, &directory.user_assigned_client_id];
-    let wish = ["client_id", "object_id", "msi_res_id", "mi_res_id"]
+/// Returns the client id of the identity that the query selects: without a selector, the system-assigned one.
+fn identity(state: &State, query: &HashMap<String, String>) -> Option<String> {
+    let directory = &state.directory;
+    let [system, user] = [&directory.system_assigned_client_id, &directory.user_assigned_client_id];
+    let selector = ["client_id", "object_id", "msi_res_id", "mi_res_id"]
         .into_iter()
         .find_map(|name| Some((name, query.get(name)?)));
-    let chosen = match wish {
-        None => Some(own),
-        Some(("client_id", id)) => [own, user].into_iter().find(|known| known.eq_ignore_ascii_case(id)),
+    let chosen = match selector {
+        None => Some(system),
+        Some(("client_id", id)) => [system, user].into_iter().find(|known| known.eq_ignore_ascii_case(id)),
         Some(("object_id", id)) => {
-            [own, user].into_iter().find(|known| object_id(known).eq_ignore_ascii_case(id))
+            [system, user].into_iter().find(|known| object_id(known).eq_ignore_ascii_case(id))
         }
         Some((_, id)) => id.eq_ignore_ascii_case(&directory.user_assigned_resource_id).then_some(user),
     };
     chosen.cloned()
 }
 
-fn issue(world: &World, client_id: &str, resource: &str) -> Response<Body> {
-    let Ok(issued) = world.tokens.issue(client_id, resource, Credential::Identity) else {
-        return refusal(500, "unknown", "No token could be signed");
+/// Issues a token for that resource.
+fn issue(state: &State, client_id: &str, resource: &str) -> Response<Body> {
+    let Ok(issued) = state.tokens.issue(client_id, resource, CredentialKind::ManagedIdentity) else {
+        return error_response(500, "unknown", "No token could be signed");
     };
-    world.stats.token_issued(Credential::Identity);
+    state.stats.token_issued(CredentialKind::ManagedIdentity);
     let seconds = issued.expires_in().to_string();
-    reply::json(
+    response::json(
         200,
         &json!({
             "access_token": issued.token,
@@ -105,6 +112,6 @@ fn issue(world: &World, client_id: &str, resource: &str) -> Response<Body> {
     )
 }
 
-fn refusal(status: u16, error: &str, description: &str) -> Response<Body> {
-    reply::json(status, &json!({ "error": error, "error_description": description }))
+fn error_response(status: u16, error: &str, description: &str) -> Response<Body> {
+    response::json(status, &json!({ "error": error, "error_description": description }))
 }

@@ -1,38 +1,41 @@
-//! The cluster's OIDC issuer: tokens of service accounts, for federated credentials (workload identity).
+//! The cluster's OIDC issuer: service account tokens for federated credentials (workload identity).
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::Error;
+use crate::error::Error;
 use crate::ids::random_hex;
 use crate::jwt;
 use crate::rsa::RsaKey;
 use crate::tokens::now;
 
-/// Who issues the tokens.
+/// The URL of the issuer: the tokens' `iss` claim.
 pub const ISSUER: &str = "https://oidc.emulator.test/";
 
 /// A token to be issued.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FederatedToken {
-    /// Whom it names, such as `system:serviceaccount:kube-system:kms`.
+    /// Its `sub` claim, such as `system:serviceaccount:kube-system:kms`.
     pub subject: String,
-    /// What it is for.
+    /// Its `aud` claim; by default that of Entra ID's token exchange.
     #[serde(default = "exchange")]
     pub audience: String,
-    /// How long it is valid; 0 makes one that has ended.
+    /// Its lifetime in seconds, by default an hour; 0 makes an expired one.
     #[serde(default = "an_hour")]
     pub lifetime_s: u64,
 }
 
 impl FederatedToken {
-    /// A token of that subject, for an hour, for exchange at Entra ID.
+    /// Describes a token of that subject, valid for an hour, for exchange at Entra ID.
     pub fn of(subject: impl Into<String>) -> Self {
         Self { subject: subject.into(), audience: exchange(), lifetime_s: an_hour() }
     }
 
-    /// In the form that Kubernetes gives it: the audience is a list.
+    /// Signs it as Kubernetes does: the audience is a list.
+    ///
+    /// # Errors
+    /// The cryptographic library fails.
     pub(crate) fn sign(&self, key: &RsaKey) -> Result<String, Error> {
         let now = now();
         let claims = json!({

@@ -1,14 +1,17 @@
-//! JSON Web Tokens (RFC 7519): signing with RS256, and checking signatures. Claims are left to who understands them.
+//! JSON Web Tokens (RFC 7519): signing with RS256, and checking signatures. Claims are checked by the callers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde_json::{Value, json};
 
-use crate::Error;
+use crate::error::Error;
 use crate::rsa::RsaKey;
 
-/// A signed token.
+/// Signs the claims with RS256, and names the key `kid` in the header.
+///
+/// # Errors
+/// The cryptographic library fails.
 pub(crate) fn sign(key: &RsaKey, kid: &str, claims: &Value) -> Result<String, Error> {
     let header = json!({ "typ": "JWT", "alg": "RS256", "kid": kid });
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -17,12 +20,13 @@ pub(crate) fn sign(key: &RsaKey, kid: &str, claims: &Value) -> Result<String, Er
     Ok(format!("{message}.{signature}"))
 }
 
-/// What a token says, before anything of it is checked.
+/// Decodes header and claims without any check; `None` when the token is malformed or its claims are no object.
 pub(crate) fn read(token: &str) -> Option<(Header, Value)> {
     let data = jsonwebtoken::dangerous::insecure_decode::<Value>(token).ok()?;
     data.claims.is_object().then_some((data.header, data.claims))
 }
 
+/// Reports whether the signature is valid; checks no claim, not even the times.
 pub(crate) fn is_signed_by(token: &str, key: &DecodingKey, algorithm: Algorithm) -> bool {
     let mut validation = Validation::new(algorithm);
     validation.required_spec_claims.clear();
@@ -31,7 +35,7 @@ pub(crate) fn is_signed_by(token: &str, key: &DecodingKey, algorithm: Algorithm)
     jsonwebtoken::decode::<Value>(token, key, &validation).is_ok()
 }
 
-/// The public half.
+/// Returns the public half of the key.
 pub(crate) fn public(key: &RsaKey) -> DecodingKey {
     let (modulus, exponent) = key.components();
     DecodingKey::from_rsa_raw_components(&modulus, &exponent)

@@ -7,47 +7,53 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::Error;
 use crate::ids::random_hex;
 use crate::recovery::RecoveryLevel;
 use crate::rsa::RsaKey;
 use crate::tokens::now;
 
-/// What a new RSA key may do, in the order in which Key Vault lists it.
+/// The `key_ops` of a new RSA key, in Key Vault's order.
 const ALL_OPERATIONS: [&str; 6] = ["encrypt", "decrypt", "sign", "verify", "wrapKey", "unwrapKey"];
 
-/// Versions by the name of their key, in the order in which they were made.
+/// All versions by the name of their key, oldest first.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Keys(BTreeMap<String, Vec<Version>>);
+pub(crate) struct Keys(BTreeMap<String, Vec<KeyVersion>>);
 
-/// Changes to the attributes of a key version. What is absent stays.
+/// Changes to the attributes of a key version. An absent field changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KeyPatch {
-    /// Whether the version may be used.
+    /// Enables or disables the version.
     pub enabled: Option<bool>,
     /// Not before, in Unix seconds.
     pub nbf: Option<u64>,
     /// Expires, in Unix seconds.
     pub exp: Option<u64>,
-    /// What it may be used for (`key_ops`).
+    /// The permitted operations (`key_ops`).
     pub operations: Option<Vec<String>>,
-    /// What becomes of it when it is deleted.
+    /// The recovery level, which no client can set.
     pub recovery_level: Option<RecoveryLevel>,
 }
 
-/// Everything that can change about a version. `Some(None)` takes a time away.
+/// Changes to a key version, beyond [`KeyPatch`]. `None` changes nothing, and `Some(None)` removes a time.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct KeyChange {
+    /// Enables or disables the version.
     pub enabled: Option<bool>,
+    /// Not before, in Unix seconds.
     pub nbf: Option<Option<u64>>,
+    /// Expires, in Unix seconds.
     pub exp: Option<Option<u64>>,
+    /// The permitted operations (`key_ops`).
     pub operations: Option<Vec<String>>,
+    /// The recovery level.
     pub recovery_level: Option<RecoveryLevel>,
+    /// All tags.
     pub tags: Option<BTreeMap<String, String>>,
 }
 
-impl From<KeyPatch> for Change {
+impl From<KeyPatch> for KeyChange {
     fn from(KeyPatch { enabled, nbf, exp, operations, recovery_level }: KeyPatch) -> Self {
         Self {
             enabled,
@@ -60,34 +66,52 @@ impl From<KeyPatch> for Change {
     }
 }
 
-/// One version of a key.
+/// A version of a key. Its attributes are those of `KeyAttributes` in Key Vault's API reference.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Version {
+pub(crate) struct KeyVersion {
+    /// Its identifier: 32 hex digits.
     pub version: String,
+    /// Permits its use; a disabled version refuses every operation.
     pub enabled: bool,
+    /// Not before, in Unix seconds: until then it neither encrypts nor wraps.
     pub nbf: Option<u64>,
+    /// Expires, in Unix seconds: from then on it neither encrypts nor wraps.
     pub exp: Option<u64>,
+    /// The time of its creation, in Unix seconds.
     pub created: u64,
+    /// The time of its latest change, in Unix seconds.
     pub updated: u64,
+    /// The size of its modulus in bits: 2048, 3072 or 4096.
     pub bits: u64,
+    /// The permitted operations (`key_ops`).
     pub operations: Vec<String>,
+    /// The recovery level.
     #[serde(default)]
     pub recovery_level: RecoveryLevel,
+    /// The tags that clients set.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// The key pair as base64 of PKCS#8.
     pkcs8: String,
+    /// The same key pair, parsed; absent until [`Keys::load`].
     #[serde(skip)]
     rsa: Option<Arc<RsaKey>>,
 }
 
-/// A version, and the name of its key as it was made.
-pub(crate) struct Found {
+/// A version with the name of its key, in the letter case in which the key was created.
+pub(crate) struct NamedVersion {
+    /// The name of the key.
     pub name: String,
-    pub version: Version,
+    /// A copy of the version.
+    pub version: KeyVersion,
 }
 
-impl Version {
-    pub(crate) fn generate(bits: u64, change: Change) -> Result<Self, Error> {
+impl KeyVersion {
+    /// Generates a version, and applies the change to its defaults.
+    ///
+    /// # Errors
+    /// There are no keys of that size, or the cryptographic library fails.
+    pub(crate) fn generate(bits: u64, change: KeyChange) -> Result<Self, Error> {
         let rsa = RsaKey::generate(bits)?;
         let created = now();
         let mut version = Self {
@@ -108,19 +132,27 @@ impl Version {
         Ok(version)
     }
 
+    /// Parses the stored key pair.
+    ///
+    /// # Errors
+    /// It is not base64 of PKCS#8 with an RSA key.
     fn load(&mut self) -> Result<(), Error> {
         let pkcs8 = STANDARD.decode(&self.pkcs8).map_err(|_| Error("a kept key is not base64".into()))?;
         self.rsa = Some(Arc::new(RsaKey::from_pkcs8(&pkcs8)?));
         Ok(())
     }
 
+    /// Returns the key pair.
+    ///
+    /// # Errors
+    /// It is not parsed yet.
     pub(crate) fn rsa(&self) -> Result<Arc<RsaKey>, Error> {
         self.rsa.clone().ok_or_else(|| Error("the key is not loaded".into()))
     }
 
-    fn apply(&mut self, change: Change) {
-        if change == Change::default() {
-            return; // nor is it then younger
+    fn apply(&mut self, change: KeyChange) {
+        if change == KeyChange::default() {
+            return; // `updated` stays too
         }
         self.enabled = change.enabled.unwrap_or(self.enabled);
         self.nbf = change.nbf.unwrap_or(self.nbf);
@@ -137,30 +169,35 @@ impl Version {
 }
 
 impl Keys {
+    /// Parses the key pairs of all versions.
+    ///
+    /// # Errors
+    /// One is not base64 of PKCS#8 with an RSA key.
     pub(crate) fn load(&mut self) -> Result<(), Error> {
-        self.0.values_mut().flatten().try_for_each(Version::load)
+        self.0.values_mut().flatten().try_for_each(KeyVersion::load)
     }
 
-    /// The key of that name in any letter case, as it was named.
+    /// Finds the key of that name in any letter case, and returns its name as it was created.
     fn name(&self, name: &str) -> Option<String> {
         self.0.keys().find(|known| known.eq_ignore_ascii_case(name)).cloned()
     }
 
-    pub(crate) fn add(&mut self, name: &str, version: Version) -> Found {
+    /// Adds a version to the key, or a key with that version.
+    pub(crate) fn add(&mut self, name: &str, version: KeyVersion) -> NamedVersion {
         let name = self.name(name).unwrap_or_else(|| name.to_owned());
         self.0.entry(name.clone()).or_default().push(version.clone());
-        Found { name, version }
+        NamedVersion { name, version }
     }
 
-    /// All versions of the key, oldest first; none when there is no such key.
-    pub(crate) fn versions(&self, name: &str) -> Vec<Found> {
+    /// Returns all versions of the key, oldest first; none when there is no such key.
+    pub(crate) fn versions(&self, name: &str) -> Vec<NamedVersion> {
         let Some(name) = self.name(name) else { return Vec::new() };
         let versions = self.0.get(&name).into_iter().flatten().cloned();
-        versions.map(|version| Found { name: name.clone(), version }).collect()
+        versions.map(|version| NamedVersion { name: name.clone(), version }).collect()
     }
 
-    /// That version, or the newest.
-    pub(crate) fn find(&self, name: &str, version: Option<&str>) -> Option<Found> {
+    /// Finds that version, or the newest.
+    pub(crate) fn find(&self, name: &str, version: Option<&str>) -> Option<NamedVersion> {
         let mut versions = self.versions(name).into_iter();
         match version {
             Some(id) => versions.find(|found| found.version.version.eq_ignore_ascii_case(id)),
@@ -168,16 +205,21 @@ impl Keys {
         }
     }
 
-    /// The newest version of each key.
-    pub(crate) fn newest(&self) -> Vec<Found> {
+    /// Returns the newest version of each key.
+    pub(crate) fn newest(&self) -> Vec<NamedVersion> {
         self.0.keys().filter_map(|name| self.find(name, None)).collect()
     }
 
-    /// Changes that version, or the newest, and returns it as it is then.
-    pub(crate) fn change(&mut self, name: &str, version: Option<&str>, change: Change) -> Option<Found> {
-        let Found { name, version: found } = self.find(name, version)?;
+    /// Changes that version, or the newest, and returns it with the changes.
+    pub(crate) fn change(
+        &mut self,
+        name: &str,
+        version: Option<&str>,
+        change: KeyChange,
+    ) -> Option<NamedVersion> {
+        let NamedVersion { name, version: found } = self.find(name, version)?;
         let version = self.0.get_mut(&name)?.iter_mut().find(|known| known.version == found.version)?;
         version.apply(change);
-        Some(Found { name, version: version.clone() })
+        Some(NamedVersion { name, version: version.clone() })
     }
 }

@@ -1,50 +1,54 @@
 //! Azure Key Vault keys, Entra ID and IMDS on loopback, for development and tests.
 //!
-//! Never linked into the daemon. Real TLS under a CA of its own, real RSA, tokens that are signed and checked, and
-//! the error bodies and headers that were recorded from the real services. Holds a known secret, so it listens on
-//! loopback only.
+//! Never linked into the daemon. It has TLS under a CA of its own, RSA keys, signed tokens that are validated, and the
+//! error bodies and headers that were recorded from the real services. Its control API authenticates nobody, so it
+//! listens on loopback only.
 //!
 //! ```text
-//! server (TCP, TLS, HTTP/1.1 and HTTP/2) ─▶ vault    keys, by Host; entra by its own host  (both under faults:
-//!                                                    misbehave)
-//!                                        ─▶ imds     under faults too
-//!                                        ─▶ proxy    vault and entra, by path and header
-//!                                        ─▶ control  statistics, faults, rotation, permissions, challenge, credentials,
-//!                                                    clock
-//! clouds (under which hosts the vault and entra are)
-//! world  (the state behind all of them; what lasts is kept in a folder)
+//! server (TCP, TLS, HTTP/1.1 and HTTP/2) ─▶ virtual_hosts  vault and entra, by host
+//!                                        ─▶ proxy          vault and entra, by header and path
+//!                                        ─▶ imds
+//!                                        ─▶ control        statistics, faults, rotation, permissions, challenge,
+//!                                                          credentials, clock
+//! vault, entra and imds ─▶ fault_injection  what faults do to a request and its response
+//! clouds      the hosts of vaults and of Entra ID
+//! state       the state behind all services
+//! state_file  its part that outlasts a run
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod application;
 mod certificate;
+mod client_files;
 mod clock;
 pub mod clouds;
 mod connect;
 mod control;
 mod entra;
+mod error;
+mod fault_injection;
 mod faults;
-mod hang;
+mod files;
+mod hung_connections;
 mod ids;
 mod imds;
-mod info;
 mod issuer;
 mod jwt;
-mod kept;
 mod keys;
-mod misbehave;
 mod permissions;
 mod proxy;
 mod recovery;
-mod reply;
+mod response;
 mod rsa;
 mod server;
+mod state;
+mod state_file;
 mod stats;
 pub mod testing;
 mod tls;
 mod tokens;
 mod vault;
-mod world;
+mod virtual_hosts;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -52,178 +56,172 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use application::{Application, ClientSecret, Federated};
+pub use client_files::Info;
 pub use connect::ConnectProxy;
+pub use error::Error;
 pub use faults::{BodyFault, FaultSet, Faults, Unauthorized};
-pub use info::Info;
 pub use issuer::{FederatedToken, ISSUER};
 pub use keys::KeyPatch;
 pub use permissions::{PermissionModel, Permissions};
 pub use recovery::RecoveryLevel;
-pub use stats::{Answered, Stats};
-pub use world::Challenge;
+pub use state::Challenge;
+pub use stats::{RecordedResponse, Stats};
 
 use axum::body::Body;
 use axum::extract::Request;
-use keys::Change;
+use files::file_error;
 use server::{Server, Tls};
-use world::World;
+use state::State;
 
-/// Why the emulator does not start, or refuses a change.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Error(pub(crate) String);
-
-impl From<std::io::Error> for Error {
-    fn from(error: std::io::Error) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// Where to keep keys, and where to listen. `None` picks a free port of 127.0.0.1.
+/// The folder and the addresses of an emulator. `None` picks a free port of 127.0.0.1; others must be loopback.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Keeps the keys, and gets the files that clients read.
+    /// Folder of the state, and of the files that clients read. It is created if it does not exist.
     pub dir: PathBuf,
-    /// Key Vault and Entra ID (TLS).
+    /// Address of Key Vault and Entra ID (TLS).
     pub listen: Option<SocketAddr>,
-    /// IMDS (plain HTTP).
+    /// Address of IMDS (plain HTTP).
     pub imds_listen: Option<SocketAddr>,
-    /// The control API (plain HTTP).
+    /// Address of the control API (plain HTTP).
     pub control_listen: Option<SocketAddr>,
-    /// The proxy of proxy mode (plain HTTP).
+    /// Address of the proxy of proxy mode (plain HTTP).
     pub proxy_listen: Option<SocketAddr>,
 }
 
 impl Options {
-    /// Keeps its keys in that folder and picks free ports.
+    /// Returns the options of that folder and of free ports.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         let dir = dir.into();
         Self { dir, listen: None, imds_listen: None, control_listen: None, proxy_listen: None }
     }
 }
 
-/// A running emulator. Ends when dropped.
+/// A running emulator. It stops when it is dropped.
 pub struct Emulator {
-    world: Arc<World>,
+    /// The state behind all services.
+    state: Arc<State>,
+    /// The content of `emulator.json`.
     info: Info,
+    /// TLS, IMDS, control API and proxy.
     servers: [Server; 4],
 }
 
 impl Emulator {
-    /// Starts, writes the files of [`Info`] into the folder, and is ready when it returns.
+    /// Starts all servers and writes the files that clients read into the folder. It is ready when this returns.
     ///
     /// # Errors
-    /// An address is not loopback or is taken, or the folder cannot be used.
+    /// An address is not loopback or in use, the folder's path is not UTF-8, its files cannot be read or written, or
+    /// its `state.json` is not that of an emulator.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let dir = folder(&options.dir)?;
-        let world = Arc::new(World::open(&dir)?);
-        let tls = Some(Tls { acceptor: tls::acceptor(&dir)?, world: world.clone() });
-        let tls = Server::start(options.listen, tls, with(&world, vault::front)).await?;
-        let imds = Server::start(options.imds_listen, None, with(&world, imds::handle)).await?;
-        let control = Server::start(options.control_listen, None, with(&world, control::handle)).await?;
-        let proxy = Server::start(options.proxy_listen, None, with(&world, proxy::handle)).await?;
+        let state = Arc::new(State::open(&dir)?);
+        let tls = Some(Tls { acceptor: tls::acceptor(&dir)?, state: state.clone() });
+        let tls = Server::start(options.listen, tls, with(&state, virtual_hosts::handle)).await?;
+        let imds = Server::start(options.imds_listen, None, with(&state, imds::handle)).await?;
+        let control = Server::start(options.control_listen, None, with(&state, control::handle)).await?;
+        let proxy = Server::start(options.proxy_listen, None, with(&state, proxy::handle)).await?;
         let servers = [tls, imds, control, proxy];
-        let info = Info::new(&world, &dir, servers.each_ref().map(Server::addr));
+        let info = Info::new(&state, &dir, servers.each_ref().map(Server::addr));
         info.write(&dir)?;
-        Ok(Self { world, info, servers })
+        Ok(Self { state, info, servers })
     }
 
-    /// What clients need to know; the content of `emulator.json`.
+    /// Returns addresses, identities and files that clients need: the content of `emulator.json`.
     pub fn info(&self) -> &Info {
         &self.info
     }
 
-    /// Makes the services misbehave from now on.
+    /// Replaces the faults of all services.
     pub fn set_faults(&self, faults: Faults) {
-        self.world.faults.set(faults);
+        self.state.faults.set(faults);
     }
 
-    /// Ends all misbehaviour.
+    /// Ends all faults.
     pub fn clear_faults(&self) {
-        self.world.faults.set(Faults::default());
+        self.state.faults.set(Faults::default());
     }
 
-    /// What was called since the start or the last reset.
+    /// Returns the counts since the start or the last reset.
     pub fn stats(&self) -> Stats {
-        self.world.stats.snapshot()
+        self.state.stats.snapshot()
     }
 
-    /// The vaults' latest answers since then, oldest first.
-    pub fn answers(&self) -> Vec<Answered> {
-        self.world.stats.answers()
+    /// Returns the vaults' latest responses since then, at most 100,000, oldest first.
+    pub fn responses(&self) -> Vec<RecordedResponse> {
+        self.state.stats.responses()
     }
 
-    /// Starts counting anew, and forgets the answers.
+    /// Sets all counts to zero and drops the responses.
     pub fn reset_stats(&self) {
-        self.world.stats.reset();
+        self.state.stats.reset();
     }
 
-    /// Makes a new version of the key, and returns it.
+    /// Creates a version of the key like the newest, and returns its identifier.
     ///
     /// # Errors
-    /// There is no such key.
+    /// There is no such key, or the state cannot be saved.
     pub fn rotate(&self, key: &str) -> Result<String, Error> {
-        rotate(&self.world, key)
+        control::rotate(&self.state, key)
     }
 
-    /// Changes the attributes of one version.
+    /// Changes the attributes of a key version.
     ///
     /// # Errors
-    /// There is no such key or version.
+    /// There is no such key or version, or the state cannot be saved.
     pub fn update_key(&self, key: &str, version: &str, patch: KeyPatch) -> Result<(), Error> {
-        change(&self.world, key, version, patch.into())
+        control::change_key(&self.state, key, version, patch.into())
     }
 
-    /// Replaces what each principal (client id) may do; others may do everything.
+    /// Replaces the permissions of all principals (client ids). An absent principal may perform every operation.
     pub fn set_permissions(&self, permissions: Permissions) {
-        self.world.set_permissions(permissions);
+        self.state.set_permissions(permissions);
     }
 
-    /// By what vaults decide from now on who may do what.
+    /// Sets the permission model of the vaults. Managed HSMs always have roles.
     pub fn set_permission_model(&self, model: PermissionModel) {
-        self.world.set_permission_model(model);
+        self.state.set_permission_model(model);
     }
 
-    /// How many seconds the `Date` of every service's answers is ahead of this machine's clock from now on, or behind
-    /// it if negative. Tokens and keys keep to this machine's clock.
+    /// Shifts the `Date` of every service's responses by that many seconds from this machine's clock; a negative number
+    /// puts it behind. Tokens and keys use this machine's clock.
     pub fn set_clock_offset(&self, seconds: i32) {
-        self.world.clock.set_offset(seconds);
+        self.state.clock.set_offset(seconds);
     }
 
-    /// Changes the credentials of the application in Entra ID, in later runs too.
+    /// Changes the application's credentials in Entra ID, in later runs too.
     ///
     /// # Errors
-    /// A certificate cannot be read; nothing is changed then.
+    /// A certificate cannot be parsed or its key is not RSA, and nothing is changed; or the state cannot be saved.
     pub fn set_application(&self, application: Application) -> Result<(), Error> {
-        self.world.set_application(application)
+        self.state.set_application(application)
     }
 
-    /// A token of the cluster's issuer, as a pod gets it from Kubernetes.
+    /// Signs a token of the cluster's issuer, as a pod gets it from Kubernetes.
     ///
     /// # Errors
-    /// It cannot be signed.
+    /// The cryptographic library fails, or the issuer's new key cannot be saved.
     pub fn federated_token(&self, token: &FederatedToken) -> Result<String, Error> {
-        federated_token(&self.world, token)
+        control::federated_token(&self.state, token)
     }
 
-    /// In which of its forms vaults send their challenge from now on.
+    /// Sets the form of the vaults' challenge.
     pub fn set_challenge(&self, challenge: Challenge) {
-        self.world.set_challenge(challenge);
+        self.state.set_challenge(challenge);
     }
 
-    /// Every connection that is open now stays open, and no request on it for a vault is answered any more.
+    /// Makes every TLS connection that exists now hang: it stays open, and no request to a vault on it gets a response.
     pub fn hang_connections(&self) {
-        self.world.hangs.hang();
+        self.state.hung_connections.hang_all();
     }
 
-    /// Every token issued until now gets a 401.
+    /// Revokes every token issued until now: it gets a 401.
     pub fn revoke_tokens(&self) {
-        let _ = self.world.revoke_tokens(); // holds in this run even if it cannot be kept
+        let _ = self.state.revoke_tokens(); // holds in this run even if it cannot be saved
     }
 
-    /// How long tokens issued from now on are valid.
+    /// Sets the lifetime of tokens issued from now on; counts whole seconds.
     pub fn set_token_lifetime(&self, lifetime: Duration) {
-        self.world.tokens.set_lifetime(lifetime);
+        self.state.tokens.set_lifetime(lifetime);
     }
 
     /// Stops listening and closes every connection.
@@ -234,36 +232,24 @@ impl Emulator {
     }
 }
 
-/// The handler, with the state.
+/// Binds a handler to the state.
 fn with<A>(
-    world: &Arc<World>,
-    handle: fn(Arc<World>, Request<Body>) -> A,
+    state: &Arc<State>,
+    handle: fn(Arc<State>, Request<Body>) -> A,
 ) -> impl Fn(Request<Body>) -> A + Clone + use<A> {
-    let world = world.clone();
-    move |request| handle(world.clone(), request)
+    let state = state.clone();
+    move |request| handle(state.clone(), request)
 }
 
-/// The folder, which is made if there is none, by a path that holds wherever it is read.
+/// Creates the folder if there is none, and returns its absolute path.
+///
+/// # Errors
+/// It cannot be created, or its path is not UTF-8.
 fn folder(dir: &Path) -> Result<PathBuf, Error> {
-    std::fs::create_dir_all(dir).map_err(|error| kept::about(dir, error))?;
-    let dir = dir.canonicalize().map_err(|error| kept::about(dir, error))?;
-    match dir.to_str() {
-        Some(_) => Ok(dir),
-        None => Err(kept::about(&dir, "the path is not UTF-8, so files cannot name it")),
+    std::fs::create_dir_all(dir).map_err(|error| file_error(dir, error))?;
+    let dir = dir.canonicalize().map_err(|error| file_error(dir, error))?;
+    if dir.to_str().is_none() {
+        return Err(file_error(&dir, "the path is not UTF-8, so files cannot name it"));
     }
-}
-
-fn rotate(world: &World, key: &str) -> Result<String, Error> {
-    let made = world.rotate(key)?.ok_or_else(|| Error(format!("there is no key {key:?}")))?;
-    Ok(made.version.version)
-}
-
-fn federated_token(world: &World, token: &FederatedToken) -> Result<String, Error> {
-    let key = world.issuer_key()?;
-    token.sign(&key)
-}
-
-fn change(world: &World, key: &str, version: &str, change: Change) -> Result<(), Error> {
-    let missing = || Error(format!("there is no version {version:?} of a key {key:?}"));
-    world.change(key, Some(version), change)?.ok_or_else(missing).map(drop)
+    Ok(dir)
 }

@@ -39,12 +39,16 @@ async fn main() -> ExitCode {
     match run(Options { dir, listen, imds_listen, control_listen, proxy_listen }).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "akv-emulator: {error}"); // nobody to tell when it is closed
+            let _ = writeln!(std::io::stderr(), "akv-emulator: {error}"); // standard error may be closed
             ExitCode::FAILURE
         }
     }
 }
 
+/// Starts the emulator, and stops it on SIGTERM or SIGINT.
+///
+/// # Errors
+/// It cannot be started.
 async fn run(options: Options) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,29 +1,32 @@
-//! What principals may do.
+//! The permissions of principals, and the models by which vaults check them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-/// What each principal (client id) may do: `get`, `list`, `create`, `update`, `rotate`, `encrypt`, `decrypt`,
-/// `wrapKey`, `unwrapKey`.
+/// Operations by the principal (client id) that may perform them: `get`, `list`, `create`, `update`, `rotate`,
+/// `encrypt`, `decrypt`, `wrapKey`, `unwrapKey`.
 pub type Permissions = BTreeMap<String, BTreeSet<String>>;
 
-/// By what vaults decide who may do what, and so what they say to who may not. Managed HSMs have roles only.
+/// The model by which vaults check permissions, which decides the error of a missing one. Managed HSMs have roles only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PermissionModel {
-    /// Roles: `ForbiddenByRbac`.
+    /// Roles; a missing permission is `ForbiddenByRbac`.
     #[default]
     Rbac,
-    /// Access policies: `AccessDenied`.
+    /// Access policies; a missing permission is `AccessDenied`.
     AccessPolicy,
 }
 
+/// Every operation that a permission can name.
 const OPERATIONS: [&str; 9] =
     ["get", "list", "create", "update", "rotate", "encrypt", "decrypt", "wrapKey", "unwrapKey"];
 
+/// Rejects unknown operations.
+///
 /// # Errors
-/// The operation that does not exist, and those that do.
+/// Names the first operation that does not exist, and those that do.
 pub(crate) fn check(permissions: &Permissions) -> Result<(), String> {
     let unknown = permissions.values().flatten().find(|name| !OPERATIONS.contains(&name.as_str()));
     match unknown {

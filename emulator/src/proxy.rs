@@ -1,6 +1,6 @@
 //! The proxy of proxy mode: plain HTTP, with the service in a header and the vault's host in the path.
 //!
-//! Entra ID's host is not in the path, so that of every cloud is played.
+//! Entra ID's host is not in the path, so requests for it are served as those of every cloud.
 
 use std::sync::Arc;
 
@@ -9,55 +9,62 @@ use axum::extract::Request;
 use axum::http::{Response, Uri};
 
 use crate::entra::{self, Authority};
-use crate::reply;
-use crate::server::Answer;
-use crate::vault::{self, Asked};
-use crate::world::World;
+use crate::response;
+use crate::server::HandlerResult;
+use crate::state::State;
+use crate::vault::{self, VaultHost};
 
+/// The header that names the service.
 const TARGET: &str = "x-azure-proxy-target";
 
-/// Whom a request is for.
+/// The service that a request is for.
 enum Target {
-    Vault(Asked, Uri),
+    /// A vault, with the path and query of the request there.
+    Vault(VaultHost, Uri),
+    /// Entra ID.
     Entra,
 }
 
-/// Answers one request to the proxy.
-pub(crate) async fn handle(world: Arc<World>, mut request: Request<Body>) -> Answer {
-    let Some(target) = target(&request) else { return Ok(refusal(&request)) };
-    world.stats.proxied();
+/// Handles one request to the proxy.
+///
+/// # Errors
+/// The faults in force reset the connection.
+pub(crate) async fn handle(state: Arc<State>, mut request: Request<Body>) -> HandlerResult {
+    let Some(target) = target(&request) else { return Ok(bad_request(&request)) };
+    state.stats.proxied();
     match target {
-        Target::Entra => entra::handle(&world, Authority::any(), request).await,
-        Target::Vault(asked, uri) => {
+        Target::Entra => entra::handle(&state, Authority::any(), request).await,
+        Target::Vault(vault, uri) => {
             *request.uri_mut() = uri;
-            vault::handle(&world, asked, request).await
+            vault::handle(&state, vault, request).await
         }
     }
 }
 
-/// `None` when the header does not fit the path.
+/// Finds the service; `None` when there is no such header or it does not fit the path.
 fn target(request: &Request<Body>) -> Option<Target> {
     let uri = request.uri();
     match request.headers().get(TARGET)?.as_bytes() {
-        b"KeyVault" => behind(uri).map(|(asked, uri)| Target::Vault(asked, uri)),
+        b"KeyVault" => vault_target(uri),
         b"AzureActiveDirectory" => uri.path().split('/').nth(2)?.eq("oauth2").then_some(Target::Entra),
         _ => None,
     }
 }
 
-/// The vault that the path begins with, and the URL there.
-fn behind(uri: &Uri) -> Option<(Asked, Uri)> {
+/// Splits the vault's host off the path.
+fn vault_target(uri: &Uri) -> Option<Target> {
     let path = uri.path_and_query()?.as_str().strip_prefix('/')?;
     let (host, rest) = path.split_once('/')?;
-    let asked = Asked::by_host(&host.to_ascii_lowercase())?;
-    Some((asked, format!("/{rest}").parse().ok()?))
+    let vault = VaultHost::find(&host.to_ascii_lowercase())?;
+    Some(Target::Vault(vault, format!("/{rest}").parse().ok()?))
 }
 
-fn refusal(request: &Request<Body>) -> Response<Body> {
+/// Returns a 400 that says what the proxy serves.
+fn bad_request(request: &Request<Body>) -> Response<Body> {
     let path = request.uri().path();
     let text = format!(
         "{path}: the proxy serves /{{vault host}}/keys/... with \"{TARGET}: KeyVault\" and \
          /{{tenant}}/oauth2/... with \"{TARGET}: AzureActiveDirectory\"\n"
     );
-    reply::text(400, "text/plain", text)
+    response::text(400, "text/plain", text)
 }

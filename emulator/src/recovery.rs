@@ -1,35 +1,35 @@
-//! What becomes of a deleted key.
+//! Recovery levels: what a vault does with a deleted key.
 
 use serde::{Deserialize, Serialize};
 
-/// Whether a deleted key can be recovered, and purged before its time, by Key Vault's own names. In Azure it is the
-/// vault's soft delete and purge protection that set it, for all of its keys.
+/// The recovery level of a key (`DeletionRecoveryLevel` of Key Vault's API reference). In Azure it follows from the
+/// vault's soft delete and purge protection, for all of its keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecoveryLevel {
-    /// Gone at once: the vault has no soft delete.
+    /// Deleted at once: the vault has no soft delete.
     Purgeable,
-    /// For 90 days, unless it is purged.
+    /// Recoverable for 90 days, unless it is purged.
     #[default]
     #[serde(rename = "Recoverable+Purgeable")]
     RecoverablePurgeable,
-    /// For 90 days, by purge protection.
+    /// Recoverable for 90 days, by purge protection.
     Recoverable,
-    /// For 90 days, and the subscription cannot be cancelled.
+    /// Recoverable for 90 days, and the subscription cannot be cancelled.
     #[serde(rename = "Recoverable+ProtectedSubscription")]
     RecoverableProtectedSubscription,
-    /// For fewer days, unless it is purged.
+    /// Recoverable for 7 to 89 days, unless it is purged.
     #[serde(rename = "CustomizedRecoverable+Purgeable")]
     CustomizedRecoverablePurgeable,
-    /// For fewer days, by purge protection.
+    /// Recoverable for 7 to 89 days, by purge protection.
     CustomizedRecoverable,
-    /// For fewer days, and the subscription cannot be cancelled.
+    /// Recoverable for 7 to 89 days, and the subscription cannot be cancelled.
     #[serde(rename = "CustomizedRecoverable+ProtectedSubscription")]
     CustomizedRecoverableProtectedSubscription,
 }
 
 impl RecoveryLevel {
-    /// For how long (`recoverableDays`). Customized are the levels below the 90 days of a vault that nobody set; the
-    /// fewest are 7.
+    /// Returns the days for which a deleted key is recoverable (`recoverableDays`): 90 by default; for the customized
+    /// levels, which have 7 to 89, the fewest.
     pub(crate) fn days(self) -> Option<u64> {
         match self {
             Self::Purgeable => None,

@@ -1,4 +1,4 @@
-//! RSA with aws-lc: real keys, real paddings (RFC 8017), real signatures.
+//! RSA with aws-lc: keys, paddings and signatures of RFC 8017.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -8,17 +8,23 @@ use aws_lc_rs::rsa::{
 };
 use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 
-use crate::Error;
+use crate::error::Error;
 
 /// An RSA key pair.
 pub(crate) struct RsaKey {
+    /// The key pair as PKCS#8 in DER (RFC 5958).
     pkcs8: Vec<u8>,
+    /// The same key pair, for signatures.
     signing: RsaKeyPair,
+    /// The same key pair, for encryption and decryption.
     decrypting: PrivateDecryptingKey,
 }
 
 impl RsaKey {
-    /// Makes a new key of 2048, 3072 or 4096 bits.
+    /// Generates a key of 2048, 3072 or 4096 bits.
+    ///
+    /// # Errors
+    /// `bits` is another number, or the cryptographic library fails.
     pub(crate) fn generate(bits: u64) -> Result<Self, Error> {
         let size = match bits {
             2048 => KeySize::Rsa2048,
@@ -31,26 +37,33 @@ impl RsaKey {
         Self::from_pkcs8(der.as_ref())
     }
 
-    /// Reads a key that was kept.
+    /// Parses a stored key: PKCS#8 in DER.
+    ///
+    /// # Errors
+    /// The bytes are no RSA key in that form.
     pub(crate) fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, Error> {
-        let rejected = |error| Error(format!("a kept key cannot be read: {error}"));
-        let signing = RsaKeyPair::from_pkcs8(pkcs8).map_err(rejected)?;
-        let decrypting = PrivateDecryptingKey::from_pkcs8(pkcs8).map_err(rejected)?;
+        let unreadable = |error| Error(format!("a kept key cannot be read: {error}"));
+        let signing = RsaKeyPair::from_pkcs8(pkcs8).map_err(unreadable)?;
+        let decrypting = PrivateDecryptingKey::from_pkcs8(pkcs8).map_err(unreadable)?;
         Ok(Self { pkcs8: pkcs8.to_vec(), signing, decrypting })
     }
 
+    /// Returns the key pair as PKCS#8 in DER.
     pub(crate) fn pkcs8(&self) -> &[u8] {
         &self.pkcs8
     }
 
-    /// Modulus and exponent, big-endian without leading zeros.
+    /// Returns modulus and exponent, big-endian without leading zeros.
     pub(crate) fn components(&self) -> (Vec<u8>, Vec<u8>) {
         let public = self.signing.public_key();
         let modulus = public.modulus().big_endian_without_leading_zero().to_vec();
         (modulus, public.exponent().big_endian_without_leading_zero().to_vec())
     }
 
-    /// RS256.
+    /// Signs with RSASSA-PKCS1-v1_5 and SHA-256 (RS256 of RFC 7518).
+    ///
+    /// # Errors
+    /// The cryptographic library fails.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let mut signature = vec![0; self.signing.public_modulus_len()];
         self.signing
@@ -59,7 +72,7 @@ impl RsaKey {
         Ok(signature)
     }
 
-    /// `None` when the plaintext is too long or the algorithm is not one of RSA.
+    /// Encrypts; `None` when the plaintext is too long or the algorithm is not `RSA1_5`, `RSA-OAEP` or `RSA-OAEP-256`.
     pub(crate) fn encrypt(&self, algorithm: &str, plaintext: &[u8]) -> Option<Vec<u8>> {
         let public = self.decrypting.public_key();
         let mut out = vec![0; public.key_size_bytes()];
@@ -78,7 +91,7 @@ impl RsaKey {
         Some(out)
     }
 
-    /// `None` for every failure alike, so that there is no oracle.
+    /// Decrypts; `None` for every failure alike, so that there is no padding oracle.
     pub(crate) fn decrypt(&self, algorithm: &str, ciphertext: &[u8]) -> Option<Vec<u8>> {
         let private = self.decrypting.clone();
         let mut out = vec![0; private.key_size_bytes()];
@@ -128,10 +141,10 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_key_is_the_same_key() {
+    fn a_stored_key_is_the_same_key() {
         let key = RsaKey::generate(2048).unwrap();
-        let kept = RsaKey::from_pkcs8(key.pkcs8()).unwrap();
-        assert_eq!(kept.components(), key.components());
-        assert_eq!(kept.components().1, [1, 0, 1]);
+        let stored = RsaKey::from_pkcs8(key.pkcs8()).unwrap();
+        assert_eq!(stored.components(), key.components());
+        assert_eq!(stored.components().1, [1, 0, 1]);
     }
 }

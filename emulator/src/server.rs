@@ -17,41 +17,48 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::service_fn;
 
-use crate::Error;
-use crate::world::World;
+use crate::error::Error;
+use crate::state::State;
 
-/// The connection is to be closed without an answer.
+/// A reset in place of a response: the connection is closed, or the HTTP/2 stream reset.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is reset")]
 pub(crate) struct Reset;
 
-/// What a handler gives.
-pub(crate) type Answer = Result<Response<Body>, Reset>;
+/// The result of a handler: a response, or a reset.
+pub(crate) type HandlerResult = Result<Response<Body>, Reset>;
 
-/// TLS, whose handshakes are counted.
+/// TLS, with the state that counts its handshakes and numbers its connections.
 #[derive(Clone)]
 pub(crate) struct Tls {
+    /// Makes the handshakes.
     pub acceptor: TlsAcceptor,
-    pub world: Arc<World>,
+    /// The state of the emulator.
+    pub state: Arc<State>,
 }
 
 impl Tls {
-    /// `None` when the client does not want it so.
+    /// Makes the handshake; `None` when it fails.
     async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         let stream = self.acceptor.accept(stream).await.ok()?;
-        self.world.stats.tls_handshake();
+        self.state.stats.tls_handshake();
         Some(stream)
     }
 }
 
-/// One listener and its connections; all end when it is dropped.
+/// A listener and its connections; all end when it is dropped.
 pub(crate) struct Server {
+    /// The address that it listens on.
     addr: SocketAddr,
+    /// The task that accepts connections, and owns theirs.
     task: JoinHandle<Infallible>,
 }
 
 impl Server {
     /// Listens on `addr`, or on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// The address is not loopback, or cannot be bound.
     pub(crate) async fn start<F, A>(
         addr: Option<SocketAddr>,
         tls: Option<Tls>,
@@ -59,7 +66,7 @@ impl Server {
     ) -> Result<Self, Error>
     where
         F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
-        A: Future<Output = Answer> + Send + 'static,
+        A: Future<Output = HandlerResult> + Send + 'static,
     {
         let addr = addr.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
         if !addr.ip().is_loopback() {
@@ -73,6 +80,7 @@ impl Server {
         Ok(Self { addr, task: tokio::spawn(accept(listener, tls, handler)) })
     }
 
+    /// Returns the address that it listens on.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -80,7 +88,7 @@ impl Server {
     /// Closes the listener and every connection.
     pub(crate) async fn stop(mut self) {
         self.task.abort();
-        let _ = (&mut self.task).await; // cancelled, as asked
+        let _ = (&mut self.task).await; // an error: it is cancelled
     }
 }
 
@@ -90,10 +98,11 @@ impl Drop for Server {
     }
 }
 
+/// Accepts connections, and serves each in a task of its own.
 async fn accept<F, A>(listener: TcpListener, tls: Option<Tls>, handler: F) -> Infallible
 where
     F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = Answer> + Send + 'static,
+    A: Future<Output = HandlerResult> + Send + 'static,
 {
     let mut connections = JoinSet::new(); // aborts them all when this task is aborted
     loop {
@@ -106,7 +115,7 @@ where
                 None => serve(stream, handler, Builder::new(TokioExecutor::new()).http1_only()).await,
                 Some(tls) => {
                     if let Some(stream) = tls.accept(stream).await {
-                        let connection = tls.world.hangs.connected();
+                        let connection = tls.state.hung_connections.register();
                         let handler = move |mut request: Request<Body>| {
                             request.extensions_mut().insert(connection);
                             handler(request)
@@ -119,15 +128,15 @@ where
     }
 }
 
-/// HTTP/1.1, or HTTP/2 if the client begins so, as it does when TLS has chosen that.
+/// Serves a connection: HTTP/1.1, or HTTP/2 if the client begins so, as it does when ALPN chose that.
 async fn serve<S, F, A>(stream: S, handler: F, http: Builder<TokioExecutor>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = Answer> + Send + 'static,
+    A: Future<Output = HandlerResult> + Send + 'static,
 {
     let service = service_fn(move |request: axum::http::Request<_>| handler(request.map(Body::new)));
     let service = TowerToHyperService::new(service);
-    // an error is the client's going away, or a reset that was asked for
+    // an error: the client went away, or the handler reset the connection
     let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }

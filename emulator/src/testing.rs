@@ -1,4 +1,4 @@
-//! Credentials for tests: certificates with their keys, good ones and bad ones.
+//! Credentials for tests: certificates with their keys, and some that Entra ID does not accept.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
@@ -6,38 +6,38 @@ use rcgen::{
 };
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
-use crate::Error;
+use crate::error::Error;
 use crate::rsa::RsaKey;
 
-/// A certificate of a client, with its key.
+/// A client certificate with its key.
 #[derive(Clone)]
 pub struct ClientCertificate {
     /// The certificate, as PEM. This is what Entra ID registers.
     pub certificate_pem: String,
     /// Its key (PKCS#8), as PEM.
     pub key_pem: String,
-    /// The certificates that vouch for it, the nearest first, as PEM. None when it is self-signed.
+    /// The certificates of its issuers, the direct one first, as PEM. None when it is self-signed.
     pub chain_pem: Vec<String>,
 }
 
 impl ClientCertificate {
-    /// Self-signed, with an RSA key of 2048 bits.
+    /// Generates a self-signed one with an RSA key of 2048 bits.
     ///
     /// # Errors
-    /// The cryptographic library fails. The same is true of the other makers.
+    /// The cryptographic library fails.
     pub fn rsa() -> Result<Self, Error> {
         Self::rsa_of(2048)
     }
 
-    /// Self-signed, with an RSA key of 2048, 3072 or 4096 bits.
+    /// Generates a self-signed one with an RSA key of 2048, 3072 or 4096 bits.
     ///
     /// # Errors
-    /// There are no keys of that size.
+    /// `bits` is another number, or the cryptographic library fails.
     pub fn rsa_of(bits: u64) -> Result<Self, Error> {
         Self::self_signed(&params("akv-emulator client")?, &rsa_key(bits)?)
     }
 
-    /// Self-signed with an RSA key, and good until 2021 only.
+    /// Generates a self-signed one with an RSA key that expired in 2021.
     ///
     /// # Errors
     /// As [`Self::rsa`].
@@ -47,7 +47,7 @@ impl ClientCertificate {
         Self::self_signed(&params, &rsa_key(2048)?)
     }
 
-    /// Self-signed, with an elliptic curve's key, which Entra ID does not take.
+    /// Generates a self-signed one with a key on an elliptic curve (P-256), which Entra ID does not accept.
     ///
     /// # Errors
     /// As [`Self::rsa`].
@@ -55,7 +55,7 @@ impl ClientCertificate {
         Self::self_signed(&params("akv-emulator EC client")?, &KeyPair::generate().map_err(failed)?)
     }
 
-    /// With an RSA key, issued by another certificate, which is its chain.
+    /// Generates one with an RSA key of 2048 bits, issued by a CA of its own, which is its chain.
     ///
     /// # Errors
     /// As [`Self::rsa`].
@@ -73,23 +73,35 @@ impl ClientCertificate {
         })
     }
 
-    /// All of it in one file, as clients read it: key, certificate, chain.
+    /// Returns key, certificate and chain in one PEM file, as clients read it.
     pub fn pem(&self) -> String {
         [&self.key_pem, &self.certificate_pem].into_iter().chain(&self.chain_pem).cloned().collect()
     }
 
+    /// Signs the certificate with its own key.
+    ///
+    /// # Errors
+    /// The cryptographic library fails.
     fn self_signed(params: &CertificateParams, key: &KeyPair) -> Result<Self, Error> {
         let certificate = params.self_signed(key).map_err(failed)?;
         Ok(Self { certificate_pem: certificate.pem(), key_pem: key.serialize_pem(), chain_pem: Vec::new() })
     }
 }
 
+/// Describes a certificate with that common name.
+///
+/// # Errors
+/// The name is not valid in a certificate.
 fn params(name: &str) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
     params.distinguished_name.push(DnType::CommonName, name);
     Ok(params)
 }
 
+/// Generates an RSA key.
+///
+/// # Errors
+/// There are no keys of that size, or the cryptographic library fails.
 fn rsa_key(bits: u64) -> Result<KeyPair, Error> {
     let key = RsaKey::generate(bits)?;
     let der = PrivatePkcs8KeyDer::from(key.pkcs8());
@@ -111,7 +123,7 @@ mod tests {
         let (file, begin) = (issued.pem(), "-----BEGIN ");
         let kinds: Vec<_> = file.lines().filter_map(|line| line.strip_prefix(begin)).collect();
         assert_eq!(kinds, ["PRIVATE KEY-----", "CERTIFICATE-----", "CERTIFICATE-----"]);
-        assert!(Certificate::read(file).is_ok_and(|certificate| certificate.is_good_now()));
+        assert!(Certificate::read(file).is_ok_and(|certificate| certificate.is_valid_now()));
     }
 
     #[test]

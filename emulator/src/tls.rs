@@ -1,4 +1,4 @@
-//! The emulator's own CA, kept in the folder, and a certificate for every host it plays.
+//! The emulator's own CA, stored in the folder, and a certificate for every host it serves.
 
 use std::fs;
 use std::path::Path;
@@ -8,11 +8,11 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use crate::Error;
 use crate::clouds::{self, Cloud};
-use crate::kept::{about, read_if_any, write_private};
+use crate::error::Error;
+use crate::files::{file_error, read_if_exists, write_private};
 
-/// The hosts of Azure that the emulator plays, and its own address.
+/// Returns the hosts of Azure that the emulator serves, and its own address.
 fn hosts() -> Vec<String> {
     let vaults = clouds::ALL.into_iter().flat_map(Cloud::suffixes).map(|suffix| format!("*.{suffix}"));
     let authorities = clouds::ALL.into_iter().flat_map(|cloud| cloud.authority_hosts).copied();
@@ -20,7 +20,10 @@ fn hosts() -> Vec<String> {
     vaults.chain(authorities.chain(own).map(str::to_owned)).collect()
 }
 
-/// A TLS server under the folder's CA, which is made if there is none: `ca.pem` and `ca.key`.
+/// Returns a TLS server with a certificate of the folder's CA (`ca.pem`, `ca.key`), which is created if there is none.
+///
+/// # Errors
+/// The CA's files cannot be read or written, its key is no private key in PEM, or the cryptographic library fails.
 pub(crate) fn acceptor(dir: &Path) -> Result<TlsAcceptor, Error> {
     let issuer = issuer(dir)?;
     let key = KeyPair::generate().map_err(failed)?;
@@ -38,22 +41,31 @@ pub(crate) fn acceptor(dir: &Path) -> Result<TlsAcceptor, Error> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// Loads the CA, or creates it.
+///
+/// # Errors
+/// Its files cannot be read or written, its key is no private key in PEM, or the cryptographic library fails.
 fn issuer(dir: &Path) -> Result<Issuer<'static, KeyPair>, Error> {
     let (key_file, certificate_file) = (dir.join("ca.key"), dir.join("ca.pem"));
-    let kept = read_if_any(&key_file)?.filter(|_| certificate_file.exists());
-    let key = match &kept {
+    let stored = read_if_exists(&key_file)?.filter(|_| certificate_file.exists());
+    let key = match &stored {
         Some(pem) => KeyPair::from_pem(&String::from_utf8_lossy(pem)),
         None => KeyPair::generate(),
     };
     let (key, params) = (key.map_err(failed)?, ca()?);
-    if kept.is_none() {
+    if stored.is_none() {
         let certificate = params.self_signed(&key).map_err(failed)?;
         write_private(&key_file, key.serialize_pem().as_bytes())?;
-        fs::write(&certificate_file, certificate.pem()).map_err(|error| about(&certificate_file, error))?;
+        fs::write(&certificate_file, certificate.pem())
+            .map_err(|error| file_error(&certificate_file, error))?;
     }
     Ok(Issuer::new(params, key))
 }
 
+/// Describes the CA's certificate.
+///
+/// # Errors
+/// The cryptographic library fails.
 fn ca() -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
     params.distinguished_name.push(DnType::CommonName, "akv-emulator CA");

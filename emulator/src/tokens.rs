@@ -1,4 +1,4 @@
-//! Access tokens: JWTs (RFC 7519) signed with RS256, and checked for everything Key Vault checks.
+//! Access tokens: JWTs (RFC 7519) signed with RS256, with all the checks that Key Vault makes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,58 +10,77 @@ use jsonwebtoken::{Algorithm, Validation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::Error;
+use crate::error::Error;
 use crate::ids::{object_id, random_hex};
 use crate::jwt;
 use crate::rsa::RsaKey;
-use crate::stats::Credential;
+use crate::stats::CredentialKind;
 
+/// The lifetime of tokens until it is set, in seconds.
 const DEFAULT_LIFETIME_S: u64 = 3600;
-/// What Key Vault says when there is no token.
-pub(crate) const MISSING: &str = "AKV10000: Request is missing a Bearer or PoP token.";
-/// What Key Vault says to an old token.
-pub(crate) const EXPIRED: &str = "[TokenExpired] Error validating token: 'S2S12086'.";
+/// The message of Key Vault's 401 to a request without a token, or with an unreadable one.
+pub(crate) const MISSING_TOKEN: &str = "AKV10000: Request is missing a Bearer or PoP token.";
+/// The message of Key Vault's 401 to an expired token.
+pub(crate) const EXPIRED_TOKEN: &str = "[TokenExpired] Error validating token: 'S2S12086'.";
 
-/// The claims of a token of Entra ID for Key Vault, version 1.0.
+/// The claims of an access token of version 1.0 (access token claims reference of the Microsoft identity platform).
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Claims {
+    /// Audience: the resource that it is for, such as `https://vault.azure.net`.
     aud: String,
+    /// Issuer: `https://sts.windows.net/{tenant}/`.
     iss: String,
+    /// Issued at, in Unix seconds.
     iat: u64,
+    /// Not before, in Unix seconds.
     nbf: u64,
+    /// Expires, in Unix seconds.
     exp: u64,
-    /// The client id: who calls.
+    /// The client id of the caller.
     pub appid: String,
+    /// The client's authentication method: `1` for a secret, `2` for everything else.
     appidacr: String,
-    /// The same as an object of the directory.
+    /// The object id of the caller's service principal.
     pub oid: String,
+    /// Subject: the same as `oid`.
     sub: String,
+    /// The tenant's id.
     pub tid: String,
+    /// Identity provider: the same as `iss`.
     idp: String,
+    /// A unique identifier of the token.
     uti: String,
+    /// The version of the token's format: `1.0`.
     ver: String,
-    /// Only for who issues it: the epoch.
+    /// An opaque claim for the issuer's own use: here the epoch, by which tokens are revoked.
     #[serde(default)]
     aio: String,
 }
 
-/// Issues and checks tokens.
+/// The issuer and validator of access tokens.
 pub(crate) struct Tokens {
+    /// The key that signs tokens.
     key: RsaKey,
+    /// The tenant's id.
     tenant: String,
-    /// Every token carries it; those of another one are revoked.
+    /// The current epoch, which new tokens carry in `aio`. Tokens of another epoch are revoked.
     epoch: Mutex<String>,
+    /// The lifetime of new tokens, in seconds.
     lifetime_s: AtomicU64,
 }
 
-/// A token, and when it ends.
-pub(crate) struct Issued {
+/// A token that was issued.
+pub(crate) struct IssuedToken {
+    /// The signed JWT.
     pub token: String,
+    /// The start of its validity, in Unix seconds.
     pub not_before: u64,
+    /// The end of its validity, in Unix seconds.
     pub expires_on: u64,
 }
 
-impl Issued {
+impl IssuedToken {
+    /// Returns its lifetime in seconds.
     pub(crate) fn expires_in(&self) -> u64 {
         self.expires_on - self.not_before
     }
@@ -72,15 +91,17 @@ impl Tokens {
         Self { key, tenant, epoch: Mutex::new(epoch), lifetime_s: AtomicU64::new(DEFAULT_LIFETIME_S) }
     }
 
+    /// Sets the lifetime of tokens issued from now on; counts whole seconds.
     pub(crate) fn set_lifetime(&self, lifetime: Duration) {
         self.lifetime_s.store(lifetime.as_secs(), Ordering::SeqCst);
     }
 
-    /// Begins another epoch, which no token has yet.
+    /// Begins that epoch, which no token has yet: every token issued until now is revoked.
     pub(crate) fn revoke_all(&self, epoch: String) {
         *self.lock_epoch() = epoch;
     }
 
+    /// Returns the current epoch.
     pub(crate) fn epoch(&self) -> String {
         self.lock_epoch().clone()
     }
@@ -89,13 +110,16 @@ impl Tokens {
         self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A token for that application.
+    /// Issues a token for that resource (`audience`) to that application.
+    ///
+    /// # Errors
+    /// The cryptographic library fails.
     pub(crate) fn issue(
         &self,
         client_id: &str,
         audience: &str,
-        credential: Credential,
-    ) -> Result<Issued, Error> {
+        credential: CredentialKind,
+    ) -> Result<IssuedToken, Error> {
         let now = now();
         let expires_on = now + self.lifetime_s.load(Ordering::SeqCst);
         let issuer = self.issuer();
@@ -106,7 +130,7 @@ impl Tokens {
             nbf: now,
             exp: expires_on,
             appid: client_id.into(),
-            appidacr: if credential == Credential::Secret { "1" } else { "2" }.into(),
+            appidacr: if credential == CredentialKind::Secret { "1" } else { "2" }.into(),
             oid: object_id(client_id),
             sub: object_id(client_id),
             tid: self.tenant.clone(),
@@ -115,17 +139,21 @@ impl Tokens {
             ver: "1.0".into(),
             aio: self.epoch(),
         };
-        Ok(Issued { token: self.sign(&json!(claims))?, not_before: now, expires_on })
+        Ok(IssuedToken { token: self.sign(&json!(claims))?, not_before: now, expires_on })
     }
 
+    /// Signs the claims.
+    ///
+    /// # Errors
+    /// The cryptographic library fails.
     fn sign(&self, claims: &Value) -> Result<String, Error> {
         jwt::sign(&self.key, "emulator", claims)
     }
 
-    /// Whose token it is, if it is for that audience.
+    /// Validates the token for that audience and returns its claims.
     ///
     /// # Errors
-    /// What Key Vault says to a token it does not accept.
+    /// Signature, times, audience or issuer are wrong, or the token is revoked. Gives Key Vault's message.
     pub(crate) fn check(&self, token: &str, audience: &str) -> Result<Claims, String> {
         let claims = self.read(token)?;
         let issuer = self.issuer();
@@ -135,27 +163,31 @@ impl Tokens {
         if claims.iss != issuer {
             return Err(format!("AKV10032: Invalid issuer. Expected one of {issuer}, found {}.", claims.iss));
         }
-        match claims.aio == self.epoch() {
-            true => Ok(claims),
-            false => Err("[TokenRevoked] Error validating token: 'S2S12005'.".into()),
+        if claims.aio != self.epoch() {
+            return Err("[TokenRevoked] Error validating token: 'S2S12005'.".into());
         }
+        Ok(claims)
     }
 
-    /// The claims, when signature and time are right. Audience and issuer are left to who can say what was found.
+    /// Returns the claims when signature and times are right. Checks neither audience nor issuer: Key Vault's messages
+    /// on those quote the claims.
+    ///
+    /// # Errors
+    /// The token is malformed, expired, not yet valid, or of another key. Gives Key Vault's message.
     fn read(&self, token: &str) -> Result<Claims, String> {
         let mut validation = Validation::new(Algorithm::RS256);
         validation.leeway = 0;
         validation.validate_nbf = true;
         validation.validate_aud = false;
         let checked = jsonwebtoken::decode::<Claims>(token, &jwt::public(&self.key), &validation);
-        Ok(checked.map_err(|error| refusal(&error))?.claims)
+        Ok(checked.map_err(|error| rejection(&error))?.claims)
     }
 
     fn issuer(&self) -> String {
         format!("https://sts.windows.net/{}/", self.tenant)
     }
 
-    /// The public signing key, as `discovery/keys` shows it.
+    /// Returns the public signing key as a JWK set (RFC 7517, section 5).
     pub(crate) fn jwks(&self) -> Value {
         let (modulus, exponent) = self.key.components();
         let part = |bytes| URL_SAFE_NO_PAD.encode::<Vec<u8>>(bytes);
@@ -163,16 +195,18 @@ impl Tokens {
     }
 }
 
-fn refusal(error: &jsonwebtoken::errors::Error) -> String {
+/// Maps a failed validation to Key Vault's message.
+fn rejection(error: &jsonwebtoken::errors::Error) -> String {
     use jsonwebtoken::errors::ErrorKind;
     let text = match error.kind() {
-        ErrorKind::ExpiredSignature => EXPIRED,
+        ErrorKind::ExpiredSignature => EXPIRED_TOKEN,
         ErrorKind::InvalidSignature => "AKV10046: Unable to resolve the key used for signature validation.",
-        _ => MISSING,
+        _ => MISSING_TOKEN,
     };
     text.into()
 }
 
+/// Returns this machine's time in Unix seconds.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
@@ -187,9 +221,9 @@ mod tests {
         Tokens::new(RsaKey::generate(2048).unwrap(), "tenant".into(), "epoch".into())
     }
 
-    /// What `tokens` says to an issued token whose claims are changed before they are signed again.
-    fn refusal_of(tokens: &Tokens, change: impl FnOnce(&mut Value)) -> String {
-        let issued = tokens.issue("client", AUDIENCE, Credential::Secret).unwrap().token;
+    /// Returns the message of `tokens` on an issued token whose claims are changed before they are signed again.
+    fn rejection_of(tokens: &Tokens, change: impl FnOnce(&mut Value)) -> String {
+        let issued = tokens.issue("client", AUDIENCE, CredentialKind::Secret).unwrap().token;
         let mut claims = json!(tokens.read(&issued).unwrap());
         change(&mut claims);
         tokens.check(&tokens.sign(&claims).unwrap(), AUDIENCE).err().unwrap()
@@ -198,45 +232,45 @@ mod tests {
     #[test]
     fn an_issued_token_is_accepted_and_names_its_client() {
         let tokens = tokens();
-        let issued = tokens.issue("client", AUDIENCE, Credential::Secret).unwrap();
+        let issued = tokens.issue("client", AUDIENCE, CredentialKind::Secret).unwrap();
         assert_eq!(tokens.check(&issued.token, AUDIENCE).unwrap().appid, "client");
         assert_eq!(issued.expires_in(), 3600);
     }
 
     #[test]
     fn a_token_that_says_something_wrong_is_refused_with_what_was_found() {
-        let refusal = |claim: &str, value: Value| refusal_of(&tokens(), |claims| claims[claim] = value);
+        let rejection = |claim: &str, value: Value| rejection_of(&tokens(), |claims| claims[claim] = value);
         assert_eq!(
-            refusal("aud", json!("https://vault.azure.net/")),
+            rejection("aud", json!("https://vault.azure.net/")),
             "AKV10022: Invalid audience. Expected https://vault.azure.net, found: https://vault.azure.net/."
         );
         assert_eq!(
-            refusal("iss", json!("https://sts.windows.net/other/")),
+            rejection("iss", json!("https://sts.windows.net/other/")),
             "AKV10032: Invalid issuer. Expected one of https://sts.windows.net/tenant/, \
              found https://sts.windows.net/other/."
         );
-        assert_eq!(refusal("exp", json!(now() - 1)), EXPIRED);
-        assert_eq!(refusal("nbf", json!(now() + 60)), MISSING);
+        assert_eq!(rejection("exp", json!(now() - 1)), EXPIRED_TOKEN);
+        assert_eq!(rejection("nbf", json!(now() + 60)), MISSING_TOKEN);
     }
 
     #[test]
     fn a_token_that_is_none_or_of_another_key_is_refused() {
         let tokens = tokens();
-        assert_eq!(tokens.check("rubbish", AUDIENCE).err().unwrap(), MISSING);
+        assert_eq!(tokens.check("rubbish", AUDIENCE).err().unwrap(), MISSING_TOKEN);
         let foreign = Tokens::new(RsaKey::generate(2048).unwrap(), "tenant".into(), "epoch".into());
-        let foreign = foreign.issue("client", AUDIENCE, Credential::Secret).unwrap().token;
+        let foreign = foreign.issue("client", AUDIENCE, CredentialKind::Secret).unwrap().token;
         assert!(tokens.check(&foreign, AUDIENCE).err().unwrap().starts_with("AKV10046"));
     }
 
     #[test]
     fn revoked_are_the_tokens_until_then_and_no_others() {
         let tokens = tokens();
-        let before = tokens.issue("client", AUDIENCE, Credential::Secret).unwrap().token;
+        let before = tokens.issue("client", AUDIENCE, CredentialKind::Secret).unwrap().token;
         tokens.revoke_all("next".into());
         assert!(tokens.check(&before, AUDIENCE).err().unwrap().contains("TokenRevoked"));
         assert!(
             tokens
-                .check(&tokens.issue("client", AUDIENCE, Credential::Secret).unwrap().token, AUDIENCE)
+                .check(&tokens.issue("client", AUDIENCE, CredentialKind::Secret).unwrap().token, AUDIENCE)
                 .is_ok()
         );
     }

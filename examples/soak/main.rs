@@ -5,11 +5,11 @@
 //! call may fail, and no plaintext may ever be wrong.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-#[path = "../quickstart/build.rs"]
-mod build;
 mod events;
 mod load;
 mod options;
+#[path = "../quickstart/src/programs.rs"]
+mod programs;
 mod summary;
 mod world;
 
@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
 /// Whether everything that may not happen did not happen.
 async fn run() -> Result<bool, String> {
     let options = Options::parse(std::env::args().skip(1))?;
-    let programs = build::programs()?;
+    let programs = programs::build()?;
     let world = world::World::start(&programs).await?;
     println!("soak: {} min, seed {}, {} clients", options.minutes, options.seed, options.clients);
     let before = world.daemon.process.resident_kib()?;

@@ -8,7 +8,7 @@ use kms_testkit::{Daemon, Start};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::build::Programs;
+use crate::programs::Programs;
 
 /// Tokens expire all the time; a third of this is longer than Entra ID is ever down.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(30);

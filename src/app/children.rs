@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Actor;
 use tokio::sync::watch;
 
-use super::trial::AzureCredentialCheck;
+use super::credential_check::AzureCredentialCheck;
 use crate::actors::{
     ActiveCredential, ActorHandle, ActorName, ActorSlot, ChildSpec, HealthActor, HealthParts, HealthReport,
     KeyVaultActor, KeyVaultParts, PassiveHealth, Probe, ReloadActor, ReloadParts, ReloadReport, TokenActor,

@@ -1,9 +1,9 @@
 //! The only wiring: builds everything in the order of its dependencies, waits for a signal, drains in reverse.
 
 mod children;
+mod credential_check;
+mod output;
 mod process;
-mod said;
-mod trial;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -28,28 +28,28 @@ use crate::http::{self, Checks, Snapshots, ZPages};
 use crate::kms::{KeyRing, KeyVersion};
 use crate::telemetry::{LIFECYCLE, LogDedup, Metrics, Telemetry};
 use children::{Children, Switches};
-use said::{ended, told};
+use output::{exit_with, print_result};
 
 /// How long requests in flight may take to finish after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the actors may take to stop, and then the calls that are dropped.
 const STOP: Duration = Duration::from_secs(1);
 /// Threads for gRPC and HTTP; each actor has one of its own.
-const IO_THREADS: usize = 2;
+pub(crate) const IO_THREADS: usize = 2;
 
 /// Runs the program with these arguments (without its name): 0 after a drain, 1 after any failure.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     match cli::parse(args) {
-        Err(exit) => ended(&exit),
-        Ok(Command::Version) => told(Ok(cli::version_json())),
-        Ok(Command::Healthcheck(flags)) => told(commands::healthcheck(&flags)),
-        Ok(Command::Manifests(flags)) => told(commands::manifests(&flags)),
-        Ok(Command::Preflight(flags)) => ended(&commands::preflight(&flags)),
+        Err(exit) => exit_with(&exit),
+        Ok(Command::Version) => print_result(Ok(cli::version_json())),
+        Ok(Command::Healthcheck(flags)) => print_result(commands::healthcheck(&flags)),
+        Ok(Command::Manifests(flags)) => print_result(commands::manifests(&flags)),
+        Ok(Command::Preflight(flags)) => exit_with(&commands::preflight(&flags)),
         Ok(Command::Status(flags)) => {
-            told(commands::status(&flags, &mut std::io::stdout()).map(|()| String::new()))
+            print_result(commands::status(&flags, &mut std::io::stdout()).map(|()| String::new()))
         }
-        Ok(Command::Completion(asked)) => told(commands::completion(&asked)),
-        Ok(Command::Man(asked)) => told(commands::man(&asked)),
+        Ok(Command::Completion(flags)) => print_result(commands::completion(&flags)),
+        Ok(Command::Man(flags)) => print_result(commands::man(&flags)),
         Ok(Command::Run(flags)) => {
             let inherited = Inherited::take();
             let config = config::load(&flags, Arc::new(|name: &str| std::env::var(name).ok()));

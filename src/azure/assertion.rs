@@ -49,13 +49,13 @@ impl CertificateAssertion {
 
     fn header(&self) -> Value {
         let own = &self.certificate.chain[0];
-        let mut header = match self.config.rs256 {
+        let mut header = match self.config.is_rs256 {
             true => {
                 json!({ "alg": "RS256", "typ": "JWT", "x5t": thumbprint(&SHA1_FOR_LEGACY_USE_ONLY, own) })
             }
             false => json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint(&SHA256, own) }),
         };
-        if self.config.send_chain || self.certificate.chain_is_needed {
+        if self.config.has_chain || self.certificate.is_chain_needed {
             header["x5c"] = self.certificate.chain.iter().map(|der| STANDARD.encode(der)).collect();
         }
         header
@@ -80,7 +80,7 @@ impl CertificateAssertion {
     fn sign(&self, now: SystemTime) -> Result<String, &'static str> {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let message = format!("{}.{}", part(&self.header()), part(&self.claims(now)?));
-        let algorithm = if self.config.rs256 { &RSA_PKCS1_SHA256 } else { &RSA_PSS_SHA256 };
+        let algorithm = if self.config.is_rs256 { &RSA_PKCS1_SHA256 } else { &RSA_PSS_SHA256 };
         let key = &self.certificate.key;
         let mut signature = vec![0; key.public_modulus_len()];
         let signed = key.sign(algorithm, &SystemRandom::new(), message.as_bytes(), &mut signature);

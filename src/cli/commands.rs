@@ -2,12 +2,15 @@
 
 use clap::{CommandFactory, Parser};
 
-use super::Flags;
+use super::flags::{DEFAULT_HEALTHZ_PORT, DEFAULT_LISTEN_ADDR, Flags};
 
-/// Makes what a command takes.
+/// The default time limit of commands that ask a running daemon.
+const DEFAULT_TIMEOUT: &str = "3s";
+
+/// A constructor of a command's flags and arguments.
 type Build = fn() -> clap::Command;
 
-/// Every command: its word, and what it takes.
+/// Every command: its name, and the constructor of its flags and arguments.
 pub(super) const COMMANDS: [(&str, Build); 6] = [
     ("healthcheck", Healthcheck::command),
     ("manifests", Manifests::command),
@@ -17,7 +20,7 @@ pub(super) const COMMANDS: [(&str, Build); 6] = [
     ("man", Man::command),
 ];
 
-/// Asks a running daemon through its socket: for exec probes, which need no port.
+/// The flags of `healthcheck`, which asks a running daemon through its socket: for exec probes, which need no port.
 #[derive(Clone, Debug, Parser)]
 #[command(
     about = "Exit code 0 if the daemon at the socket answers and is healthy, 1 if not",
@@ -27,17 +30,17 @@ pub(super) const COMMANDS: [(&str, Build); 6] = [
 )]
 pub(crate) struct Healthcheck {
     /// Address of the daemon's gRPC socket: unix:///PATH, or unix:///@NAME for an abstract socket
-    #[arg(long, default_value = "unix:///opt/azurekms.socket", value_name = "URL")]
+    #[arg(long, default_value = DEFAULT_LISTEN_ADDR, value_name = "URL")]
     pub socket: String,
     /// How long the answers may take
-    #[arg(long, default_value = "3s", value_name = "DURATION")]
+    #[arg(long, default_value = DEFAULT_TIMEOUT, value_name = "DURATION")]
     pub timeout: String,
     /// Print this help, and end
     #[arg(long, default_value = "false", value_name = "BOOL", hide_default_value = true)]
     pub help: String,
 }
 
-/// Prints what goes to a node: the static pod and kube-apiserver's encryption configuration.
+/// The flags of `manifests`, which prints the static pod and kube-apiserver's encryption configuration.
 #[derive(Clone, Debug, Parser)]
 #[command(
     about = "Prints the static pod and the encryption configuration for the daemon's flags",
@@ -59,20 +62,20 @@ pub(crate) struct Manifests {
     /// The daemon's flags, with their defaults.
     #[command(flatten)]
     pub daemon: Flags,
-    /// The same as they were given: `--name=value` each.
+    /// The daemon's flags as they were given: `--name=value` each.
     #[arg(skip)]
     pub given: Vec<String>,
 }
 
 impl Manifests {
-    /// Those of the arguments that are for the daemon.
+    /// Keeps the arguments that are the daemon's own.
     pub(super) fn for_the_daemon(arguments: Vec<String>) -> Vec<String> {
         let ours = ["--kms=", "--image=", "--only=", "--version="];
         arguments.into_iter().filter(|flag| !ours.iter().any(|name| flag.starts_with(name))).collect()
     }
 }
 
-/// Tries, one after another, everything that the daemon will need.
+/// The flags of `preflight`, which tries, one after another, everything that the daemon will need.
 #[derive(Clone, Debug, Parser)]
 #[command(args_override_self = true, disable_help_flag = true, disable_version_flag = true)]
 pub(crate) struct Preflight {
@@ -85,23 +88,23 @@ pub(crate) struct Preflight {
     /// Expect a running daemon at listen-addr, wait so long until it is healthy, and encrypt and decrypt through it
     #[arg(long, help_heading = "Preflight", default_value = "0s", value_name = "DURATION")]
     pub wait: String,
-    /// The daemon's own.
+    /// The daemon's flags.
     #[command(flatten)]
     pub daemon: Flags,
 }
 
-/// What its help says. Not attributes of the struct: those of the flattened flags would take their place.
+/// Adds the help. Attributes of the struct would be replaced by those of the flattened flags.
 fn preflight_help(command: clap::Command) -> clap::Command {
     command
         .about("Checks everything the daemon needs, with the daemon's own flags")
         .after_help(
-            "One line a check: \u{2713} passed, ! passed with a warning, \u{2717} failed, \u{2013} skipped. What mends it \
+            "One line a check: \u{2713} passed, ! passed with a warning, \u{2717} failed, \u{2013} skipped. The fix \
              follows the arrow.\n\
              Exit code 0: none failed; 1: some failed; 2: the checks could not run.",
         )
 }
 
-/// Shows what a running daemon says of itself.
+/// The flags of `status`, which shows a running daemon's own view of its state.
 #[derive(Clone, Debug, Parser)]
 #[command(
     about = "Shows a running daemon: Status, key, token, breaker and actors. Exit code 1 if the socket does not answer",
@@ -111,10 +114,10 @@ fn preflight_help(command: clap::Command) -> clap::Command {
 )]
 pub(crate) struct Status {
     /// Address of the daemon's gRPC socket: unix:///PATH, or unix:///@NAME for an abstract socket
-    #[arg(long, default_value = "unix:///opt/azurekms.socket", value_name = "URL")]
+    #[arg(long, default_value = DEFAULT_LISTEN_ADDR, value_name = "URL")]
     pub socket: String,
     /// Where the daemon's healthz port is
-    #[arg(long, default_value = "http://127.0.0.1:8787", value_name = "URL")]
+    #[arg(long, default_value = format!("http://127.0.0.1:{DEFAULT_HEALTHZ_PORT}"), value_name = "URL")]
     pub healthz: String,
     /// How to print it: table, or json (one object a line)
     #[arg(long, default_value = "table", value_name = "table|json")]
@@ -123,14 +126,14 @@ pub(crate) struct Status {
     #[arg(long, default_value = "false", value_name = "BOOL")]
     pub watch: String,
     /// How long the answers may take
-    #[arg(long, default_value = "3s", value_name = "DURATION")]
+    #[arg(long, default_value = DEFAULT_TIMEOUT, value_name = "DURATION")]
     pub timeout: String,
     /// Print this help, and end
     #[arg(long, default_value = "false", value_name = "BOOL", hide_default_value = true)]
     pub help: String,
 }
 
-/// Prints a script that completes this command line.
+/// The argument of `completion`, which prints a script that completes this command line.
 #[derive(Clone, Debug, Parser)]
 #[command(
     about = "Prints the completion script of a shell",
@@ -149,7 +152,7 @@ pub(crate) struct Completion {
     pub help: String,
 }
 
-/// Prints a manual page.
+/// The argument of `man`, which prints a manual page.
 #[derive(Clone, Debug, Parser)]
 #[command(
     about = "Prints the manual page of the daemon, or of one of its commands, as roff",

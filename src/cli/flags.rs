@@ -3,10 +3,24 @@
 use clap::Parser;
 use serde::Serialize;
 
+/// The program's name.
+pub(crate) const PROGRAM: &str = "azure-kms-provider";
+/// The default of `--listen-addr`, and of every other flag that names the daemon's socket.
+pub(crate) const DEFAULT_LISTEN_ADDR: &str = "unix:///opt/azurekms.socket";
+/// The default of `--healthz-port`.
+pub(super) const DEFAULT_HEALTHZ_PORT: &str = "8787";
+/// The default of `--proxy-port`.
+pub(crate) const DEFAULT_PROXY_PORT: &str = "7788";
+
+/// Returns true for a flag that may stand without a value: the help calls its value BOOL.
+pub(super) fn is_boolean(flag: &clap::Arg) -> bool {
+    flag.get_value_names().is_some_and(|names| names.iter().any(|name| name.as_str() == "BOOL"))
+}
+
 /// The flags as given: text, with defaults filled in.
 #[derive(Clone, Debug, Parser, Serialize)]
 #[command(
-    name = "azure-kms-provider",
+    name = PROGRAM,
     about = "KMS plugin for kube-apiserver: encrypts etcd with a key in Azure Key Vault",
     after_help = "Flags take one dash or two, and their value after '=' or as the next argument; BOOL only after '='. \
                   Durations are Go's: 500ms, 20s, 1m30s.\n\
@@ -21,7 +35,7 @@ use serde::Serialize;
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Flags {
     /// Address of the gRPC socket: unix:///PATH, or unix:///@NAME for an abstract socket
-    #[arg(long, help_heading = "gRPC", default_value = "unix:///opt/azurekms.socket", value_name = "URL")]
+    #[arg(long, help_heading = "gRPC", default_value = DEFAULT_LISTEN_ADDR, value_name = "URL")]
     pub listen_addr: String,
     /// Key operations that run at the same time; 1000 more wait, decrypts first
     #[arg(long, help_heading = "gRPC", default_value = "64", value_name = "N")]
@@ -84,14 +98,14 @@ pub(crate) struct Flags {
     #[arg(long, help_heading = "Azure", default_value = "", hide_default_value = true, value_name = "HOST")]
     pub proxy_address: String,
     /// Port of the proxy of proxy-mode
-    #[arg(long, help_heading = "Azure", default_value = "7788", value_name = "PORT")]
+    #[arg(long, help_heading = "Azure", default_value = DEFAULT_PROXY_PORT, value_name = "PORT")]
     pub proxy_port: String,
 
     /// Address that healthz-port listens on, and metrics-addr if it is only a port; :: is every interface
     #[arg(long, help_heading = "Health and metrics", default_value = "::", value_name = "ADDR")]
     pub bind_address: String,
     /// Port of healthz, livez and readyz
-    #[arg(long, help_heading = "Health and metrics", default_value = "8787", value_name = "PORT")]
+    #[arg(long, help_heading = "Health and metrics", default_value = DEFAULT_HEALTHZ_PORT, value_name = "PORT")]
     pub healthz_port: String,
     /// Path of the health check
     #[arg(long, help_heading = "Health and metrics", default_value = "/healthz", value_name = "PATH")]

@@ -5,12 +5,12 @@
 use std::ffi::OsString;
 
 use super::commands::COMMANDS;
-use super::tree::PROGRAM;
+use super::flags::{PROGRAM, is_boolean};
 
-/// The arguments of that command as `--name=value` each.
+/// Brings the arguments of that command into the form `--name=value`.
 ///
 /// # Errors
-/// Every argument that Go's `flag` package would refuse, in a sentence each.
+/// At least one argument is not what Go's `flag` package takes: a sentence for each.
 pub(super) fn normalise(
     args: impl Iterator<Item = OsString>,
     known: &clap::Command,
@@ -24,7 +24,7 @@ pub(super) fn normalise(
             break;
         }
         let next = || args.next();
-        match one(arg, next, known) {
+        match normalise_one(arg, next, known) {
             Ok(flag) => normal.push(flag),
             Err(problem) => problems.push(problem),
         }
@@ -34,7 +34,7 @@ pub(super) fn normalise(
 
 type Argument = Result<String, OsString>;
 
-fn one(
+fn normalise_one(
     arg: Argument,
     next: impl FnOnce() -> Option<Argument>,
     known: &clap::Command,
@@ -53,7 +53,7 @@ fn one(
         return Err(format!("--{name}: there is no such flag"));
     };
     let value = if is_boolean(flag) {
-        boolean(value.as_deref().unwrap_or("true"))
+        parse_boolean(value.as_deref().unwrap_or("true"))
             .ok_or(format!("--{name}: the value must be true or false"))?
     } else {
         match value {
@@ -62,11 +62,6 @@ fn one(
         }
     };
     Ok(format!("--{name}={value}"))
-}
-
-/// A flag that may stand without a value: its help calls the value BOOL.
-pub(super) fn is_boolean(flag: &clap::Arg) -> bool {
-    flag.get_value_names().is_some_and(|names| names.iter().any(|name| name.as_str() == "BOOL"))
 }
 
 fn no_flag(arg: &str, known: &clap::Command) -> String {
@@ -90,8 +85,8 @@ fn following(name: &str, next: Option<Argument>) -> Result<String, String> {
     }
 }
 
-/// The spellings of Go's `strconv.ParseBool`.
-fn boolean(value: &str) -> Option<String> {
+/// Reads the spellings of Go's `strconv.ParseBool`.
+fn parse_boolean(value: &str) -> Option<String> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some("true".into()),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some("false".into()),

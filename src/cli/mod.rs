@@ -1,22 +1,22 @@
 //! The command line: the Go plugin's flags in Go's syntax, and ours.
 //!
-//! Only reads; what the values mean and whether they fit together is for `config` to say, all at once.
+//! Only reads; `config` judges the values and how they fit together, all at once.
 
+mod command_tree;
 mod commands;
 mod flags;
 mod go_syntax;
-mod shown;
-mod tree;
+mod redact;
 
 use std::ffi::OsString;
 
 use clap::FromArgMatches;
 
+pub(crate) use command_tree::{for_completion, full_tree};
 pub(crate) use commands::{Completion, Healthcheck, Man, Manifests, Preflight, Status};
-pub(crate) use flags::Flags;
-pub(crate) use tree::{PROGRAM, for_completion, whole};
+pub(crate) use flags::{DEFAULT_LISTEN_ADDR, DEFAULT_PROXY_PORT, Flags, PROGRAM};
 
-/// What the command line asks for.
+/// The command that the arguments name, with its flags.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Run the daemon.
@@ -29,7 +29,7 @@ pub(crate) enum Command {
     Manifests(Box<Manifests>),
     /// Check everything that the daemon needs.
     Preflight(Box<Preflight>),
-    /// Show what a running daemon says of itself.
+    /// Show a running daemon's own view of its state.
     Status(Status),
     /// Print a shell's completion script.
     Completion(Completion),
@@ -37,19 +37,19 @@ pub(crate) enum Command {
     Man(Man),
 }
 
-/// The process ends here, with this text.
+/// The end of the process, with this text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct CliExit {
     /// Help, or every problem, one a line.
     pub message: String,
     /// The exit code.
     pub code: u8,
-    /// Help goes to standard output, problems to standard error.
-    pub to_stdout: bool,
+    /// True for help, which goes to standard output; problems go to standard error.
+    pub is_for_stdout: bool,
 }
 
 impl CliExit {
-    /// The same with the exit code of a command whose 1 means something else.
+    /// Returns the same with the exit code of a command whose 1 means something else.
     fn could_not_run(self) -> Self {
         Self { code: self.code * 2, ..self }
     }
@@ -58,18 +58,18 @@ impl CliExit {
 /// Reads the arguments that follow the program's name.
 ///
 /// # Errors
-/// Help that was asked for, or every malformed flag.
+/// The process is to end here: the help was asked for, or flags are malformed, all of which are named.
 pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, CliExit> {
     let mut args = args.peekable();
-    let Some(name) = args.peek().and_then(|arg| arg.to_str()).and_then(tree::name) else {
-        return Ok(match read::<Flags>(args, &tree::daemon())?.0 {
+    let Some(name) = args.peek().and_then(|arg| arg.to_str()).and_then(command_tree::command_name) else {
+        return Ok(match read::<Flags>(args, &command_tree::daemon())?.0 {
             flags if flags.version == "true" => Command::Version,
             flags => Command::Run(Box::new(flags)),
         });
     };
     args.next();
-    let known = &tree::command(name);
-    // what a command is about, if it takes that: its only argument that is no flag
+    let known = &command_tree::command(name);
+    // a shell or a command, if this command takes one: its only argument that is not a flag
     let takes_word = known.get_positionals().next().is_some();
     let word = args.next_if(|arg| takes_word && !arg.to_string_lossy().starts_with('-'));
     Ok(match name {
@@ -90,31 +90,34 @@ fn text(word: Option<OsString>) -> String {
     word.unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The flags of one command, each of which has a `--help`: read, and as `--name=value` each.
+/// Reads the flags of one command, each of which has a `--help`: as a struct, and as `--name=value` each.
+///
+/// # Errors
+/// The same as [`parse`].
 fn read<T: FromArgMatches>(
     args: impl Iterator<Item = OsString>,
     known: &clap::Command,
 ) -> Result<(T, Vec<String>), CliExit> {
-    let refused = |problems| refused(problems, known);
-    let normal = go_syntax::normalise(args, known).map_err(refused)?;
+    let usage_error = |problems| usage_error(problems, known);
+    let normal = go_syntax::normalise(args, known).map_err(usage_error)?;
     if normal.iter().any(|flag| flag == "--help=true") {
         let help = known.clone().render_help().to_string();
-        return Err(CliExit { message: help, code: 0, to_stdout: true });
+        return Err(CliExit { message: help, code: 0, is_for_stdout: true });
     }
     let program = std::iter::once(known.get_name().to_owned());
     let matches = known.clone().try_get_matches_from(program.chain(normal.iter().cloned()));
     let flags = matches.and_then(|matches| T::from_arg_matches(&matches));
-    let flags = flags.map_err(|error| refused(vec![error.kind().to_string()]))?;
+    let flags = flags.map_err(|error| usage_error(vec![error.kind().to_string()]))?;
     Ok((flags, normal))
 }
 
-fn refused(problems: Vec<String>, known: &clap::Command) -> CliExit {
-    let whole = known.get_bin_name().unwrap_or(PROGRAM);
-    let message = format!("{}\nsee {whole} --help", problems.join("\n"));
-    CliExit { message, code: 1, to_stdout: false }
+fn usage_error(problems: Vec<String>, known: &clap::Command) -> CliExit {
+    let program = known.get_bin_name().unwrap_or(PROGRAM);
+    let message = format!("{}\nsee {program} --help", problems.join("\n"));
+    CliExit { message, code: 1, is_for_stdout: false }
 }
 
-/// What `--version` prints, in the Go plugin's shape.
+/// Returns the output of `--version`, in the Go plugin's shape.
 pub(crate) fn version_json() -> String {
     let version = serde_json::json!({
         "BuildVersion": concat!("v", env!("CARGO_PKG_VERSION")),
@@ -124,7 +127,7 @@ pub(crate) fn version_json() -> String {
     version.to_string()
 }
 
-/// When this was committed, in that format.
+/// Returns the time of the commit (UTC) in that format of `strftime(3)`; empty if the build did not know it.
 pub(crate) fn build_date(format: &str) -> String {
     let date = env!("BUILD_EPOCH").parse().ok().and_then(|epoch| chrono::DateTime::from_timestamp(epoch, 0));
     date.map(|date| date.format(format).to_string()).unwrap_or_default()
@@ -138,9 +141,9 @@ pub(crate) mod fuzzing {
 
     use super::*;
 
-    /// Arguments, one a line. The normal form of what is accepted is accepted too, and its own normal form.
+    /// Reads arguments, one a line. The normal form of an accepted line is accepted too, and is its own normal form.
     pub(crate) fn flags(arguments: &[u8]) {
-        let known = tree::daemon();
+        let known = command_tree::daemon();
         let lines = || arguments.split(|byte| *byte == b'\n').map(|line| OsStr::from_bytes(line).to_owned());
         let Ok(normal) = go_syntax::normalise(lines(), &known) else {
             assert!(read::<Flags>(lines(), &known).is_err_and(|exit| exit.code == 1));
@@ -202,7 +205,7 @@ mod tests {
     #[test]
     fn every_malformed_flag_is_reported_at_once() {
         let exit = parse_all(&["--nonsense", "--managed-hsm=maybe", "stray"]).unwrap_err();
-        assert_eq!((exit.code, exit.to_stdout), (1, false));
+        assert_eq!((exit.code, exit.is_for_stdout), (1, false));
         for part in ["nonsense", "managed-hsm", "stray"] {
             assert!(exit.message.contains(part), "{}", exit.message);
         }
@@ -212,7 +215,7 @@ mod tests {
     fn help_lists_every_flag_with_its_default_and_exits_0() {
         for spelling in ["-h", "--help", "-help"] {
             let exit = parse_all(&[spelling]).unwrap_err();
-            assert_eq!((exit.code, exit.to_stdout), (0, true));
+            assert_eq!((exit.code, exit.is_for_stdout), (0, true));
             for part in ["--listen-addr", "unix:///opt/azurekms.socket", "--metrics-addr", "8095", "--v"] {
                 assert!(exit.message.contains(part), "{}", exit.message);
             }

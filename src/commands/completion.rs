@@ -4,9 +4,10 @@ use clap_complete::{Shell, generate};
 
 use crate::cli::{Completion, PROGRAM, for_completion};
 
-/// The generator's function for bash. It has our name without dashes, as the generator loses its commands with them.
+/// The name of the generator's function for bash: the program's without dashes, with which the generator loses commands.
 const IN_BASH: &str = "azure_kms_provider";
-/// bash takes `=` for a word of its own: completes `--flag=value` as `--flag value`. Files only where they are asked for.
+/// A function around the generator's for bash, where `=` is a word of its own: completes `--flag=value` as `--flag value`.
+/// Files are offered only where a flag takes one.
 const BASH: &str = "
 _azure_kms_provider_words() {
     local previous=\"$3\"
@@ -17,7 +18,8 @@ complete -r azure_kms_provider
 complete -F _azure_kms_provider_words azure-kms-provider
 ";
 
-/// The generator's own function fails for a flag whose value is still to come. Files only where they are asked for.
+/// A function in place of the generator's own for fish, which fails for a flag whose value is still to come. Files are
+/// offered only where a flag takes one.
 const FISH: &str = "
 function __fish_azure_kms_provider_needs_command
     set -l words (commandline -opc)
@@ -29,12 +31,12 @@ end
 complete -c azure-kms-provider -f
 ";
 
-/// The script, without the last line's end.
+/// Returns the script, without the end of the last line.
 ///
 /// # Errors
-/// There is none for that shell.
-pub(crate) fn completion(asked: &Completion) -> Result<String, String> {
-    let (shell, name, rest) = match asked.shell.as_str() {
+/// The shell is none of bash, zsh and fish.
+pub(crate) fn completion(flags: &Completion) -> Result<String, String> {
+    let (shell, name, rest) = match flags.shell.as_str() {
         "bash" => (Shell::Bash, IN_BASH, BASH.to_owned()),
         "zsh" => (Shell::Zsh, PROGRAM, String::new()),
         "fish" => (Shell::Fish, PROGRAM, fish()),
@@ -46,7 +48,7 @@ pub(crate) fn completion(asked: &Completion) -> Result<String, String> {
     Ok(format!("{}\n{rest}", script.trim_end()).trim_end().to_owned())
 }
 
-/// With words that are no flags, which the generator leaves out.
+/// Returns the function, and the arguments that are not flags, which the generator leaves out.
 fn fish() -> String {
     let tree = for_completion();
     let words = tree.get_subcommands().flat_map(|command| {

@@ -1,4 +1,4 @@
-//! `healthcheck`: asks a running daemon what kube-apiserver asks it, and nothing of Key Vault.
+//! `healthcheck`: calls a running daemon as kube-apiserver does. Makes no call to Key Vault.
 
 use std::time::Duration;
 
@@ -9,25 +9,25 @@ use crate::actors::{Probe, SocketClient};
 use crate::cli::Healthcheck;
 use crate::config::{ListenAddr, positive_duration};
 
-/// Says `ok` if the daemon is healthy.
+/// Returns `ok` if the daemon is healthy.
 ///
 /// # Errors
-/// Why it is not, or which flag is wrong.
+/// The daemon is not healthy or does not answer in time, or a flag is wrong: the reason.
 pub(crate) fn healthcheck(flags: &Healthcheck) -> Result<String, String> {
     let socket = ListenAddr::parse(&flags.socket).map_err(|problem| format!("--socket: {problem}"))?;
     let limit = positive_duration(&flags.timeout).map_err(|problem| format!("--timeout: {problem}"))?;
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no threads: {error}"))?;
-    runtime.block_on(ask(&socket, limit))
+    runtime.block_on(query(&socket, limit))
 }
 
-async fn ask(socket: &ListenAddr, limit: Duration) -> Result<String, String> {
+async fn query(socket: &ListenAddr, limit: Duration) -> Result<String, String> {
     let mut client = Probe::new(socket, limit);
-    let asked = async {
+    let calls = async {
         client.version().await?;
         client.health().await
     };
-    let answer = timeout(limit, asked).await.map_err(|_| format!("no answer within {limit:?}"))?;
+    let answer = timeout(limit, calls).await.map_err(|_| format!("no answer within {limit:?}"))?;
     let health = answer.map_err(|error| error.message.into_owned())?;
     if health == "ok" { Ok(health) } else { Err(health) }
 }

@@ -1,20 +1,20 @@
-//! `man`: the manual page of the daemon or of one command, made of the same definitions as the help.
+//! `man`: the manual page of the daemon or of one command, made from the same definitions as the help.
 
 use crate::cli::{self, PROGRAM};
 
-/// Of daemons and what administers them.
+/// The section of daemons and their administration.
 const SECTION: &str = "8";
 
-/// The page as roff, without the last line's end.
+/// Returns the page as roff, without the end of the last line.
 ///
 /// # Errors
 /// There is no such command.
-pub(crate) fn man(asked: &cli::Man) -> Result<String, String> {
-    let mut whole = cli::whole();
-    whole.build();
-    let command = match asked.command.as_str() {
-        "" => whole,
-        name => whole.find_subcommand(name).cloned().ok_or(format!("man: there is no command {name:?}"))?,
+pub(crate) fn man(flags: &cli::Man) -> Result<String, String> {
+    let mut tree = cli::full_tree();
+    tree.build();
+    let command = match flags.command.as_str() {
+        "" => tree,
+        name => tree.find_subcommand(name).cloned().ok_or(format!("man: there is no command {name:?}"))?,
     };
     let title = command.get_display_name().unwrap_or(PROGRAM).to_uppercase();
     let mut roff = Vec::new();
@@ -29,7 +29,7 @@ pub(crate) fn man(asked: &cli::Man) -> Result<String, String> {
     Ok(roff.trim_end().to_owned())
 }
 
-/// The synopsis as in the help, and not every flag in brackets.
+/// Replaces the synopsis by that of the help, which does not list every flag.
 fn with_usage(mut command: clap::Command) -> clap::Command {
     let usage = command.render_usage().to_string();
     command.override_usage(usage.trim_start_matches("Usage: ").to_owned())

@@ -1,11 +1,11 @@
-//! `manifests`: what goes to a node, for the given flags. The files in `manifests/` are its templates, so that what they
-//! hold and what it prints cannot differ.
+//! `manifests`: the static pod and the encryption configuration, for the given flags. The files in `manifests/` are its
+//! templates, so that they and the output cannot differ.
 
 mod pod;
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Flags, Manifests};
+use crate::cli::{DEFAULT_LISTEN_ADDR, Flags, Manifests};
 use crate::config::{
     ListenAddr, Problems, audit_log, check_key_name, check_key_version, check_vault_name, port, trim,
 };
@@ -15,41 +15,40 @@ const POD: &str = include_str!("../../manifests/azure-kms-provider.yaml");
 const V1: &str = include_str!("../../manifests/encryptionconfig.yaml");
 const V2: &str = include_str!("../../manifests/encryptionconfig-v2.yaml");
 
-/// Where the templates have the socket.
-const SOCKET: &str = "unix:///opt/azurekms.socket";
 /// The folder of certificates that the pod mounts as well.
 const CERTIFICATES: &str = "/etc/ssl";
 
-/// The manifests as text, without the last line's end.
+/// Returns the manifests as text, without the end of the last line.
 ///
 /// # Errors
-/// Every flag that is wrong, or that no pod can have, one a line.
-pub(crate) fn manifests(asked: &Manifests) -> Result<String, String> {
+/// A flag is wrong, or one that no pod can have: the problems, one a line.
+pub(crate) fn manifests(flags: &Manifests) -> Result<String, String> {
     let mut problems = Problems::default();
-    check_names(&asked.daemon, &mut problems);
-    let encryption = problems.flag("kms", encryption(&asked.kms));
-    let what = problems.flag("only", What::parse(&asked.only));
-    let pod = pod(asked, &mut problems);
-    let (Some(encryption), Some(what), Some(pod), []) = (encryption, what, pod, &problems.0[..]) else {
+    check_names(&flags.daemon, &mut problems);
+    let encryption = problems.flag("kms", encryption(&flags.kms));
+    let selection = problems.flag("only", Selection::parse(&flags.only));
+    let pod = pod(flags, &mut problems);
+    let (Some(encryption), Some(selection), Some(pod), []) = (encryption, selection, pod, &problems.0[..])
+    else {
         return Err(problems.to_string());
     };
-    let encryption = || encryption.replace(SOCKET, &scalar(&asked.daemon.listen_addr));
-    let text = match what {
-        What::Pod => pod.fill(POD),
-        What::Encryption => encryption(),
-        What::All => format!("{}---\n{}", pod.fill(POD), encryption()),
+    let encryption = || encryption.replace(DEFAULT_LISTEN_ADDR, &scalar(&flags.daemon.listen_addr));
+    let text = match selection {
+        Selection::Pod => pod.fill(POD),
+        Selection::Encryption => encryption(),
+        Selection::All => format!("{}---\n{}", pod.fill(POD), encryption()),
     };
     Ok(text.trim_end().to_owned())
 }
 
-/// What is printed.
-enum What {
+/// The manifests that are printed.
+enum Selection {
     Pod,
     Encryption,
     All,
 }
 
-impl What {
+impl Selection {
     fn parse(text: &str) -> Result<Self, String> {
         match text {
             "pod" => Ok(Self::Pod),
@@ -68,7 +67,7 @@ fn encryption(kms: &str) -> Result<&'static str, String> {
     }
 }
 
-/// Those that are given: the others stay `${…}`.
+/// Checks the names that are given; the others stay `${…}`.
 fn check_names(flags: &Flags, problems: &mut Problems) {
     let mut check = |flag, value: &str, check: fn(&str) -> Result<(), String>| {
         if !value.is_empty() {
@@ -80,9 +79,9 @@ fn check_names(flags: &Flags, problems: &mut Problems) {
     check("key-version", &flags.key_version, check_key_version);
 }
 
-fn pod<'a>(asked: &'a Manifests, problems: &mut Problems) -> Option<Pod<'a>> {
-    let flags = &asked.daemon;
-    problems.flag("image", image_name(&asked.image));
+fn pod<'a>(manifests: &'a Manifests, problems: &mut Problems) -> Option<Pod<'a>> {
+    let flags = &manifests.daemon;
+    problems.flag("image", image_name(&manifests.image));
     problems.flag("healthz-port", port(&flags.healthz_port));
     let configuration = problems.flag("config-file-path", folder(Path::new(&flags.config_file_path)));
     let socket = problems.flag("listen-addr", socket_folder(&flags.listen_addr));
@@ -104,20 +103,23 @@ fn pod<'a>(asked: &'a Manifests, problems: &mut Problems) -> Option<Pod<'a>> {
     // one mount is enough for both
     let audit_log =
         audit_log.filter(|folder| !socket.as_ref().is_some_and(|socket| folder.starts_with(socket)));
-    let (image, port, given) = (&asked.image, &flags.healthz_port, &asked.given);
+    let (image, port, given) = (&manifests.image, &flags.healthz_port, &manifests.given);
     Some(Pod { image, port, given, configuration, socket, audit_log })
 }
 
 fn image_name(image: &str) -> Result<(), String> {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"./:-_@".contains(&byte);
-    if !image.is_empty() && image.bytes().all(known) {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"./:-_@".contains(&byte);
+    if !image.is_empty() && image.bytes().all(is_known) {
         Ok(())
     } else {
         Err(format!("{image:?} is not the name of an image"))
     }
 }
 
-/// The folder that is to be mounted; none for an abstract socket, which needs none.
+/// Returns the folder to mount for the socket; `None` for an abstract one.
+///
+/// # Errors
+/// It is not the address of a socket, or the folder cannot be mounted.
 fn socket_folder(address: &str) -> Result<Option<PathBuf>, String> {
     match ListenAddr::parse(address)? {
         ListenAddr::Path(path) => folder(&path).map(Some),
@@ -125,12 +127,18 @@ fn socket_folder(address: &str) -> Result<Option<PathBuf>, String> {
     }
 }
 
-/// The folder that is to be mounted for the audit log, if there is to be one.
+/// Returns the folder to mount for the audit log; `None` without one.
+///
+/// # Errors
+/// It is not the absolute path of a file, or the folder cannot be mounted.
 fn audit_folder(path: &str) -> Result<Option<PathBuf>, String> {
     audit_log(path)?.map(|file| folder(&file)).transpose()
 }
 
-/// The file's folder: what is mounted, so that a new file of that name is seen.
+/// Returns the file's folder, which is mounted so that a new file of that name is seen.
+///
+/// # Errors
+/// It is the root, or relative.
 fn folder(file: &Path) -> Result<PathBuf, String> {
     match file.parent() {
         Some(folder) if folder.is_absolute() && folder != Path::new("/") => Ok(folder.to_owned()),

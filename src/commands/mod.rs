@@ -1,5 +1,5 @@
-//! The commands beside the daemon itself. Each is one function from its flags to what it prints, or why it
-//! cannot; none starts an actor.
+//! The commands beside the daemon itself. Each is one function from its flags to its output, or to the reason why there
+//! is none; none starts an actor.
 
 mod completion;
 mod healthcheck;

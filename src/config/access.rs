@@ -1,4 +1,5 @@
-//! What can change under a running daemon: the credential, and how to reach Azure. Read from files, as often as asked.
+//! The part of the configuration that can change under a running daemon: the credential, and the way to Azure. Read from
+//! files, as often as asked.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,35 +7,37 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use super::cloud::{self, Cloud};
+use super::credential::{self, CredentialConfig};
 use super::fields::{CLOUD, Fields};
-use super::network::{self, CaFile};
-use super::{Cloud, CredentialConfig, NetworkConfig, Problems};
-use super::{credential, files};
+use super::files;
+use super::network::{self, CaFile, NetworkConfig};
+use super::problems::Problems;
 
-/// Looks a variable of the environment up.
+/// A lookup of a variable of the environment.
 pub(crate) type Env = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// The hashes of files; `None` for one that cannot be read.
+/// The SHA-256 hashes of files; `None` for one that cannot be read.
 pub(crate) type Contents = Vec<Option<[u8; 32]>>;
 
-/// A credential, and how to reach Azure with it.
+/// A credential, and the way to Azure with it.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     /// The cloud.
     pub cloud: Cloud,
-    /// How to authenticate.
+    /// The credential.
     pub credential: CredentialConfig,
-    /// How to reach Azure.
+    /// The way to Azure.
     pub network: NetworkConfig,
-    /// What the files held that it was read from, or held just before.
+    /// The hashes of the files that it was read from, taken just before the reading.
     pub contents: Contents,
 }
 
 #[cfg(any(test, feature = "benchmark"))]
 impl Access {
-    /// The machine's identity in the public cloud.
+    /// Returns the access of the machine's identity in the public cloud.
     pub(crate) fn of_this_machine() -> Self {
-        let credential = CredentialConfig::ManagedIdentity(super::ManagedIdentity::SystemAssigned);
+        let credential = CredentialConfig::ManagedIdentity(credential::ManagedIdentity::SystemAssigned);
         let (network, contents) = (NetworkConfig::default(), Contents::new());
         Self { cloud: Cloud::public(), credential, network, contents }
     }
@@ -42,7 +45,7 @@ impl Access {
 
 #[cfg(test)]
 impl Access {
-    /// What such a file stands for, without any flag.
+    /// Reads such a file, without any flag.
     pub(crate) fn of_azure_json(json: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config_file = folder.path().join("azure.json");
@@ -52,14 +55,14 @@ impl Access {
     }
 }
 
-/// Where an [`Access`] comes from.
+/// The source of an [`Access`].
 #[derive(Clone)]
 pub(crate) struct AccessSource {
     /// `azure.json`.
     pub config_file: PathBuf,
     /// The files of `--ca-file`.
     pub ca_files: Vec<String>,
-    /// What does not change: redirected hosts, IMDS, the proxy.
+    /// The part that does not change: redirected hosts, IMDS, the proxy.
     pub network: NetworkConfig,
     /// The environment.
     pub env: Arc<Env>,
@@ -75,7 +78,7 @@ impl AccessSource {
     /// Reads every file. Blocks.
     ///
     /// # Errors
-    /// Every problem there is.
+    /// A file cannot be read, or holds no usable credential, cloud or certificate: every problem there is.
     pub(crate) fn load(&self) -> Result<Access, Problems> {
         // The first reading says which files there are. They are hashed before the second, so that a change in between
         // is seen as one later.
@@ -84,7 +87,7 @@ impl AccessSource {
         Ok(Access { contents, ..self.read()? })
     }
 
-    /// What the files of that access hold now. Blocks.
+    /// Hashes the files of that access as they are now. Blocks.
     pub(crate) fn contents(&self, access: &Access) -> Contents {
         hashes(&self.files(access))
     }
@@ -111,7 +114,7 @@ impl AccessSource {
     fn credential(&self, problems: &mut Problems) -> Option<(Cloud, CredentialConfig)> {
         let named = |problem: String| format!("--config-file-path {}: {problem}", self.config_file.display());
         let fields = problems.note(Fields::load(&self.config_file).map_err(named))?;
-        let cloud = super::cloud::find(&fields.cloud, &*self.env);
+        let cloud = cloud::find(&fields.cloud, &*self.env);
         let cloud = problems.note(cloud.map_err(|problem| named(format!("the field {CLOUD}: {problem}"))));
         // without a cloud the credential is still checked, so that all problems are reported at once
         let assumed = cloud.clone().unwrap_or_else(Cloud::public);
@@ -120,7 +123,7 @@ impl AccessSource {
         cloud.zip(chosen)
     }
 
-    /// The files to watch: those that this configuration names, now that it is read.
+    /// Lists the files to watch: those that the flags name, and those that `azure.json` names.
     pub(crate) fn files(&self, access: &Access) -> Vec<PathBuf> {
         let mut files = vec![self.config_file.clone()];
         files.extend(self.ca_files.iter().map(PathBuf::from));
@@ -128,7 +131,7 @@ impl AccessSource {
         files
     }
 
-    /// Those of them that hold a secret.
+    /// Lists those of them that hold a secret.
     pub(crate) fn private_files(&self, access: &Access) -> Vec<PathBuf> {
         let mut files = vec![self.config_file.clone()];
         files.extend(access.credential.file().map(PathBuf::from));

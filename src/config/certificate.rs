@@ -1,6 +1,6 @@
 //! Client certificates: PKCS#12 (RFC 7292) or PEM (RFC 7468), with an RSA key.
 //!
-//! Errors never hold anything of the file.
+//! No error repeats anything of the file.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,10 @@ pub(crate) struct ClientCertificate {
     pub key: Arc<KeyPair>,
     /// The certificates in DER, the key's own first.
     pub chain: Vec<Vec<u8>>,
-    /// Where it was read.
+    /// The file that it was read from.
     pub path: PathBuf,
-    /// Entra ID knows it by its issuer only.
-    pub chain_is_needed: bool,
+    /// True if Entra ID knows it by its issuer only, and so needs the chain.
+    pub is_chain_needed: bool,
 }
 
 impl fmt::Debug for ClientCertificate {
@@ -41,13 +41,17 @@ type Parts = (Zeroizing<Vec<u8>>, Vec<Vec<u8>>);
 /// Reads the file, and checks that it can be used now.
 ///
 /// # Errors
-/// A sentence without the file's name.
+/// The file cannot be read, or [`parse`] refuses it: a sentence without the file's name.
 pub(super) fn load(path: &Path, password: &str) -> Result<ClientCertificate, String> {
     let (key, chain) = parse(&files::read(path)?, password)?;
-    Ok(ClientCertificate { key: Arc::new(key), chain, path: path.to_owned(), chain_is_needed: false })
+    Ok(ClientCertificate { key: Arc::new(key), chain, path: path.to_owned(), is_chain_needed: false })
 }
 
 /// Reads the content of such a file: the key, and the certificates with the key's own first.
+///
+/// # Errors
+/// It is neither PKCS#12 nor PEM, the password is wrong, it does not hold exactly one RSA key of 2048 to 8192 bits with its
+/// certificate, or that certificate is not valid now.
 pub(super) fn parse(content: &[u8], password: &str) -> Result<(KeyPair, Vec<Vec<u8>>), String> {
     const PEM_MARK: &[u8] = b"-----BEGIN ";
     let is_pem = content.windows(PEM_MARK.len()).any(|window| window == PEM_MARK);
@@ -92,21 +96,24 @@ fn pem(content: &[u8]) -> Result<Parts, String> {
     Ok((key, certificates.into_iter().map(|certificate| certificate.to_vec()).collect()))
 }
 
-/// PKCS#8 or PKCS#1, of 2048 bits or more.
+/// Reads PKCS#8 or PKCS#1.
+///
+/// # Errors
+/// It is not RSA of 2048 to 8192 bits.
 fn rsa_key(der: &[u8]) -> Result<KeyPair, String> {
     KeyPair::from_pkcs8(der).or_else(|_| KeyPair::from_der(der)).map_err(|_| {
         "holds a private key that is not RSA of 2048 to 8192 bits; Entra ID takes no other here".to_owned()
     })
 }
 
-/// Both hold the public key as RFC 8017's `RSAPublicKey` in DER.
+/// Compares the public keys, which both hold as RFC 8017's `RSAPublicKey` in DER.
 fn belongs_to(certificate: &[u8], key: &KeyPair) -> bool {
     X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| {
         *certificate.public_key().subject_public_key.data == *key.public_key().as_ref()
     })
 }
 
-/// The certificate, then the one that certifies it, and so on (RFC 7515 §4.1.6). Others are left out.
+/// Returns the certificate, then the one that certifies it, and so on (RFC 7515 §4.1.6). Others are left out.
 fn chain_of(own: Vec<u8>, mut others: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let mut chain = vec![own];
     while let Some(next) = others.iter().position(|other| certifies(other, &chain[chain.len() - 1])) {

@@ -1,6 +1,6 @@
 //! The clouds of Azure: where Entra ID and the vaults are.
 //!
-//! Names as go-autorest reads them, in any letter case. Hosts from Azure's documentation of Key Vault
+//! Names are those that go-autorest reads, in any letter case. Hosts are from Azure's documentation of Key Vault
 //! ("About keys, secrets, and certificates").
 
 use std::path::Path;
@@ -9,26 +9,26 @@ use serde::Deserialize;
 
 use super::files;
 
-/// Names the file that describes an Azure Stack.
+/// The variable that names the file with the description of an Azure Stack.
 const STACK_VARIABLE: &str = "AZURE_ENVIRONMENT_FILEPATH";
 
-/// One cloud.
+/// A cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cloud {
-    /// Host of Entra ID.
+    /// The host of Entra ID, with its port if it has one.
     pub authority_host: String,
-    /// Where key vaults are.
+    /// Key vaults.
     pub vaults: Service,
-    /// Where managed HSMs are; `None` in a cloud that has none.
+    /// Managed HSMs; `None` in a cloud that has none.
     pub managed_hsms: Option<Service>,
 }
 
 /// A service whose instances are subdomains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Service {
-    /// The domain.
+    /// The domain, such as `vault.azure.net`.
     pub dns_suffix: String,
-    /// What tokens are for.
+    /// The resource of tokens for it, such as `https://vault.azure.net`.
     pub resource: String,
 }
 
@@ -39,7 +39,7 @@ impl Service {
 }
 
 impl Cloud {
-    /// The public cloud.
+    /// Returns the public cloud.
     pub(super) fn public() -> Self {
         Self::of("login.microsoftonline.com", "vault.azure.net", "managedhsm.azure.net")
     }
@@ -53,10 +53,10 @@ impl Cloud {
     }
 }
 
-/// The cloud of that name.
+/// Finds the cloud of that name.
 ///
 /// # Errors
-/// A sentence that says which names there are, or what is wrong with the file of an Azure Stack.
+/// The name is unknown or that of a closed cloud, or the file of an Azure Stack is missing or wrong.
 pub(super) fn find(name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Cloud, String> {
     match name.to_ascii_uppercase().as_str() {
         "" | "AZURECLOUD" | "AZUREPUBLICCLOUD" => Ok(Cloud::public()),
@@ -74,7 +74,7 @@ pub(super) fn find(name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<C
     }
 }
 
-/// What is read of the file; the rest of its many fields is for others.
+/// The fields of the file that matter here, among many others.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Stack {
@@ -104,6 +104,9 @@ fn azure_stack(env: &dyn Fn(&str) -> Option<String>) -> Result<Cloud, String> {
 }
 
 /// Reads the description of an Azure Stack.
+///
+/// # Errors
+/// It is not JSON, or a field is missing or wrong: names line and column, or the field.
 pub(super) fn parse_stack(content: &[u8]) -> Result<Cloud, String> {
     let stack: Stack = serde_json::from_slice(content).map_err(|error| {
         format!("line {}, column {}: is not the JSON of a cloud", error.line(), error.column())
@@ -114,24 +117,25 @@ pub(super) fn parse_stack(content: &[u8]) -> Result<Cloud, String> {
             ("keyVaultDNSSuffix", &stack.key_vault_dns_suffix),
             ("resourceIdentifiers.keyVault", &stack.resource_identifiers.key_vault),
         )?,
-        managed_hsms: match given(&stack.managed_hsm_dns_suffix) {
-            false => None,
-            true => Some(service(
+        managed_hsms: if is_given(&stack.managed_hsm_dns_suffix) {
+            Some(service(
                 ("managedHSMDNSSuffix", &stack.managed_hsm_dns_suffix),
                 ("resourceIdentifiers.managedHSM", &stack.resource_identifiers.managed_hsm),
-            )?),
+            )?)
+        } else {
+            None
         },
     })
 }
 
-/// `N/A` is how these files say that there is no such service.
-fn given(value: &str) -> bool {
+/// Returns false for an empty value and for `N/A`, by which these files say that there is no such service.
+fn is_given(value: &str) -> bool {
     !matches!(value, "" | "N/A")
 }
 
 fn service((suffix_field, suffix): (&str, &str), (field, resource): (&str, &str)) -> Result<Service, String> {
-    let plain = suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
-    if !given(suffix) || !plain || suffix.starts_with('.') {
+    let is_plain = suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
+    if !is_given(suffix) || !is_plain || suffix.starts_with('.') {
         return Err(format!(
             "the field {suffix_field} must be a domain such as vault.local.azurestack.external"
         ));
@@ -145,7 +149,10 @@ fn service((suffix_field, suffix): (&str, &str), (field, resource): (&str, &str)
     }
 }
 
-/// The host, with its port, of an Entra ID's URL in that field.
+/// Returns the host, with its port if it has one, of the URL of Entra ID in that field.
+///
+/// # Errors
+/// It is not an https URL, or has a path, as AD FS does.
 pub(super) fn authority_host(endpoint: &str, field: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(endpoint).ok().filter(|url| url.scheme() == "https");
     let url = url.ok_or(format!("the field {field} must be an https URL"))?;

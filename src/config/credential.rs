@@ -1,4 +1,4 @@
-//! Which credential of `azure.json` is used.
+//! The choice of a credential from `azure.json`.
 //!
 //! Workload identity when it is asked for, then the Go plugin's order: managed identity, client id and secret, client
 //! certificate. Then a data-plane identity. Without any of them in the file, the variables that Azure's workload
@@ -13,12 +13,13 @@ use super::fields::{
     CERTIFICATE, CLIENT, DATA_PLANE, Fields, MANAGED, OBJECT_ID, SECRET, TENANT, TOKEN_FILE, USER_ASSIGNED,
     WORKLOAD,
 };
-use super::{Secret, data_plane, files};
+use super::secret::Secret;
+use super::{data_plane, files};
 
-/// What AKS writes in place of an id and a secret when the cluster uses a managed identity.
+/// The text that AKS writes in place of an id and a secret when the cluster uses a managed identity.
 const PLACEHOLDER: &str = "msi";
 
-/// How to authenticate.
+/// The credential to authenticate with.
 #[derive(Clone, Debug)]
 pub(crate) enum CredentialConfig {
     /// An application, through Entra ID.
@@ -30,31 +31,31 @@ pub(crate) enum CredentialConfig {
 /// An application in a tenant.
 #[derive(Clone, Debug)]
 pub(crate) struct ServicePrincipal {
-    /// Host of Entra ID.
+    /// The host of Entra ID, with its port if it has one.
     pub authority_host: String,
     /// The tenant.
     pub tenant_id: String,
-    /// The application.
+    /// The application's client id.
     pub client_id: String,
-    /// How it shows who it is.
+    /// The proof of its identity.
     pub proof: Proof,
 }
 
-/// How an application shows who it is.
+/// The proof of an application's identity.
 #[derive(Clone, Debug)]
 pub(crate) enum Proof {
     /// A client secret.
     Secret(Secret),
     /// A client certificate.
     Certificate(ClientCertificate),
-    /// A token of another issuer in this file (workload identity). Read anew for each token.
+    /// A file with a token of another issuer (workload identity). Read anew for each token.
     TokenFile(PathBuf),
 }
 
-/// Which managed identity.
+/// A managed identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ManagedIdentity {
-    /// That of the machine.
+    /// The machine's own.
     SystemAssigned,
     /// The one of that client id.
     ClientId(String),
@@ -65,7 +66,7 @@ pub(crate) enum ManagedIdentity {
 }
 
 impl CredentialConfig {
-    /// The kind, for the log.
+    /// Names the kind, for the log.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::ManagedIdentity(ManagedIdentity::SystemAssigned) => "system-assigned managed identity",
@@ -87,7 +88,7 @@ impl CredentialConfig {
         format!("{issuer} does not answer within {} s", limit.as_secs())
     }
 
-    /// The host of Entra ID; `None` where IMDS gives the tokens.
+    /// Returns the host of Entra ID; `None` where IMDS issues the tokens.
     pub(super) fn authority_host(&self) -> Option<&str> {
         match self {
             Self::ServicePrincipal(principal) => Some(&principal.authority_host),
@@ -95,7 +96,7 @@ impl CredentialConfig {
         }
     }
 
-    /// The file beside `azure.json` that it was read from.
+    /// Returns the file beside `azure.json` that it was read from.
     pub(super) fn file(&self) -> Option<&Path> {
         let Self::ServicePrincipal(principal) = self else { return None };
         match &principal.proof {
@@ -106,10 +107,10 @@ impl CredentialConfig {
     }
 }
 
-/// Chooses.
+/// Chooses the credential.
 ///
 /// # Errors
-/// Every problem, each naming its field.
+/// There is none, fields contradict each other, or one is missing or wrong: every problem, each with its field.
 pub(super) fn choose(
     fields: &Fields,
     cloud: &Cloud,
@@ -127,24 +128,24 @@ pub(super) fn choose(
     }
 }
 
-/// What cannot be meant together.
+/// Lists the fields that contradict each other.
 fn contradictions(fields: &Fields) -> Vec<String> {
     let mut problems = Vec::new();
     if fields.use_workload_identity.0 && fields.use_managed_identity.0 {
         problems
             .push(format!("{WORKLOAD} and {MANAGED} are both true; set the one that is not meant to false"));
     }
-    if given(&fields.user_assigned_identity) && given(&fields.user_assigned_object_id) {
+    if is_given(&fields.user_assigned_identity) && is_given(&fields.user_assigned_object_id) {
         problems.push(format!("{USER_ASSIGNED} and {OBJECT_ID} name an identity twice; keep one"));
     }
     problems
 }
 
-fn given(value: &str) -> bool {
+fn is_given(value: &str) -> bool {
     !value.is_empty()
 }
 
-/// The client id, unless it is the placeholder.
+/// Returns the client id, or nothing in place of the placeholder.
 fn client_id(fields: &Fields) -> &str {
     if fields.client_id == PLACEHOLDER { "" } else { &fields.client_id }
 }
@@ -164,13 +165,13 @@ impl Choice<'_> {
         if fields.use_managed_identity.0 {
             return Ok(CredentialConfig::ManagedIdentity(managed_identity(fields)));
         }
-        if given(&fields.client_id) && given(&fields.client_secret) {
+        if is_given(&fields.client_id) && is_given(&fields.client_secret) {
             return self.client_secret();
         }
-        if given(&fields.certificate_path) {
+        if is_given(&fields.certificate_path) {
             return self.client_certificate();
         }
-        if given(&fields.data_plane_identity_path) {
+        if is_given(&fields.data_plane_identity_path) {
             return self.data_plane_identity();
         }
         if self.variable("AZURE_FEDERATED_TOKEN_FILE").is_some() {
@@ -191,7 +192,7 @@ impl Choice<'_> {
 
     fn client_certificate(&self) -> Result<CredentialConfig, String> {
         let fields = self.fields;
-        if !given(client_id(fields)) {
+        if !is_given(client_id(fields)) {
             return Err(format!("{CERTIFICATE} needs the field {CLIENT}"));
         }
         let path = Path::new(&fields.certificate_path);
@@ -215,7 +216,7 @@ impl Choice<'_> {
 
     fn workload_identity(&self) -> Result<CredentialConfig, String> {
         let value = |field: &str, name: &str, variable: &str| {
-            let value = if given(field) { Some(field.to_owned()) } else { self.variable(variable) };
+            let value = if is_given(field) { Some(field.to_owned()) } else { self.variable(variable) };
             value.ok_or(format!("workload identity needs the field {name} or the variable {variable}"))
         };
         let fields = self.fields;
@@ -228,8 +229,9 @@ impl Choice<'_> {
     }
 
     fn principal(&self, tenant: &str, client_id: &str, proof: Proof) -> Result<CredentialConfig, String> {
-        let plain = tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
-        if tenant.is_empty() || !plain {
+        let is_plain =
+            tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
+        if tenant.is_empty() || !is_plain {
             return Err(format!("the field {TENANT} must be the id or a domain of the tenant"));
         }
         Ok(CredentialConfig::ServicePrincipal(ServicePrincipal {

@@ -1,7 +1,7 @@
-//! The file of a managed identity's data plane: how Azure gives hosted control planes the certificate behind an
+//! The file of a managed identity's data plane, by which Azure gives hosted control planes the certificate behind an
 //! identity (`aadMSIDataPlaneIdentityPath`).
 //!
-//! Format: `UserAssignedIdentityCredentials` of github.com/Azure/msi-dataplane. Never repeats a value of it.
+//! Format: `UserAssignedIdentityCredentials` of github.com/Azure/msi-dataplane. No error repeats a value of it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use zeroize::Zeroizing;
 use super::certificate::{self, ClientCertificate};
 use super::{cloud, files};
 
-/// What is read of the file.
+/// The fields of the file that matter here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Identity {
-    /// URL of a regional Entra ID.
+    /// The URL of a regional Entra ID.
     authentication_endpoint: String,
     tenant_id: String,
     client_id: String,
@@ -37,11 +37,15 @@ pub(super) struct DataPlaneIdentity {
 /// Reads the file.
 ///
 /// # Errors
-/// A sentence without the file's name, which names the field.
+/// The file cannot be read, or [`parse`] refuses it: a sentence without the file's name.
 pub(super) fn load(path: &Path) -> Result<DataPlaneIdentity, String> {
     parse(&files::read(path)?, path)
 }
 
+/// Reads the content of such a file, which was found at that path.
+///
+/// # Errors
+/// It is not JSON, or a field is missing or wrong: names line and column, or the field.
 pub(super) fn parse(content: &[u8], path: &Path) -> Result<DataPlaneIdentity, String> {
     let identity: Identity = serde_json::from_slice(content).map_err(|error| {
         format!("line {}, column {}: is not the JSON of an identity", error.line(), error.column())
@@ -64,7 +68,7 @@ pub(super) fn parse(content: &[u8], path: &Path) -> Result<DataPlaneIdentity, St
             key: Arc::new(key),
             chain,
             path: path.to_owned(),
-            chain_is_needed: true,
+            is_chain_needed: true,
         },
     })
 }
@@ -93,7 +97,7 @@ mod tests {
         let identity = parse_json(&file()).unwrap();
         assert_eq!(identity.authority_host, "westeurope.login.microsoft.com");
         assert_eq!((identity.tenant_id.as_str(), identity.client_id.as_str()), ("t", "c"));
-        assert!(identity.certificate.chain_is_needed);
+        assert!(identity.certificate.is_chain_needed);
     }
 
     #[test]

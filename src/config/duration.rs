@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// Reads `20s`, `1m30s`, `1.5h`, `500ms`. A sign is read too; what is below zero is refused by the caller's limits.
+/// Reads `20s`, `1m30s`, `1.5h`, `500ms`. A sign is read too, and a negative duration refused.
 ///
 /// # Errors
-/// A sentence that says what a duration looks like.
+/// It is not a duration in Go's syntax, or negative.
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
     nanoseconds(text).ok_or_else(|| "must be a duration such as 500ms, 20s or 1m30s".to_owned()).and_then(
         |total| u64::try_from(total).map(Duration::from_nanos).map_err(|_| "must not be negative".to_owned()),
@@ -33,7 +33,7 @@ fn nanoseconds(text: &str) -> Option<i64> {
     Some(sign * total)
 }
 
-/// One number with its unit, in nanoseconds, and what follows it.
+/// Reads one number with its unit, in nanoseconds, and returns what follows it.
 fn component(text: &str) -> Option<(i64, &str)> {
     let (whole, rest) = digits(text);
     let (fraction, rest) = match rest.strip_prefix('.') {
@@ -56,7 +56,7 @@ fn digits(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// Digits past the eighteenth are below a nanosecond in every unit.
+/// Returns that part of the unit, rounded down. Digits past the eighteenth are below a nanosecond in every unit.
 fn fraction_of(digits: &str, unit: i64) -> i64 {
     let digits = &digits[..digits.len().min(18)];
     let numerator: i64 = digits.parse().unwrap_or(0); // empty: no fraction

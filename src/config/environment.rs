@@ -1,38 +1,39 @@
-//! Variables of the environment that libraries read by themselves, and pass over in silence when they are wrong. Their
-//! values may hold passwords, and are never repeated.
+//! Variables of the environment that libraries read by themselves, and ignore silently when they are wrong. Their values
+//! may hold passwords, and are never repeated.
 
 use hyper_util::client::proxy::matcher::Matcher;
 
-use super::Env;
+use super::access::Env;
 
-/// Each in the order in which the HTTP client looks for it; the first that is set counts, empty or not.
+/// The variables of proxies, each in the order in which the HTTP client looks for it; the first that is set counts, empty
+/// or not.
 const PROXIES: [[&str; 2]; 2] = [["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]];
 const EXEMPT: [&str; 2] = ["NO_PROXY", "no_proxy"];
-/// The same, of the exporter of traces.
+/// The variables of the exporter of traces, in the same way.
 const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
 const ATTRIBUTES: [&str; 1] = ["OTEL_RESOURCE_ATTRIBUTES"];
 
-/// What the HTTP client does of a proxy's URL.
-enum Use {
-    Proxy,
-    Nothing,
-    Failure,
+/// The effect of a proxy's URL on the HTTP client.
+enum Effect {
+    Proxied,
+    Ignored,
+    Unsupported,
 }
 
-/// A sentence for each proxy that is not used as its variable says, on the way to those hosts.
+/// Warns of each proxy that is not used as its variable says, on the way to those hosts.
 pub(super) fn proxies(env: &Env, hosts: &[&str]) -> Vec<String> {
     let mut warnings = Vec::new();
     for (name, value) in PROXIES.iter().filter_map(|names| first(env, names)) {
         let mut warn = |problem: &str| {
             warnings.push(format!("{name}: {problem}; it must be such as http://10.0.0.1:3128"));
         };
-        match used(&value) {
-            Use::Nothing => {
+        match effect(&value) {
+            Effect::Ignored => {
                 warn("is no URL of a proxy, and is ignored");
                 continue;
             }
-            Use::Proxy => {}
-            Use::Failure => {
+            Effect::Proxied => {}
+            Effect::Unsupported => {
                 let lost = behind(&value, env, hosts).join(" and ");
                 if !lost.is_empty() {
                     warn(&format!(
@@ -46,7 +47,7 @@ pub(super) fn proxies(env: &Env, hosts: &[&str]) -> Vec<String> {
     warnings
 }
 
-/// Those of the hosts that are reached through that proxy.
+/// Keeps the hosts that are reached through that proxy.
 fn behind<'a>(proxy: &str, env: &Env, hosts: &[&'a str]) -> Vec<&'a str> {
     let exempt = first(env, &EXEMPT).map_or_else(String::new, |(_, value)| value);
     let matcher = Matcher::builder().https(proxy).no(exempt).build();
@@ -56,16 +57,16 @@ fn behind<'a>(proxy: &str, env: &Env, hosts: &[&'a str]) -> Vec<&'a str> {
     hosts
 }
 
-fn used(value: &str) -> Use {
+fn effect(value: &str) -> Effect {
     let azure = hyper::Uri::from_static("https://vault.azure.net/");
     match Matcher::builder().https(value).build().intercept(&azure) {
-        Some(proxy) if matches!(proxy.uri().scheme_str(), Some("http" | "https")) => Use::Proxy,
-        Some(_) => Use::Failure,
-        None => Use::Nothing,
+        Some(proxy) if matches!(proxy.uri().scheme_str(), Some("http" | "https")) => Effect::Proxied,
+        Some(_) => Effect::Unsupported,
+        None => Effect::Ignored,
     }
 }
 
-/// A sentence for each variable of OpenTelemetry of which a part is left out.
+/// Warns of each variable of OpenTelemetry of which a part is ignored.
 pub(super) fn traces(env: &Env) -> Vec<String> {
     let given = [first(env, &HEADERS), first(env, &ATTRIBUTES)].into_iter().flatten();
     let broken = given.filter(|(_, value)| !value.trim_end_matches(',').split(',').all(is_pair));
@@ -78,7 +79,7 @@ fn is_pair(text: &str) -> bool {
     text.split_once('=').is_some_and(|(key, value)| !key.trim().is_empty() && !value.trim().is_empty())
 }
 
-/// The first of them that is set, if it is not empty.
+/// Returns the first of them that is set, unless it is empty.
 fn first(env: &Env, names: &[&'static str]) -> Option<(&'static str, String)> {
     let set = names.iter().find_map(|name| Some((*name, env(name)?)));
     set.filter(|(_, value)| !value.is_empty())

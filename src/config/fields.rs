@@ -1,6 +1,6 @@
 //! The fields of the cluster's `azure.json`, JSON or YAML.
 //!
-//! Never repeats anything of the file but names of fields: values may be secrets.
+//! No error repeats anything of the file but names of fields: values may be secrets.
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,7 +12,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::files;
 
-/// The fields that matter, by their documented names. What is absent is empty.
+/// The fields that matter here; absent ones are empty.
 #[derive(Default)]
 pub(super) struct Fields {
     pub(super) cloud: String,
@@ -33,22 +33,23 @@ impl Fields {
     /// Reads the file.
     ///
     /// # Errors
-    /// A sentence without the file's name: not there, not readable, too large, or wrong at that line and column.
+    /// The file cannot be read, or [`Fields::parse`] refuses it: a sentence without the file's name.
     pub(super) fn load(path: &Path) -> Result<Self, String> {
         Self::parse(&files::read(path)?)
     }
 
-    /// Reads its content.
+    /// Reads the content of such a file.
     ///
     /// # Errors
-    /// As `load`.
+    /// It is neither JSON nor YAML, or a field has the wrong type or stands there twice: names line, column and field.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(text).map_err(|_| "is not UTF-8")?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let failed = Cell::new(None);
-        let (format, parsed) = match text.trim_start().starts_with('{') {
-            true => ("JSON", from_json(text, &failed)),
-            false => ("YAML", from_yaml(text, &failed)),
+        let (format, parsed) = if text.trim_start().starts_with('{') {
+            ("JSON", from_json(text, &failed))
+        } else {
+            ("YAML", from_yaml(text, &failed))
         };
         parsed.map_err(|(line, column)| match failed.get() {
             Some((field, problem)) => format!("line {line}, column {column}: the field {field} {problem}"),
@@ -56,7 +57,10 @@ impl Fields {
         })
     }
 
-    /// Takes the value of one field.
+    /// Reads the value of one field.
+    ///
+    /// # Errors
+    /// It has the wrong type.
     fn read<'de, A: MapAccess<'de>>(&mut self, name: &'static str, map: &mut A) -> Result<(), A::Error> {
         let target = match name {
             CLOUD => &mut self.cloud,
@@ -80,7 +84,10 @@ impl Fields {
     }
 }
 
-/// A password is taken as it stands: it may begin or end with white space.
+/// Reads a password as it stands: it may begin or end with white space.
+///
+/// # Errors
+/// It is not a string.
 fn read_password<'de, A: MapAccess<'de>>(
     target: &mut Zeroizing<String>,
     map: &mut A,
@@ -97,7 +104,7 @@ pub(super) const CERTIFICATE: &str = "aadClientCertPath";
 pub(super) const PASSWORD: &str = "aadClientCertPassword";
 pub(super) const MANAGED: &str = "useManagedIdentityExtension";
 pub(super) const USER_ASSIGNED: &str = "userAssignedIdentityID";
-/// Ours: other readers of the file know client ids and resource ids only.
+/// This plugin's own: other readers of the file know client ids and resource ids only.
 pub(super) const OBJECT_ID: &str = "userAssignedIdentityObjectID";
 pub(super) const WORKLOAD: &str = "useFederatedWorkloadIdentityExtension";
 pub(super) const TOKEN_FILE: &str = "aadFederatedTokenFile";
@@ -117,7 +124,7 @@ const FIELDS: [&str; 12] = [
     DATA_PLANE,
 ];
 
-/// A truth value, also when somebody put it in quotes.
+/// A truth value, with or without quotes around it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Truth(pub(super) bool);
 
@@ -149,10 +156,10 @@ impl<'de> Deserialize<'de> for Truth {
     }
 }
 
-/// Why and where the field failed: kept apart from the parsers' errors, which repeat values.
+/// The field that failed, and why: kept apart from the parsers' errors, which repeat values.
 type Failed = Cell<Option<(&'static str, &'static str)>>;
 
-/// Reads the top level with names in any letter case; other fields are ignored.
+/// A reader of the top level, with names in any letter case; other fields are ignored.
 struct FieldsSeed<'a>(&'a Failed);
 
 impl<'de> DeserializeSeed<'de> for FieldsSeed<'_> {
@@ -190,7 +197,7 @@ impl<'de> Visitor<'de> for FieldsSeed<'_> {
     }
 }
 
-/// Where a parser stopped: line and column, from 1.
+/// The line and column where a parser stopped, from 1.
 type Position = (u64, u64);
 
 fn from_json(text: &str, failed: &Failed) -> Result<Fields, Position> {

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-/// Larger files are refused; real ones have a few kilobytes.
+/// The largest file that is read, in bytes; real ones have a few kilobytes.
 const LARGEST: u64 = 1024 * 1024;
 
-/// The content. Wiped when dropped: it may hold secrets.
+/// Reads the content, which is wiped when dropped: it may hold secrets.
 ///
 /// # Errors
-/// A sentence without the file's name: not there, not readable, not a file, empty, too large.
+/// It is not there, not readable, not a file, empty, or larger than 1 MiB: a sentence without the file's name.
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {

@@ -1,4 +1,4 @@
-//! Go's syntax of whole numbers in flags (`strconv.ParseInt` with base 0): `8787`, `0x2253`, `0o21123`, `021123`, `8_787`.
+//! The syntax of Go for whole numbers in flags (`strconv.ParseInt` with base 0): `8787`, `0x2253`, `0o21123`, `021123`, `8_787`.
 
 /// Reads a number that is not negative and fits. A plus sign is read too.
 pub(super) fn parse<T: TryFrom<u64>>(text: &str) -> Option<T> {
@@ -13,7 +13,7 @@ pub(super) fn parse<T: TryFrom<u64>>(text: &str) -> Option<T> {
     T::try_from(u64::from_str_radix(&plain, radix).ok()?).ok()
 }
 
-/// The base, and the digits. An underscore may follow what tells the base.
+/// Splits off the base. An underscore may follow its prefix.
 fn radix(text: &str) -> (u32, &str) {
     let Some(rest) = text.strip_prefix('0').filter(|rest| !rest.is_empty()) else { return (10, text) };
     let (radix, digits) = match rest.as_bytes()[0] {

@@ -1,34 +1,38 @@
-//! Which key, in which vault, with which names in URLs.
+//! The key, its vault, and their names in URLs.
 
 use super::cloud::Service;
 
-/// The key version to use, and where it is.
+/// The key version to use, and its vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyConfig {
-    /// Name of the vault, in lower case.
+    /// The name of the vault, in lower case.
     pub vault_name: String,
-    /// `vault.azure.net`, or that of managed HSMs.
+    /// The domain of the vault, such as `vault.azure.net`.
     pub dns_suffix: String,
-    /// What tokens are for: `https://` and the suffix.
+    /// The resource of tokens for it, such as `https://vault.azure.net`.
     pub resource: String,
-    /// Name of the key.
+    /// The name of the key.
     pub name: String,
-    /// Version of the key.
+    /// The version of the key: 32 hexadecimal digits in lower case.
     pub version: String,
-    /// Which operations of Key Vault are called.
+    /// The operations of Key Vault that are called.
     pub operations: Operations,
 }
 
-/// `--key-operations`. Both pairs give and take the same bytes; they differ in the permissions they need.
+/// The choice of `--key-operations`. Both pairs give and take the same bytes; they differ in the permissions they need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operations {
-    /// encrypt and decrypt.
+    /// `encrypt` and `decrypt`.
     Encrypt,
-    /// wrapKey and unwrapKey.
+    /// `wrapKey` and `unwrapKey`.
     Wrap,
 }
 
 impl Operations {
+    /// Reads the value of the flag.
+    ///
+    /// # Errors
+    /// It is neither `encrypt` nor `wrap`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         match text {
             "encrypt" => Ok(Self::Encrypt),
@@ -38,7 +42,7 @@ impl Operations {
     }
 }
 
-/// The names of a key version, as the flags give them.
+/// The names of a key version, as in the flags.
 pub(super) struct KeyNames {
     pub(super) vault: String,
     pub(super) key: String,
@@ -46,8 +50,8 @@ pub(super) struct KeyNames {
 }
 
 impl KeyConfig {
-    /// A key version in a vault of that service. Key Vault's own spelling of vault and version is in lower case, and
-    /// the key_id is made of that spelling.
+    /// Returns a key version in a vault of that service. Vault and version become lower case, which is Key Vault's own
+    /// spelling, and the one that the key_id is made from.
     pub(super) fn new(names: KeyNames, service: &Service, operations: Operations) -> Self {
         Self {
             vault_name: names.vault.to_ascii_lowercase(),
@@ -59,48 +63,60 @@ impl KeyConfig {
         }
     }
 
-    /// `{vault}.{suffix}`
+    /// Returns `{vault}.{suffix}`.
     pub(crate) fn vault_host(&self) -> String {
         format!("{}.{}", self.vault_name, self.dns_suffix)
     }
 
-    /// `https://{vault}.{suffix}/`
+    /// Returns `https://{vault}.{suffix}/`.
     pub(crate) fn vault_url(&self) -> String {
         format!("https://{}/", self.vault_host())
     }
 
-    /// `https://{vault}.{suffix}/keys/{name}/{version}`, whose hash is the key_id.
+    /// Returns `https://{vault}.{suffix}/keys/{name}/{version}`, whose hash is the key_id.
     pub(crate) fn key_url(&self) -> String {
         format!("https://{}/keys/{}/{}", self.vault_host(), self.name, self.version)
     }
 }
 
-/// White space and the double quotes around a value go, as in the Go plugin: manifests often hold both.
+/// Trims white space and the double quotes around a value, as the Go plugin does: manifests often hold both.
 pub(crate) fn trim(value: &str) -> &str {
     value.trim().trim_matches('"').trim()
 }
 
+/// Checks the name of a vault, by the limits of Key Vault.
+///
+/// # Errors
+/// It is empty, or not 3 to 24 letters, digits and dashes.
 pub(crate) fn check_vault_name(name: &str) -> Result<(), String> {
-    let characters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    match (name, characters && (3..=24).contains(&name.len())) {
+    let has_known_characters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    match (name, has_known_characters && (3..=24).contains(&name.len())) {
         ("", _) => Err("is required".into()),
         (_, false) => Err(format!("{name:?} must have 3 to 24 of the characters A-Z, a-z, 0-9 and -")),
         _ => Ok(()),
     }
 }
 
+/// Checks the name of a key, by the limits of Key Vault.
+///
+/// # Errors
+/// It is empty, or not 1 to 127 letters, digits and dashes.
 pub(crate) fn check_key_name(name: &str) -> Result<(), String> {
-    let characters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    match (name, characters && name.len() <= 127) {
+    let has_known_characters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    match (name, has_known_characters && name.len() <= 127) {
         ("", _) => Err("is required".into()),
         (_, false) => Err(format!("{name:?} must have 1 to 127 of the characters A-Z, a-z, 0-9 and -")),
         _ => Ok(()),
     }
 }
 
+/// Checks the version of a key.
+///
+/// # Errors
+/// It is empty, or not 32 hexadecimal digits.
 pub(crate) fn check_key_version(version: &str) -> Result<(), String> {
-    let hexadecimal = version.len() == 32 && version.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match (version, hexadecimal) {
+    let is_hexadecimal = version.len() == 32 && version.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match (version, is_hexadecimal) {
         ("", _) => Err("is required".into()),
         (_, false) => {
             Err(format!("{version:?} must be 32 hexadecimal digits, the last part of the key identifier"))

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 /// The longest path or name of a unix socket in bytes (`sun_path` of `unix(7)`, without its final NUL).
 const LONGEST: usize = 107;
 
-/// Where to listen.
+/// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ListenAddr {
-    /// A file.
+    /// The path of a file.
     Path(PathBuf),
     /// A name in the abstract namespace of Linux, without the leading `@`.
     Abstract(String),
@@ -17,6 +17,9 @@ pub(crate) enum ListenAddr {
 
 impl ListenAddr {
     /// Reads `unix:///path` or `unix:///@name`; the scheme in any case.
+    ///
+    /// # Errors
+    /// The text is neither, or its path has more than 107 bytes.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let expected = || "must be unix:///PATH or unix:///@NAME".to_owned();
         let (scheme, rest) = text.split_once("://").ok_or_else(expected)?;
@@ -35,7 +38,7 @@ impl ListenAddr {
         }
     }
 
-    /// The path that tokio's listener and stream take: a leading NUL for the abstract namespace.
+    /// Returns the path that tokio's listener and stream take: with a leading NUL for the abstract namespace.
     pub(crate) fn socket_path(&self) -> PathBuf {
         match self {
             Self::Path(path) => path.clone(),

@@ -1,28 +1,28 @@
-//! How to reach Azure: redirected hosts, extra roots, IMDS.
+//! The way to Azure: redirected hosts, extra roots, IMDS, the proxy.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// Where the well-known service for managed identities is.
+/// The well-known address of the service for managed identities.
 const IMDS: &str = "http://169.254.169.254";
-/// The variable by which Azure's SDKs let another process answer for IMDS.
+/// The variable that names another IMDS, as in Azure's SDKs.
 const IMDS_VARIABLE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 
-/// How to reach Azure.
+/// The way to Azure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NetworkConfig {
-    /// Hosts that are elsewhere.
+    /// Hosts that are redirected.
     pub connect_to: Vec<ConnectTo>,
     /// Roots to trust as well as the system's.
     pub ca_files: Vec<CaFile>,
-    /// Scheme and authority of IMDS.
+    /// The scheme and authority of IMDS.
     pub imds_base: String,
-    /// `--proxy-mode`: where both services are asked instead, in plain HTTP.
+    /// The proxy of `--proxy-mode`, which is called in place of both services, in plain HTTP.
     pub proxy: Option<reqwest::Url>,
 }
 
 impl NetworkConfig {
-    /// Where that host is instead; it may have a port, as an Azure Stack's.
+    /// Returns the address that this host is redirected to. The host may have a port, as an Azure Stack's.
     pub(crate) fn redirected(&self, host: &str) -> Option<SocketAddr> {
         let name = host.split(':').next().unwrap_or(host);
         let last = self.connect_to.iter().rev().find(|to| to.host.eq_ignore_ascii_case(name));
@@ -30,35 +30,43 @@ impl NetworkConfig {
     }
 }
 
-/// One `--connect-to`.
+/// A value of `--connect-to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectTo {
     /// The host of the URL.
     pub host: String,
-    /// Where to connect instead.
+    /// The address to connect to instead.
     pub addr: SocketAddr,
 }
 
-/// One `--ca-file`.
+/// A file of `--ca-file`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CaFile {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its content: at least one certificate.
     pub pem: Vec<u8>,
 }
 
+/// Reads a value of `--connect-to`.
+///
+/// # Errors
+/// It is not `HOST=ADDR:PORT` with a numeric address.
 pub(super) fn connect_to(text: &str) -> Result<ConnectTo, String> {
     let wrong = || format!("{text:?} must be HOST=ADDR:PORT, with a numeric address");
     let (host, addr) = text.split_once('=').ok_or_else(wrong)?;
-    let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
+    let is_plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
     let addr = addr.parse().map_err(|_| wrong())?;
-    if host.is_empty() || !plain {
+    if host.is_empty() || !is_plain {
         return Err(wrong());
     }
     Ok(ConnectTo { host: host.to_ascii_lowercase(), addr })
 }
 
+/// Reads a file of `--ca-file`.
+///
+/// # Errors
+/// The file cannot be read, or holds no certificate in PEM.
 pub(super) fn ca_file(path: &str) -> Result<CaFile, String> {
     let pem = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
     match reqwest::Certificate::from_pem_bundle(&pem) {
@@ -67,7 +75,10 @@ pub(super) fn ca_file(path: &str) -> Result<CaFile, String> {
     }
 }
 
-/// The address of `--proxy-mode`.
+/// Returns the URL of the proxy of `--proxy-mode`.
+///
+/// # Errors
+/// The address is empty, or not a host alone.
 pub(super) fn proxy(address: &str, port: &str) -> Result<reqwest::Url, String> {
     if address.is_empty() {
         return Err("is required with --proxy-mode: the host name or IP address of the proxy".into());
@@ -78,20 +89,24 @@ pub(super) fn proxy(address: &str, port: &str) -> Result<reqwest::Url, String> {
          --proxy-port's"
             .to_owned()
     };
-    let plain = address.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
-    let url = reqwest::Url::parse(&format!("http://{address}:{port}/")).ok().filter(|_| plain);
+    let is_plain = address.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
+    let url = reqwest::Url::parse(&format!("http://{address}:{port}/")).ok().filter(|_| is_plain);
     url.ok_or_else(wrong)
 }
 
+/// Returns the scheme and authority of IMDS, which the environment may name.
+///
+/// # Errors
+/// The variable is not a URL with http or https, or has more than an authority.
 pub(super) fn imds_base(env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let Some(value) = env(IMDS_VARIABLE).filter(|value| !value.is_empty()) else {
         return Ok(IMDS.to_owned());
     };
     let wrong = || format!("{IMDS_VARIABLE}: must be a URL such as http://127.0.0.1:8080, without a path");
     let url = reqwest::Url::parse(&value).map_err(|_| wrong())?;
-    let bare =
+    let is_bare =
         url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !bare {
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !is_bare {
         return Err(wrong());
     }
     Ok(value.trim_end_matches('/').to_owned())

@@ -10,12 +10,12 @@ use zeroize::Zeroizing;
 pub(crate) struct Secret(Arc<Zeroizing<String>>);
 
 impl Secret {
-    /// Takes the secret.
+    /// Wraps the secret.
     pub(crate) fn new(secret: String) -> Self {
         Self(Arc::new(Zeroizing::new(secret)))
     }
 
-    /// The secret itself.
+    /// Returns the secret itself.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }

@@ -1,16 +1,17 @@
-//! How patient the supervisor is with actors that fail.
+//! The limits on restarts of actors.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::Problems;
+use super::problems::Problems;
 use super::values::{positive_duration, positive_number};
 use crate::cli::Flags;
 
-/// When a failed actor is started again, and what comes of too many failures.
+/// The pauses before restarts of failed actors, and the limit on restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SupervisionConfig {
-    /// So many restarts of all actors together are allowed in `period`, and so many of one that never came to work.
+    /// The restarts of all actors together that are allowed in `period`, and those of one actor in a row that never came
+    /// to work.
     pub limit: NonZeroU32,
     /// The time in which restarts are counted.
     pub period: Duration,
@@ -18,34 +19,20 @@ pub(crate) struct SupervisionConfig {
     pub backoff: Duration,
     /// The longest pause, before jitter.
     pub backoff_max: Duration,
-    /// What happens beyond the limit.
+    /// The action beyond the limit.
     pub at_limit: LimitAction,
 }
 
-/// What the flags say when they are not given.
-#[cfg(any(test, feature = "benchmark"))]
-impl Default for SupervisionConfig {
-    fn default() -> Self {
-        Self {
-            limit: NonZeroU32::MIN.saturating_add(29),
-            period: Duration::from_secs(60),
-            backoff: Duration::from_millis(50),
-            backoff_max: Duration::from_secs(1),
-            at_limit: LimitAction::Exit,
-        }
-    }
-}
-
-/// What happens when actors fail more often than the limit allows.
+/// The action when actors fail more often than the limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LimitAction {
-    /// Drain and exit 1: who started the process takes over.
+    /// Drain and exit with code 1, so that the kubelet or systemd restarts the process.
     Exit,
     /// Go on, with the longest pause.
     Retry,
 }
 
-/// Reads the flags.
+/// Reads the flags; `None` when there is a problem.
 pub(super) fn read(flags: &Flags, problems: &mut Problems) -> Option<SupervisionConfig> {
     let limit = problems.flag("actor-restart-limit", positive_number(&flags.actor_restart_limit));
     let period = problems.flag("actor-restart-period", positive_duration(&flags.actor_restart_period));
@@ -60,9 +47,10 @@ pub(super) fn read(flags: &Flags, problems: &mut Problems) -> Option<Supervision
 }
 
 fn in_order(first: Duration, longest: Duration) -> Result<(), String> {
-    match first <= longest {
-        true => Ok(()),
-        false => Err(format!("{first:?} is longer than --actor-restart-backoff-max ({longest:?})")),
+    if first <= longest {
+        Ok(())
+    } else {
+        Err(format!("{first:?} is longer than --actor-restart-backoff-max ({longest:?})"))
     }
 }
 

@@ -1,42 +1,43 @@
-//! How to log, and where traces go.
+//! The form of logs, and the collector of traces.
 
 use std::net::IpAddr;
 
 use hyper::Uri;
 
+use super::integer;
+use super::problems::Problems;
 use super::values::verbosity;
-use super::{Problems, integer};
 use crate::cli::Flags;
 
-/// How to log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The form and verbosity of logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogConfig {
-    /// Kubernetes' JSON instead of klog text.
-    pub json: bool,
-    /// `-v`.
+    /// True for Kubernetes' JSON, false for klog text.
+    pub is_json: bool,
+    /// The value of `-v`: 0 warnings and errors, 2 info, 4 debug, 6 trace.
     pub verbosity: u8,
 }
 
 impl LogConfig {
-    /// How to log, as far as the flags are valid: also needed to report that they are not.
+    /// Reads the flags as far as they are valid: the log is also needed to report that they are not.
     pub(crate) fn of(flags: &Flags) -> Self {
-        Self { json: flags.log_format_json == "true", verbosity: verbosity(&flags.verbosity).unwrap_or(0) }
+        Self { is_json: flags.log_format_json == "true", verbosity: verbosity(&flags.verbosity).unwrap_or(0) }
     }
 }
 
-/// What Kubernetes' components call `TracingConfiguration`.
+/// The export of traces, which Kubernetes' components call `TracingConfiguration`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TracesConfig {
     /// The collector: scheme, host and port.
     pub endpoint: Uri,
-    /// How many requests of a million are traced, of those whose caller does not say.
+    /// The requests in a million that are traced, of those whose caller does not say.
     pub per_million: u32,
 }
 
-/// All there are.
+/// The rate at which every request is traced.
 const MILLION: u32 = 1_000_000;
 
-/// Reads the flags. `None` when traces are not wanted, or when there is a problem.
+/// Reads the flags; `None` when traces are off, or when there is a problem.
 pub(super) fn traces(flags: &Flags, problems: &mut Problems) -> Option<TracesConfig> {
     let rate = per_million(&flags.tracing_sampling_rate_per_million);
     let per_million = problems.flag("tracing-sampling-rate-per-million", rate);
@@ -52,7 +53,10 @@ fn per_million(text: &str) -> Result<u32, String> {
     rate.ok_or_else(|| format!("{text:?} must be a whole number from 0 to {MILLION}"))
 }
 
-/// Without TLS, as the endpoint of `TracingConfiguration`. A bad value is not repeated: it may hold a password.
+/// Reads the collector's address. There is no TLS, as with the endpoint of `TracingConfiguration`.
+///
+/// # Errors
+/// It is not `http://HOST:PORT`. The value is not repeated: it may hold a password.
 fn endpoint(text: &str) -> Result<Uri, String> {
     let wrong = || "must be http://HOST:PORT, such as http://127.0.0.1:4317".to_owned();
     let uri: Uri = text.parse().map_err(|_| wrong())?;
@@ -61,14 +65,15 @@ fn endpoint(text: &str) -> Result<Uri, String> {
             "TLS is not supported; name a collector on this node with http://, and let it use TLS".into()
         );
     }
-    let bare = uri.path_and_query().is_none_or(|path| path == "/")
+    let is_bare = uri.path_and_query().is_none_or(|path| path == "/")
         && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
     let port = uri.port_u16().unwrap_or_default();
-    let valid = uri.scheme_str() == Some("http") && bare && port != 0 && uri.host().is_some_and(is_host);
-    if valid { Ok(uri) } else { Err(wrong()) }
+    let is_valid =
+        uri.scheme_str() == Some("http") && is_bare && port != 0 && uri.host().is_some_and(is_host);
+    if is_valid { Ok(uri) } else { Err(wrong()) }
 }
 
-/// A name, or an address: of version 6 in brackets.
+/// Returns true for a name, and for an address: of version 6 in brackets.
 fn is_host(host: &str) -> bool {
     match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         Some(address) => address.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6()),

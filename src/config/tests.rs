@@ -1,5 +1,9 @@
 //! Flags together: defaults, and every problem at once.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::access::Env;
 use super::*;
 use crate::cli::{self, Command};
 

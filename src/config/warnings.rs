@@ -1,16 +1,19 @@
-//! What is accepted but deserves a word at the start.
+//! Warnings at the start: of what is accepted but may not be meant.
 
-use super::{Access, Config, ListenAddr, environment};
-use crate::cli::Flags;
+use super::access::Access;
+use super::environment;
+use super::listen::ListenAddr;
+use super::types::Config;
+use crate::cli::{DEFAULT_PROXY_PORT, Flags};
 
-/// One sentence each.
+/// Lists the warnings, a sentence each.
 pub(super) fn of(flags: &Flags, config: &Config, access: &Access) -> Vec<String> {
     let mut warnings = Vec::new();
     if flags.deprecated_config_file_path.is_some() {
         warnings.push("--configFilePath is deprecated and ignored; use --config-file-path".into());
     }
-    let idle_proxy = !flags.proxy_address.is_empty() || flags.proxy_port != "7788";
-    if access.network.proxy.is_none() && idle_proxy {
+    let has_proxy_flags = !flags.proxy_address.is_empty() || flags.proxy_port != DEFAULT_PROXY_PORT;
+    if access.network.proxy.is_none() && has_proxy_flags {
         warnings.push("--proxy-address and --proxy-port have no effect without --proxy-mode".into());
     }
     if matches!(config.listen, ListenAddr::Abstract(_)) {

@@ -31,12 +31,12 @@ pub(crate) struct NotBound {
     /// The failure, with the flag and the address.
     pub cause: String,
     /// The command or setting.
-    pub mend: String,
+    pub fix: String,
 }
 
 impl NotBound {
     fn new(flag: &str, addr: SocketAddr, error: &io::Error) -> Self {
-        let mend = match error.kind() {
+        let fix = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 format!("another --{flag}, or stop who has it: ss -lptn 'sport = :{}'", addr.port())
             }
@@ -45,13 +45,13 @@ impl NotBound {
             }
             _ => format!("another --{flag}, or run as a user who may listen there"),
         };
-        Self { cause: format!("--{flag}: cannot listen on {addr}: {error}"), mend }
+        Self { cause: format!("--{flag}: cannot listen on {addr}: {error}"), fix }
     }
 }
 
 impl fmt::Display for NotBound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.cause, self.mend)
+        write!(f, "{}; {}", self.cause, self.fix)
     }
 }
 

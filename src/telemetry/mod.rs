@@ -60,7 +60,7 @@ pub(crate) fn subscriber(
     tracer: Option<SdkTracer>,
     write: impl Fn(&str) + Send + Sync + 'static,
 ) -> impl Subscriber + Send + Sync {
-    let format = if log.json { json::line } else { klog::line };
+    let format = if log.is_json { json::line } else { klog::line };
     let filter = filter_fn(move |metadata| is_logged(log.verbosity, metadata))
         .with_max_level_hint(level(log.verbosity).max(LevelFilter::INFO));
     // no `Option` of a layer: with `None`, disabled callsites would be evaluated at every event
@@ -101,7 +101,10 @@ pub(crate) fn capture_logs() -> (tracing::subscriber::DefaultGuard, Arc<std::syn
     let text = Arc::new(std::sync::Mutex::new(String::new()));
     let sink = text.clone();
     let write = move |line: &str| sink.lock().unwrap().push_str(line);
-    (tracing::subscriber::set_default(subscriber(LogConfig { json: false, verbosity: 0 }, None, write)), text)
+    (
+        tracing::subscriber::set_default(subscriber(LogConfig { is_json: false, verbosity: 0 }, None, write)),
+        text,
+    )
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A collector of OpenTelemetry traces on loopback, which keeps what it gets or forgets it.
+//! A collector of OpenTelemetry traces on loopback, which stores them or discards them.
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
@@ -16,19 +16,25 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, async_trait};
 
+/// The stored requests, oldest first.
 type Requests = Vec<ExportTraceServiceRequest>;
 
-/// The collector; ends when dropped.
+/// A running collector. It stops when it is dropped.
 pub struct Collector {
-    /// Where it is, for `--tracing-endpoint`.
+    /// Its URL, for `--tracing-endpoint`.
     pub endpoint: String,
+    /// The stored requests.
     requests: watch::Receiver<Requests>,
+    /// The task of the server.
     serving: JoinHandle<()>,
 }
 
+/// The gRPC service.
 struct Service {
+    /// The stored requests.
     requests: watch::Sender<Requests>,
-    keeps: bool,
+    /// Stores requests, or discards them.
+    stores: bool,
 }
 
 #[async_trait]
@@ -37,7 +43,7 @@ impl TraceService for Service {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        if self.keeps {
+        if self.stores {
             self.requests.send_modify(|requests| requests.push(request.into_inner()));
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
@@ -45,29 +51,30 @@ impl TraceService for Service {
 }
 
 impl Collector {
-    /// Listens on a port of its own.
+    /// Starts a collector that stores all spans, on a free port.
     pub async fn start() -> Self {
-        Self::that(true).await
+        Self::start_with(true).await
     }
 
-    /// The same, but keeps nothing: for more spans than there is memory for.
-    pub async fn start_forgetting() -> Self {
-        Self::that(false).await
+    /// Starts a collector that discards all spans: for more than there is memory for.
+    pub async fn start_discarding() -> Self {
+        Self::start_with(false).await
     }
 
-    async fn that(keeps: bool) -> Self {
+    /// Starts the server.
+    async fn start_with(stores: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let (sender, requests) = watch::channel(Requests::new());
         let server =
-            Server::builder().add_service(TraceServiceServer::new(Service { requests: sender, keeps }));
+            Server::builder().add_service(TraceServiceServer::new(Service { requests: sender, stores }));
         let serving = tokio::spawn(async move {
             server.serve_with_incoming(TcpIncoming::from(listener)).await.unwrap();
         });
         Self { endpoint, requests, serving }
     }
 
-    /// Every span until now.
+    /// Returns every span until now.
     pub fn spans(&self) -> Vec<Span> {
         let requests = self.requests.borrow();
         let resources = requests.iter().flat_map(|request| &request.resource_spans);
@@ -75,7 +82,7 @@ impl Collector {
         scopes.flat_map(|scope| scope.spans.clone()).collect()
     }
 
-    /// What it is told of the program that made them: each attribute and its value.
+    /// Returns the attributes of the resources that made the spans, each with its value.
     pub fn resource(&self) -> Vec<(String, String)> {
         let requests = self.requests.borrow();
         let resources = requests.iter().flat_map(|request| &request.resource_spans);
@@ -85,7 +92,7 @@ impl Collector {
             .collect()
     }
 
-    /// Every byte that it got, as text.
+    /// Returns every stored request as text: its Protobuf encoding, in which strings are readable.
     pub fn bytes(&self) -> String {
         let bytes: Vec<u8> = self.requests.borrow().iter().flat_map(Message::encode_to_vec).collect();
         String::from_utf8_lossy(&bytes).into_owned()
@@ -98,12 +105,13 @@ impl Drop for Collector {
     }
 }
 
-/// The value of that attribute as text; empty when it is not there.
+/// Returns the value of that attribute as text; empty when there is none.
 pub fn attribute(span: &Span, name: &str) -> String {
     let found = span.attributes.iter().find(|pair| pair.key == name);
     text(found.and_then(|pair| pair.value.as_ref()?.value.as_ref()))
 }
 
+/// Formats a value; empty when there is none.
 fn text(value: Option<&Value>) -> String {
     match value {
         Some(Value::StringValue(text)) => text.clone(),

@@ -9,10 +9,13 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::time::timeout;
 
+use crate::client::Client;
+use crate::http::{Http, http};
 use crate::inherit::Inherit;
-use crate::{Client, Http, PATIENCE, Process, http};
+use crate::process::Process;
+use crate::timeouts::TEST_TIMEOUT;
 
-/// A port below the range from which the system gives ports to clients.
+/// Returns a free port below the range of ephemeral ports, so that no client gets it meanwhile.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
@@ -24,7 +27,7 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// The variables by which a proxy gets into the way.
+/// The environment variables that configure a proxy.
 const PROXIES: [&str; 8] = [
     "HTTPS_PROXY",
     "https_proxy",
@@ -36,25 +39,31 @@ const PROXIES: [&str; 8] = [
     "no_proxy",
 ];
 
-/// Keeps the proxies of whoever runs the tests from a command. Before its own are set.
+/// Removes the proxies of the environment of the tests from a command. Call it before you set others.
 pub fn without_proxies(command: &mut Command) -> &mut Command {
     PROXIES.iter().fold(command, |command, name| command.env_remove(name))
 }
 
-/// How to start the daemon.
+/// A daemon that is to be started: its program, flags and environment.
 pub struct Start {
+    /// The path of the program.
     program: PathBuf,
+    /// Its command line.
     args: Vec<String>,
+    /// Environment variables by name, beside those of the tests.
     env: Vec<(String, String)>,
+    /// The file descriptor that it inherits.
     inherit: Option<Inherit>,
-    /// Where its socket will be.
+    /// The path of its gRPC socket.
     pub socket: PathBuf,
+    /// The port of its health endpoints.
     healthz: u16,
+    /// The port of its metrics.
     metrics: u16,
 }
 
 impl Start {
-    /// That program with those flags, a socket in `folder`, free ports, and five health checks a second.
+    /// Returns that program with those flags, a socket in `folder`, free ports, and five health checks a second.
     pub fn new(program: impl Into<PathBuf>, folder: &Path, mut args: Vec<String>) -> Self {
         let (socket, healthz, metrics) = (folder.join("kms.socket"), free_port(), free_port());
         args.push(format!("--listen-addr=unix://{}", socket.display()));
@@ -64,24 +73,24 @@ impl Start {
         Self { program: program.into(), args, env: Vec::new(), inherit: None, socket, healthz, metrics }
     }
 
-    /// With one more argument.
+    /// Adds an argument.
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
         self
     }
 
-    /// With that variable in its environment.
+    /// Adds an environment variable.
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
 
-    /// With that file descriptor inherited, announced as systemd announces a socket.
+    /// Makes it inherit that file descriptor, announced as systemd announces a socket.
     pub fn inherit(self, fd: impl Into<OwnedFd>) -> Self {
         self.inherit_times(1, fd)
     }
 
-    /// With that file descriptor inherited several times over.
+    /// Makes it inherit that file descriptor several times over.
     pub fn inherit_times(mut self, times: usize, fd: impl Into<OwnedFd>) -> Self {
         self.inherit = Some(Inherit { fd: fd.into(), times });
         self
@@ -132,22 +141,24 @@ pub struct Daemon {
     pub process: Process,
     /// Its gRPC socket.
     pub socket: PathBuf,
+    /// The URL of its health endpoints.
     healthz: String,
+    /// The URL of its metrics.
     metrics: String,
 }
 
 impl Daemon {
-    /// Its log until now.
+    /// Returns its log until now.
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// Waits until the log holds that text so many times.
+    /// Waits until the log has that text that many times.
     pub async fn logs_times(&mut self, text: &str, times: usize) {
         self.process.wait_for(text, times).await.unwrap();
     }
 
-    /// Waits until the log holds that text.
+    /// Waits until the log has that text.
     pub async fn logs(&mut self, text: &str) {
         self.logs_times(text, 1).await;
     }
@@ -167,62 +178,62 @@ impl Daemon {
         self.process.exit().await.unwrap()
     }
 
-    /// A client of the socket that connects when it is first used. The daemon must outlive it.
+    /// Returns a client of the socket, which connects when it is first used. The daemon must outlive it.
     pub fn client(&self) -> Client {
         Client::new(self.socket.clone())
     }
 
-    /// Asks the healthz port.
+    /// Sends a GET to the healthz port, and returns the status and the body of the response.
     ///
     /// # Errors
-    /// Nobody answers there.
+    /// There is no response.
     pub async fn try_get(&self, path: &str) -> Result<(u16, String), String> {
         http("GET", &format!("{}{path}", self.healthz)).await
     }
 
-    /// Asks the healthz port, or panics.
+    /// Sends a GET to the healthz port, or panics.
     pub async fn get(&self, path: &str) -> (u16, String) {
         self.try_get(path).await.unwrap()
     }
 
-    /// Where its health endpoints are.
+    /// Returns the address of its health endpoints.
     pub fn healthz_addr(&self) -> &str {
         self.healthz.trim_start_matches("http://")
     }
 
-    /// The metrics.
+    /// Returns the metrics.
     ///
     /// # Errors
-    /// Nobody answers there.
+    /// There is no response.
     pub async fn try_metrics(&self) -> Result<String, String> {
         Ok(http("GET", &self.metrics).await?.1)
     }
 
-    /// The metrics, or panics.
+    /// Returns the metrics, or panics.
     pub async fn metrics(&self) -> String {
         self.try_metrics().await.unwrap()
     }
 
-    /// Waits until so many key operations are in flight at the same time.
+    /// Waits until at least that many key operations are in flight.
     pub async fn has_in_flight(&self, wanted: u64) {
         self.until_metric("azure_kms_requests_in_flight", |in_flight| in_flight >= wanted).await;
     }
 
-    /// The value of a metric without labels.
+    /// Returns the value of a metric without labels.
     pub async fn metric(&self, name: &str) -> u64 {
         let metrics = self.metrics().await;
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         value.unwrap_or_else(|| panic!("there is no {name}"))
     }
 
-    /// Waits until a metric without labels has such a value.
+    /// Waits until a metric without labels has a value that the predicate accepts.
     pub async fn until_metric(&self, name: &str, reached: impl Fn(u64) -> bool) {
         let polled = async {
             while !reached(self.metric(name).await) {
                 tokio::time::sleep(Duration::from_millis(20)).await; // between polls: the calls need the processor too
             }
         };
-        timeout(PATIENCE, polled).await.unwrap_or_else(|_| panic!("{name} does not get there"));
+        timeout(TEST_TIMEOUT, polled).await.unwrap_or_else(|_| panic!("{name} does not get there"));
     }
 
     /// Makes an actor fail.
@@ -233,18 +244,22 @@ impl Daemon {
         self.try_inject_by(&Http::new(), actor, fault).await
     }
 
+    /// Makes an actor fail by that connection.
+    ///
+    /// # Errors
+    /// The daemon has no fault injection, or does not know the actor or the fault.
     async fn try_inject_by(&self, http: &Http, actor: &str, fault: &str) -> Result<(), String> {
         let url = format!("{}/debug/actors/{actor}/{fault}", self.healthz);
-        match http.ask("POST", &url).await? {
+        match http.request("POST", &url).await? {
             (200, _) => Ok(()),
             (status, body) => Err(format!("HTTP {status}: {body}")),
         }
     }
 
-    /// A connection to the healthz port: it lasts when the port is closed.
+    /// Returns a client with a connection to the healthz port, which outlasts the closing of the port.
     pub async fn connected(&self) -> Http {
         let http = Http::new();
-        http.ask("GET", &format!("{}/livez", self.healthz)).await.unwrap();
+        http.request("GET", &format!("{}/livez", self.healthz)).await.unwrap();
         http
     }
 
@@ -271,7 +286,7 @@ impl Drop for Daemon {
     }
 }
 
-/// Every restart of an actor that those metrics count, such as `1 (actor="token",reason="panic")`.
+/// Lists every restart of an actor that those metrics count, such as `1 (actor="token",reason="panic")`.
 pub fn restarts(metrics: &str) -> String {
     let counted = metrics.lines().filter_map(|line| {
         let (labels, count) = line.strip_prefix("azure_kms_actor_restarts_total{")?.split_once("} ")?;

@@ -1,33 +1,38 @@
 //! Plain HTTP, for the daemon's own endpoints and the emulator's control API.
 
-/// A client that keeps its connections. Never through a proxy.
+/// A client with connections of its own, which it reuses. It never uses a proxy.
 pub struct Http(reqwest::Client);
 
 impl Http {
-    /// A client without a connection yet.
+    /// Returns a client without a connection.
     pub fn new() -> Self {
         Self(reqwest::Client::builder().no_proxy().build().expect("a client without TLS"))
     }
 
-    /// The status and the body of the answer.
+    /// Sends a request, and returns the status and the body of the response.
     ///
     /// # Errors
-    /// Nobody answers.
-    pub async fn ask(&self, method: &str, url: &str) -> Result<(u16, String), String> {
-        self.ask_for(method, url, "*/*").await
+    /// There is no response.
+    pub async fn request(&self, method: &str, url: &str) -> Result<(u16, String), String> {
+        self.request_accepting(method, url, "*/*").await
     }
 
-    /// The same, asked for in that form: an Accept header.
+    /// Sends a request with that `Accept`, and returns the status and the body of the response.
     ///
     /// # Errors
-    /// Nobody answers.
-    pub async fn ask_for(&self, method: &str, url: &str, accept: &str) -> Result<(u16, String), String> {
-        let answered = async {
+    /// There is no response.
+    pub async fn request_accepting(
+        &self,
+        method: &str,
+        url: &str,
+        accept: &str,
+    ) -> Result<(u16, String), String> {
+        let sent = async {
             let method = method.parse().expect("a method of HTTP");
             let response = self.0.request(method, url).header("accept", accept).send().await?;
             Ok((response.status().as_u16(), response.text().await?))
         };
-        answered.await.map_err(|error: reqwest::Error| format!("{method} {url}: {error}"))
+        sent.await.map_err(|error: reqwest::Error| format!("{method} {url}: {error}"))
     }
 }
 
@@ -37,10 +42,10 @@ impl Default for Http {
     }
 }
 
-/// The status and the body of the answer, by a connection of its own.
+/// Sends a request on a new connection, and returns the status and the body of the response.
 ///
 /// # Errors
-/// Nobody answers.
+/// There is no response.
 pub async fn http(method: &str, url: &str) -> Result<(u16, String), String> {
-    Http::new().ask(method, url).await
+    Http::new().request(method, url).await
 }

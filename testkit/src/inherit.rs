@@ -4,24 +4,27 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Command;
 
-/// The first of the descriptors that `LISTEN_FDS` counts.
+/// The first of the descriptors that `LISTEN_FDS` counts (`SD_LISTEN_FDS_START`).
 const FIRST: usize = 3;
 
-/// What a child is to inherit.
+/// A file descriptor that a child inherits.
 pub(crate) struct Inherit {
-    /// The descriptor. It has to be the standard input of [`Inherit::command`].
+    /// The descriptor, which has to be the standard input of [`Inherit::command`].
     pub(crate) fd: OwnedFd,
-    /// Under how many numbers the child gets it.
+    /// The number of copies, from descriptor 3 upwards.
     pub(crate) times: usize,
 }
 
 impl Inherit {
-    /// The program, behind a shell that puts things in their places and becomes the program: `LISTEN_PID` is known
-    /// only to the child.
+    /// Returns a command that runs the program by way of a shell: only the child knows its `LISTEN_PID`, so the shell
+    /// sets it, places the descriptors and becomes the program.
     pub(crate) fn command(&self, program: &Path) -> Command {
-        let places: String = (FIRST..FIRST + self.times).map(|place| format!("{place}<&0 ")).collect();
+        let redirections: String = (FIRST..FIRST + self.times).map(|fd| format!("{fd}<&0 ")).collect();
         let mut command = Command::new("sh");
-        command.arg("-c").arg(format!(r#"LISTEN_PID=$$ exec "$0" "$@" {places}0</dev/null"#)).arg(program);
+        command
+            .arg("-c")
+            .arg(format!(r#"LISTEN_PID=$$ exec "$0" "$@" {redirections}0</dev/null"#))
+            .arg(program);
         command.env("LISTEN_FDS", self.times.to_string());
         command
     }

@@ -1,7 +1,7 @@
-//! Starts the daemon as a process and talks to it as its clients do.
+//! Starts the daemon as a process and calls it as its clients do.
 //!
-//! Used by `tests/`, `examples/` and `benches/`; never linked into the daemon. What can fail in a way that a test has
-//! no use for panics with the daemon's log.
+//! Used by `tests/`, `examples/` and `benches/`; never linked into the daemon. A failure that no test expects
+//! panics, with the daemon's log.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod client;
@@ -11,7 +11,8 @@ mod http;
 mod inherit;
 mod load;
 mod process;
-mod repeat;
+mod timeouts;
+mod transparent_retry;
 
 pub use client::Client;
 pub use collector::{Collector, attribute};
@@ -19,10 +20,4 @@ pub use daemon::{Daemon, Start, free_port, restarts, without_proxies};
 pub use http::{Http, http};
 pub use load::Load;
 pub use process::Process;
-
-use std::time::Duration;
-
-/// kube-apiserver's timeout of a KMS call.
-pub const CALL: Duration = Duration::from_secs(3);
-/// Longer than anything here takes; who waits so long has failed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub use timeouts::{CALL_TIMEOUT, TEST_TIMEOUT};

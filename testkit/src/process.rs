@@ -1,4 +1,4 @@
-//! A child process and what it writes; killed when dropped.
+//! A child process and its output; killed when dropped.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,12 +8,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::PATIENCE;
+use crate::timeouts::TEST_TIMEOUT;
 
 /// A running child. Its standard output and standard error are collected together, line by line.
 pub struct Process {
+    /// The program, for errors.
     name: String,
+    /// The process.
     child: Child,
+    /// Standard output and standard error until now.
     log: watch::Receiver<String>,
 }
 
@@ -46,25 +49,26 @@ impl Process {
         Ok(Self { name, child, log })
     }
 
-    /// Everything written so far.
+    /// Returns everything that it wrote until now.
     pub fn log(&self) -> String {
         self.log.borrow().clone()
     }
 
-    /// Waits until that text was written so many times.
+    /// Waits until it wrote that text that many times.
     ///
     /// # Errors
-    /// It was not, or the process ended; with the log.
+    /// The process ends or [`TEST_TIMEOUT`] passes before that; with the log.
     pub async fn wait_for(&self, text: &str, times: usize) -> Result<(), String> {
         let mut log = self.log.clone();
-        let written = timeout(PATIENCE, log.wait_for(|log| log.matches(text).count() >= times)).await;
-        match written.is_ok_and(|written| written.is_ok()) {
-            true => Ok(()),
-            false => Err(format!("{} did not write {text:?} {times} times:\n{}", self.name, self.log())),
+        let written = timeout(TEST_TIMEOUT, log.wait_for(|log| log.matches(text).count() >= times)).await;
+        if written.is_ok_and(|written| written.is_ok()) {
+            Ok(())
+        } else {
+            Err(format!("{} did not write {text:?} {times} times:\n{}", self.name, self.log()))
         }
     }
 
-    /// Its resident memory in KiB, as the kernel counts it (`VmRSS` of `proc_pid_status(5)`).
+    /// Returns its resident memory in KiB, as the kernel counts it (`VmRSS` of `proc_pid_status(5)`).
     ///
     /// # Errors
     /// It has ended.
@@ -72,7 +76,7 @@ impl Process {
         self.memory_kib("VmRSS:")
     }
 
-    /// The most resident memory that it ever had, in KiB (`VmHWM`).
+    /// Returns the most resident memory that it ever had, in KiB (`VmHWM`).
     ///
     /// # Errors
     /// It has ended.
@@ -80,6 +84,10 @@ impl Process {
         self.memory_kib("VmHWM:")
     }
 
+    /// Reads a field of `/proc/{pid}/status`.
+    ///
+    /// # Errors
+    /// It has ended.
     fn memory_kib(&self, field: &str) -> Result<u64, String> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.map_err(|error| format!("{}: {error}", self.name))?;
@@ -87,7 +95,7 @@ impl Process {
         value.trim().trim_end_matches(" kB").parse().map_err(|_| format!("{}: no {field}", self.name))
     }
 
-    /// Its number.
+    /// Returns its process id.
     pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().unwrap()).unwrap()
     }
@@ -97,13 +105,13 @@ impl Process {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// Waits for the end.
+    /// Waits for its end.
     ///
     /// # Errors
-    /// It does not end; with the log.
+    /// It does not end within [`TEST_TIMEOUT`]; with the log.
     pub async fn exit(&mut self) -> Result<ExitStatus, String> {
         let mut log = self.log.clone();
-        let closed = timeout(PATIENCE, async { while log.changed().await.is_ok() {} }).await;
+        let closed = timeout(TEST_TIMEOUT, async { while log.changed().await.is_ok() {} }).await;
         closed.map_err(|_| format!("{} does not end:\n{}", self.name, self.log()))?;
         self.child.wait().map_err(|error| format!("{}: {error}", self.name))
     }
@@ -116,6 +124,7 @@ impl Drop for Process {
     }
 }
 
+/// Appends the output to the log, line by line, until its end.
 fn collect(output: impl Read, lines: &watch::Sender<String>) {
     for line in BufReader::new(output).lines().map_while(Result::ok) {
         lines.send_modify(|log| {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use akv_emulator::{FaultSet, Faults};
 use azure_kms_provider::proto::v1beta1;
 use azure_kms_provider::proto::v2::EncryptRequest;
-use kms_testkit::PATIENCE;
+use kms_testkit::TEST_TIMEOUT;
 use rustix::process::{Signal, getgid, getuid};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -51,7 +51,7 @@ async fn until_lines(path: &Path, outcome: &str, count: usize) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await; // between polls
         }
     };
-    tokio::time::timeout(PATIENCE, polled)
+    tokio::time::timeout(TEST_TIMEOUT, polled)
         .await
         .unwrap_or_else(|_| panic!("no {count} lines with {outcome}"));
 }
@@ -91,7 +91,7 @@ async fn a_line_says_who_asked_for_what_and_key_vault_s_name_of_its_answer() {
     let probes: Vec<_> = all.iter().filter(|line| line["probe"] == true).collect();
     assert_eq!(probes.len(), 2, "an Encrypt and a Decrypt of the health check: {probes:?}");
     // each was answered under that name, and nothing was answered that no line names, but for an overtaken attempt
-    let answered = vault.emulator.answers().into_iter().filter(|answer| answer.operation != "get");
+    let answered = vault.emulator.responses().into_iter().filter(|answer| answer.operation != "get");
     let mut answered: Vec<_> = answered.map(|answer| (answer.operation, answer.request_id)).collect();
     for line in &all {
         let named = |(operation, id): &(String, String)| {
@@ -223,7 +223,7 @@ async fn eight_clients_see_ten_rotations_and_each_call_is_in_one_file_once() {
     let mut renamed = Vec::new();
     for rotation in 1..=10 {
         let wanted = *made.borrow() + 100;
-        tokio::time::timeout(PATIENCE, made.subscribe().wait_for(|made| *made >= wanted))
+        tokio::time::timeout(TEST_TIMEOUT, made.subscribe().wait_for(|made| *made >= wanted))
             .await
             .unwrap()
             .unwrap();

@@ -127,7 +127,7 @@ async fn statusz_and_flagz_are_kubernetes_objects_for_who_asks_for_one_without_s
     let daemon = vault.daemon().arg("--proxy-address=user:s3cr3t@proxy").healthy().await;
     let asked = async |path: &str, accept: &str| {
         let url = format!("http://{}{path}", daemon.healthz_addr());
-        let (status, body) = Http::new().ask_for("GET", &url, accept).await.unwrap();
+        let (status, body) = Http::new().request_accepting("GET", &url, accept).await.unwrap();
         assert!(!body.contains("s3cr3t"));
         (status, serde_json::from_str::<Value>(&body).unwrap())
     };

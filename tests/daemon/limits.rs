@@ -31,28 +31,46 @@ async fn empty_and_oversize_requests_are_invalid_and_name_the_limit_without_a_ca
     assert!(client.encrypt_v1(&[1; 245]).await.is_ok() && client.encrypt_v2(&[1; 190]).await.is_ok());
 }
 
-#[tokio::test]
-async fn beyond_the_queue_requests_are_refused_at_once() {
+/// Makes 100 calls more than may run and wait, on so many connections: exactly those are refused.
+async fn refuses_beyond_the_queue(max_in_flight: usize, connections: usize) {
     let vault = Vault::start().await;
-    let daemon = vault.daemon().arg("--max-in-flight=1").arg("--health-interval=1h").healthy().await;
+    let flag = format!("--max-in-flight={max_in_flight}");
+    let daemon = vault.daemon().arg(flag).arg("--health-interval=1h").healthy().await;
     let slow = FaultSet { latency_ms: 20_000, ..FaultSet::default() };
     vault.emulator.set_faults(Faults { vault: slow, ..Faults::default() });
-    let connections: Vec<_> = (0..10).map(|_| daemon.client()).collect();
+    let connections: Vec<_> = (0..connections).map(|_| daemon.client()).collect();
     let mut calls = tokio::task::JoinSet::new();
-    for call in 0..1101 {
+    for call in 0..max_in_flight + 1000 + 100 {
         let mut client = connections[call % connections.len()].clone();
         calls.spawn(async move {
             let request = EncryptRequest { version: "v1beta1".into(), plain: b"x".to_vec() };
-            client.v1.encrypt(request).await.unwrap_err().code()
+            client.v1.encrypt(request).await.unwrap_err()
         });
     }
     for _ in 0..100 {
-        assert_eq!(calls.join_next().await.unwrap().unwrap(), Code::ResourceExhausted);
+        let refused = calls.join_next().await.unwrap().unwrap();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert_eq!(
+            refused.message(),
+            format!("{max_in_flight} operations run and 1000 wait: the queue is full")
+        );
     }
     let metrics = daemon.metrics().await;
-    for line in ["azure_kms_requests_queued 1000", "azure_kms_requests_in_flight 1"] {
-        assert!(metrics.contains(line), "{metrics}");
+    for line in
+        ["azure_kms_requests_queued 1000".into(), format!("azure_kms_requests_in_flight {max_in_flight}\n")]
+    {
+        assert!(metrics.contains(&line), "{metrics}");
     }
+}
+
+#[tokio::test]
+async fn beyond_the_queue_requests_are_refused_at_once() {
+    refuses_beyond_the_queue(1, 10).await;
+}
+
+#[tokio::test]
+async fn a_thousand_wait_at_a_large_max_in_flight_too_even_on_one_connection() {
+    refuses_beyond_the_queue(600, 1).await;
 }
 
 #[tokio::test]

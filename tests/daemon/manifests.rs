@@ -37,6 +37,28 @@ fn every_flag_of_the_service_is_known() {
     assert_eq!(code, 0, "{stderr}");
 }
 
+/// The default that the help gives for that flag.
+fn default_of<'a>(help: &'a str, name: &str) -> Option<&'a str> {
+    let mut flags = help.split("\n      --");
+    let flag = flags.find(|flag| flag.split([' ', '[']).next() == Some(name))?;
+    flag.split_once("[default: ")?.1.split(']').next()
+}
+
+#[test]
+fn the_flags_that_the_pod_and_the_service_need_not_set_have_their_defaults() {
+    let (_, help, _) = run(&["--help"]);
+    let others = ["bind-address", "v", "keyvault-name", "key-name", "key-version"];
+    let mut known = 0;
+    for flag in flags().into_iter().chain(flags_of_the_service()) {
+        let (name, value) = flag.trim_start_matches('-').split_once('=').unwrap();
+        if !others.contains(&name) {
+            assert_eq!(default_of(&help, name), Some(value), "{flag}");
+            known += 1;
+        }
+    }
+    assert_eq!(known, 9);
+}
+
 #[test]
 fn the_service_the_pod_and_the_socket_unit_name_one_socket_for_its_owner_only() {
     let address = |flags: Vec<&'static str>| {

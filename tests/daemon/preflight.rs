@@ -43,11 +43,11 @@ impl Checked {
 
     /// That check failed and no other, for that cause and with that remedy, and the exit code is 1.
     #[track_caller]
-    fn only(&self, name: &str, cause: &str, mend: &str) {
+    fn only(&self, name: &str, cause: &str, fix: &str) {
         assert_eq!((self.code, self.with_result("failed")), (1, vec![name]), "{:#}", self.report);
         let check = self.check(name);
         let text = |field: &str| check[field].as_str().unwrap();
-        assert!(text("cause").contains(cause) && text("mend").contains(mend), "{check:#}");
+        assert!(text("cause").contains(cause) && text("fix").contains(fix), "{check:#}");
     }
 }
 
@@ -128,7 +128,7 @@ async fn a_secret_that_everybody_may_read_is_a_warning() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let open = checked(&vault, &[]).await;
     assert_eq!((open.code, open.result("permissions")), (0, "warned"));
-    assert!(open.check("permissions")["mend"].as_str().unwrap().starts_with("chmod"));
+    assert!(open.check("permissions")["fix"].as_str().unwrap().starts_with("chmod"));
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ async fn status_shows_the_state_of_our_own_limits_and_who_waits_for_them() {
     let daemon = flags.into_iter().fold(vault.daemon(), Start::arg).listening().await;
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..40 {
-        let mut client = daemon.client().patient();
+        let mut client = daemon.client().with_test_timeout();
         calls.spawn(async move { client.encrypt_v2(b"x").await.map(drop) });
     }
     daemon.until_metric("azure_kms_requests_queued", |queued| queued >= 16).await; // for 16 s at least

@@ -1,7 +1,7 @@
 //! The call engine: what a slow, throttling, hung or dead Key Vault costs.
 
 use akv_emulator::{FaultSet, Faults};
-use kms_testkit::PATIENCE;
+use kms_testkit::TEST_TIMEOUT;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
@@ -45,7 +45,7 @@ async fn a_token_is_fetched_on_a_connection_of_its_own_whatever_became_of_earlie
     let daemon = vault.daemon().healthy().await;
     vault.emulator.hang_connections();
     vault.emulator.revoke_tokens();
-    daemon.client().patient().encrypt_v1(b"x").await.unwrap();
+    daemon.client().with_test_timeout().encrypt_v1(b"x").await.unwrap();
     let metrics = daemon.metrics().await;
     assert!(metrics.contains("azure_kms_token_refreshes_total{result=\"success\"} 2"), "{metrics}");
     assert!(!metrics.contains("azure_kms_token_refreshes_total{result=\"error\"}"), "{metrics}");
@@ -79,7 +79,7 @@ async fn calls_that_are_throttled_for_a_moment_wait_for_it_to_pass() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, throttled).await.unwrap();
+    timeout(TEST_TIMEOUT, throttled).await.unwrap();
     vault.emulator.clear_faults();
     for call in calls {
         call.await.unwrap().unwrap();
@@ -179,7 +179,7 @@ async fn a_vault_that_is_down_fails_fast_with_the_reason_and_is_found_when_it_re
     let mut daemon = vault.daemon().healthy().await;
     let down = FaultSet { reset_rate: 1.0, ..FaultSet::default() };
     vault.emulator.set_faults(vault_faults(down));
-    let load = Load::of((0..8).map(|_| daemon.client().patient()));
+    let load = Load::of((0..8).map(|_| daemon.client().with_test_timeout()));
     daemon.logs("\"Key Vault is down: calls fail at once\"").await;
     let fast = |status: &Status| status.message().contains("calls fail at once until it answers");
     while !fast(&daemon.client().encrypt_v1(b"x").await.unwrap_err()) {} // it was the probe

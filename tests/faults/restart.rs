@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
 use akv_emulator::{FaultSet, Faults};
-use kms_testkit::PATIENCE;
+use kms_testkit::TEST_TIMEOUT;
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -50,7 +50,7 @@ async fn restarts_with_an_inherited_socket_under_load_fail_no_call_and_lose_none
     let socket = socket_of(&vault.daemon());
     let start = || inherit(vault.daemon().arg("--health-interval=1h"), &socket);
     let mut daemon = start().healthy().await;
-    let load = Load::of((0..32).map(|_| daemon.client().repeating()));
+    let load = Load::of((0..32).map(|_| daemon.client().retrying()));
     for _ in 0..RESTARTS {
         load.more_round_trips(100).await;
         ends_with_0(daemon).await;
@@ -73,7 +73,7 @@ async fn two_processes_serve_one_inherited_socket_while_one_takes_over_from_the_
     let vault = Vault::start().await;
     let socket = socket_of(&vault.daemon());
     let first = inherit(vault.daemon(), &socket).healthy().await;
-    let load = Load::of((0..8).map(|_| first.client().repeating()));
+    let load = Load::of((0..8).map(|_| first.client().retrying()));
     let second = inherit(vault.daemon(), &socket).healthy().await;
     load.more_round_trips(50).await;
     ends_with_0(first).await;
@@ -96,7 +96,7 @@ async fn what_connects_between_two_processes_waits_in_the_inherited_socket_and_i
     let calls = tokio::spawn(async move { tokio::join!(known.round_trips(), new.round_trips()) });
     let _second = inherit(vault.daemon(), &socket).listening().await;
     let mut answer = [0; 4];
-    timeout(PATIENCE, raw.read_exact(&mut answer)).await.unwrap().unwrap();
+    timeout(TEST_TIMEOUT, raw.read_exact(&mut answer)).await.unwrap().unwrap();
     assert_eq!(answer[3], SETTINGS);
     let (known, new) = calls.await.unwrap();
     known.and(new).unwrap();
@@ -187,5 +187,5 @@ async fn until(is_so: impl AsyncFn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, reached).await.unwrap();
+    timeout(TEST_TIMEOUT, reached).await.unwrap();
 }

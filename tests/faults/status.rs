@@ -2,7 +2,7 @@
 
 use akv_emulator::{FaultSet, Faults, KeyPatch};
 use azure_kms_provider::proto::v2::StatusResponse;
-use kms_testkit::PATIENCE;
+use kms_testkit::TEST_TIMEOUT;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
@@ -22,7 +22,7 @@ async fn until(
             tokio::time::sleep(std::time::Duration::from_millis(50)).await; // between polls, as kube-apiserver does
         }
     };
-    timeout(PATIENCE, polled).await.expect("Status does not change so")
+    timeout(TEST_TIMEOUT, polled).await.expect("Status does not change so")
 }
 
 fn down() -> Faults {
@@ -156,7 +156,7 @@ async fn an_idle_plugin_asks_key_vault_in_every_fourth_round_only() {
             }
         }
     };
-    let (rounds, metrics) = timeout(PATIENCE, rounds).await.unwrap();
+    let (rounds, metrics) = timeout(TEST_TIMEOUT, rounds).await.unwrap();
     let calls = metrics.lines().find_map(|line| line.strip_prefix("azure_kms_key_vault_probe_calls_total "));
     let calls: u64 = calls.unwrap().parse().unwrap();
     // two calls in every fourth round; both APIs and the key at the start

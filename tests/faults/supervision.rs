@@ -139,7 +139,7 @@ async fn arrived(vault: &Vault, requests: u64) {
             tokio::time::sleep(Duration::from_millis(10)).await; // between polls
         }
     };
-    timeout(kms_testkit::PATIENCE, asked).await.expect("Key Vault is not asked");
+    timeout(kms_testkit::TEST_TIMEOUT, asked).await.expect("Key Vault is not asked");
 }
 
 async fn each_during_start(fault: Fault) {

@@ -1,4 +1,4 @@
-//! Which Entra ID is asked: that of one cloud, or, behind a proxy, that of any.
+//! The Entra ID that receives a request: that of one cloud, or, behind a proxy, that of any.
 
 use crate::clouds::{self, Cloud, PUBLIC};
 
@@ -7,34 +7,38 @@ use crate::clouds::{self, Cloud, PUBLIC};
 pub(crate) struct Authority(Option<&'static Cloud>);
 
 impl Authority {
+    /// Returns that of one cloud.
     pub(crate) fn of(cloud: &'static Cloud) -> Self {
         Self(Some(cloud))
     }
 
-    /// For requests that do not say whom they ask.
+    /// Returns that of all clouds, for requests without a host of Entra ID.
     pub(crate) fn any() -> Self {
         Self(None)
     }
 
+    /// Returns the clouds that it belongs to.
     fn clouds(self) -> impl Iterator<Item = &'static Cloud> {
         clouds::ALL.into_iter().filter(move |cloud| self.0.is_none_or(|only| only == *cloud))
     }
 
+    /// Returns the host that its responses name.
     pub(super) fn host(self) -> &'static str {
         self.0.unwrap_or(&PUBLIC).authority_host()
     }
 
+    /// Reports whether it has that host, in lower case.
     pub(super) fn has_host(self, host: &str) -> bool {
         self.clouds().any(|cloud| cloud.authority_hosts.contains(&host))
     }
 
-    /// Whether that resource is not one of another cloud.
+    /// Reports whether the resource is not one of another cloud.
     pub(super) fn may_know(self, resource: &str) -> bool {
         let foreign = clouds::ALL.into_iter().any(|cloud| cloud.has_resource(resource));
         !foreign || self.clouds().any(|cloud| cloud.has_resource(resource))
     }
 
-    /// Whether that is the URL of a token endpoint of the tenant, of v1 or of v2.
+    /// Reports whether the URL is that of a token endpoint of the tenant, v1 or v2.
     pub(super) fn has_token_endpoint(self, url: &str, tenant: &str) -> bool {
         let path = url.split('?').next().unwrap_or_default().to_ascii_lowercase();
         let Some((host, path)) = path.strip_prefix("https://").and_then(|rest| rest.split_once('/')) else {

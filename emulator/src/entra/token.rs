@@ -1,104 +1,94 @@
-//! The two token endpoints: client credentials by form or by HTTP Basic (RFC 6749, section 2.3.1).
-
-use std::collections::HashMap;
+//! The token endpoints, v1 and v2, with the client credentials grant (RFC 6749, section 4.4).
 
 use axum::body::Body;
-use axum::extract::{Form, FromRequest, Query, Request};
-use axum::http::{HeaderMap, Response, Uri, header};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use axum::extract::Request;
+use axum::http::Response;
 use serde_json::json;
 
-use super::assertion::Asking;
 use super::authority::Authority;
+use super::client_identity::ClientIdentity;
 use super::credentials;
-use super::refusal::Refusal;
-use crate::reply;
-use crate::stats::Credential;
-use crate::world::World;
+use super::error::EntraError;
+use super::form::{self, Fields};
+use crate::response;
+use crate::state::State;
+use crate::stats::CredentialKind;
 
-/// What the form says.
-pub(super) type Fields = HashMap<String, String>;
-
+/// A version of the token endpoint.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Endpoint {
+    /// `/oauth2/token`: takes a `resource`, and responds with strings.
     V1,
+    /// `/oauth2/v2.0/token`: takes a `scope`, and responds with numbers.
     V2,
 }
 
-/// Answers with a token, or with why there is none.
+/// Responds with a token, or with the error.
 pub(super) async fn token(
-    world: &World,
+    state: &State,
     authority: Authority,
     tenant: &str,
     request: Request<Body>,
     endpoint: Endpoint,
 ) -> Response<Body> {
-    let by_header = basic(request.headers()).unwrap_or_default();
-    let answer = match Form::<Fields>::from_request(request, &()).await {
-        Ok(Form(mut fields)) => {
-            fields.extend(by_header);
-            grant(world, authority, tenant, &fields, endpoint)
-        }
-        Err(_) => Err(Refusal::request(900_144, "The request body must be a form.")),
+    let result = match form::read(request).await {
+        Ok(fields) => grant(state, authority, tenant, &fields, endpoint),
+        Err(error) => Err(error),
     };
-    answer.unwrap_or_else(|refusal| refusal.response(authority.host()))
+    result.unwrap_or_else(|error| error.response(authority.host()))
 }
 
+/// Authenticates the client and issues the token.
+///
+/// # Errors
+/// The client is not authenticated, the resource is missing or one of another cloud, or the token cannot be signed.
 fn grant(
-    world: &World,
+    state: &State,
     authority: Authority,
     tenant: &str,
     fields: &Fields,
     endpoint: Endpoint,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, EntraError> {
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
-    let asking = Asking { authority, tenant, client_id: field("client_id") };
-    let credential = credentials::check(world, asking, fields)?;
+    let client = ClientIdentity { authority, tenant, client_id: field("client_id") };
+    let credential = credentials::check(state, client, fields)?;
     let audience = audience(endpoint, field("scope"), field("resource"))?;
     if !authority.may_know(&audience) {
         let text =
             format!("The resource principal named {audience} was not found in the tenant named {tenant}.");
-        return Err(Refusal::new(400, "invalid_resource", 500_011, text));
+        return Err(EntraError::new(400, "invalid_resource", 500_011, text));
     }
-    issue(world, credential, endpoint, &audience)
+    issue(state, credential, endpoint, &audience)
 }
 
-/// The client's id and secret. Both are encoded as in a form, so they are read as one.
-fn basic(headers: &HeaderMap) -> Option<Fields> {
-    let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, encoded) = header.split_once(' ')?;
-    let credentials = STANDARD.decode(encoded).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-    let credentials = String::from_utf8(credentials).ok()?;
-    let (id, secret) = credentials.split_once(':')?;
-    let form: Uri = format!("/?client_id={id}&client_secret={secret}").parse().ok()?;
-    Query::try_from_uri(&form).ok().map(|Query(fields)| fields)
-}
-
-/// What the token is for.
+/// Returns the audience of the token: the `resource` (v1), or the one of the `scope` (v2).
 ///
 /// # Errors
-/// The request does not say it in the endpoint's own way.
-fn audience(endpoint: Endpoint, scope: &str, resource: &str) -> Result<String, Refusal> {
+/// The endpoint's own field does not name an https URL.
+fn audience(endpoint: Endpoint, scope: &str, resource: &str) -> Result<String, EntraError> {
     let audience = match endpoint {
         Endpoint::V1 => Some(resource),
         Endpoint::V2 => scope.split(' ').find_map(|scope| scope.strip_suffix("/.default")),
     };
     let audience = audience.filter(|audience| audience.starts_with("https://")).map(str::to_owned);
-    let refusal =
-        || Refusal::new(400, "invalid_scope", 70_011, "The provided scope or resource is not valid.");
-    audience.ok_or_else(refusal)
+    let invalid =
+        || EntraError::new(400, "invalid_scope", 70_011, "The provided scope or resource is not valid.");
+    audience.ok_or_else(invalid)
 }
 
+/// Issues the token.
+///
+/// # Errors
+/// It cannot be signed.
 fn issue(
-    world: &World,
-    credential: Credential,
+    state: &State,
+    credential: CredentialKind,
     endpoint: Endpoint,
     audience: &str,
-) -> Result<Response<Body>, Refusal> {
-    let issued = world.tokens.issue(&world.directory.client_id, audience, credential);
-    let issued = issued.map_err(|error| Refusal::new(500, "server_error", 90_033, error.0))?;
-    world.stats.token_issued(credential);
+) -> Result<Response<Body>, EntraError> {
+    let issued = state.tokens.issue(&state.directory.client_id, audience, credential);
+    let issued = issued.map_err(|error| EntraError::new(500, "server_error", 90_033, error.0))?;
+    state.stats.token_issued(credential);
     let seconds = issued.expires_in();
     let body = match endpoint {
         Endpoint::V2 => json!({
@@ -110,5 +100,5 @@ fn issue(
             "resource": audience, "access_token": issued.token,
         }),
     };
-    Ok(reply::json(200, &body))
+    Ok(response::json(200, &body))
 }

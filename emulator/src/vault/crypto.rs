@@ -5,75 +5,89 @@ use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::operations::{Ask, read};
-use super::refusals::incorrect;
+use super::errors::incorrect;
+use super::request::{RequestContext, parse};
 use crate::faults::Service;
-use crate::keys::{Found, Version};
-use crate::reply::VaultError;
+use crate::keys::{KeyVersion, NamedVersion};
+use crate::response::VaultError;
 use crate::tokens::now;
 
+/// The body (`KeyOperationsParameters` of the API reference).
 #[derive(Deserialize)]
-struct CryptoRequest {
+struct KeyOperationsParameters {
+    /// The algorithm, such as `RSA-OAEP-256`.
     alg: Option<String>,
+    /// The plaintext or ciphertext in base64url.
     value: Option<String>,
 }
 
+/// Performs one of the four operations (`operation`, as in `key_ops`) with that version, or the newest.
+///
+/// # Errors
+/// A parameter is missing or wrong, there is no such key or version, or the version does not permit it.
 pub(super) fn perform_crypto(
-    ask: Ask<'_>,
+    context: RequestContext<'_>,
     operation: &str,
     key: &str,
     version: Option<&str>,
     body: &[u8],
 ) -> Result<Value, VaultError> {
-    let request: CryptoRequest = read(body)?;
-    let value = decode(request.value.as_deref())?;
+    let parameters: KeyOperationsParameters = parse(body)?;
+    let value = decode(parameters.value.as_deref())?;
     let algorithm =
-        request.alg.ok_or_else(|| VaultError::bad_parameter("Property 'alg' is required.\r\n"))?;
-    let found = ask.find(key, version)?;
+        parameters.alg.ok_or_else(|| VaultError::bad_parameter("Property 'alg' is required.\r\n"))?;
+    let found = context.find(key, version)?;
     check_usable(&found.version, operation)?;
     let rsa = found.version.rsa().map_err(VaultError::internal)?;
-    let result = match makes_new(operation) {
-        true => rsa.encrypt(&algorithm, &value),
-        false => rsa.decrypt(&algorithm, &value),
-    };
+    let result =
+        if encrypts(operation) { rsa.encrypt(&algorithm, &value) } else { rsa.decrypt(&algorithm, &value) };
     let value = URL_SAFE_NO_PAD.encode(result.ok_or_else(incorrect)?);
-    Ok(json!({ "kid": kid(ask, &found), "value": value }))
+    Ok(json!({ "kid": kid(context, &found), "value": value }))
 }
 
-/// What the answer says about the key: the truth, unless a fault is in force.
-fn kid(ask: Ask<'_>, found: &Found) -> String {
+/// Returns the `kid` of the response: that of the version, or, with the fault `wrong_kid`, another one.
+fn kid(context: RequestContext<'_>, found: &NamedVersion) -> String {
     let version = found.version.version.clone();
-    let named = match ask.world.faults.of(Service::Vault).wrong_kid {
-        false => version,
-        true => version.chars().rev().collect(),
+    let version = if context.state.faults.of(Service::Vault).wrong_kid {
+        version.chars().rev().collect()
+    } else {
+        version
     };
-    ask.vault.kid(&found.name, &named)
+    context.vault.kid(&found.name, &version)
 }
 
+/// Decodes base64url with or without padding.
+///
+/// # Errors
+/// There is none, or it is not base64url.
 fn decode(value: Option<&str>) -> Result<Vec<u8>, VaultError> {
-    let refused = || {
+    let bad_value = || {
         VaultError::bad_parameter("Content of 'value' is not base64url.\r\nProperty 'value' is required.\r\n")
     };
-    let value = value.ok_or_else(refused)?;
-    URL_SAFE_NO_PAD.decode(value).or_else(|_| URL_SAFE.decode(value)).map_err(|_| refused())
+    let value = value.ok_or_else(bad_value)?;
+    URL_SAFE_NO_PAD.decode(value).or_else(|_| URL_SAFE.decode(value)).map_err(|_| bad_value())
 }
 
-fn makes_new(operation: &str) -> bool {
+/// Reports whether the operation makes a ciphertext.
+fn encrypts(operation: &str) -> bool {
     matches!(operation, "encrypt" | "wrapKey")
 }
 
-/// A disabled key does nothing. Outside of nbf and exp only what makes new ciphertexts is refused. The texts for
-/// both are by analogy: no recording of them is public.
-fn check_usable(version: &Version, operation: &str) -> Result<(), VaultError> {
-    let new = makes_new(operation);
+/// Checks that the version permits the operation. Outside of `nbf` and `exp` it still decrypts and unwraps. The texts
+/// for a disabled version and for the times are by analogy: no recording of them is public.
+///
+/// # Errors
+/// A 403: the operation is not in `key_ops`, the version is disabled, not yet valid, or expired.
+fn check_usable(version: &KeyVersion, operation: &str) -> Result<(), VaultError> {
+    let encrypts = encrypts(operation);
     let not_allowed = |on: &str| format!("Operation {operation} is not allowed on {on}.");
     let (code, message) = if !version.operations.iter().any(|known| known == operation) {
         ("KeyOperationForbidden", format!("Operation {operation} is not permitted on this key."))
     } else if !version.enabled {
         ("KeyDisabled", not_allowed("a disabled key"))
-    } else if new && version.nbf.is_some_and(|nbf| now() < nbf) {
+    } else if encrypts && version.nbf.is_some_and(|nbf| now() < nbf) {
         ("KeyNotYetValid", not_allowed("a key that is not yet valid"))
-    } else if new && version.exp.is_some_and(|exp| now() >= exp) {
+    } else if encrypts && version.exp.is_some_and(|exp| now() >= exp) {
         ("KeyExpired", not_allowed("an expired key"))
     } else {
         return Ok(());

@@ -1,130 +1,112 @@
-//! Key Vault: the checks in the order of the real service: token, right, body, key.
+//! Key Vault: the checks in the order of the real service, which is token, permission, body, key.
 
-mod asked;
 mod auth;
 mod bundle;
 mod crypto;
+mod dispatch;
+mod errors;
 mod headers;
+mod host;
 mod lists;
-mod operations;
 mod query;
-mod refusals;
+mod request;
 mod route;
-
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{Method, Response, Version, header};
+use axum::http::{Method, Response};
 use serde_json::Value;
 
-use crate::clouds::Cloud;
-use crate::entra::{self, Authority};
+use crate::fault_injection;
 use crate::faults::Service;
-use crate::misbehave::play;
-use crate::reply::{self, VaultError};
-use crate::server::Answer;
-use crate::stats::Answered;
+use crate::response::{self, VaultError};
+use crate::server::HandlerResult;
+use crate::state::State;
+use crate::stats::RecordedResponse;
 use crate::tokens::Claims;
-use crate::world::World;
-pub(crate) use asked::Asked;
-use operations::Ask;
+pub(crate) use host::VaultHost;
 use query::Query;
-use route::{Call, key_of};
+use request::RequestContext;
+use route::{Route, key_of};
 
-/// The region that the vault says it is in.
-const REGION: &str = "westeurope";
-
-/// Everything behind TLS: chosen by the request's host.
-pub(crate) async fn front(world: Arc<World>, request: Request<Body>) -> Answer {
-    if request.version() == Version::HTTP_2 {
-        world.stats.http2_request();
-    }
-    let host = host(&request).to_ascii_lowercase();
-    if let Some(vault) = Asked::by_host(&host) {
-        if let Some(connection) = request.extensions().get() {
-            world.hangs.unless_hung(*connection).await;
-        }
-        return handle(&world, vault, request).await;
-    }
-    match Cloud::of_authority(&host) {
-        Some(cloud) => entra::handle(&world, Authority::of(cloud), request).await,
-        None => Ok(reply::text(404, "text/plain", format!("the emulator does not play {host}\n"))),
-    }
-}
-
-fn host(request: &Request<Body>) -> &str {
-    let header = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = header.or_else(|| request.uri().host()).unwrap_or_default();
-    host.split(':').next().unwrap_or_default()
-}
-
-/// Answers one request to that vault.
-pub(crate) async fn handle(world: &World, vault: Asked, request: Request<Body>) -> Answer {
-    let echo = headers::echo(&request);
+/// Handles one request to that vault.
+///
+/// # Errors
+/// The faults in force reset the connection.
+pub(crate) async fn handle(state: &State, vault: VaultHost, request: Request<Body>) -> HandlerResult {
+    let client_request_id = headers::client_request_id(&request);
     let (parts, body) = request.into_parts();
-    let body = reply::body(body).await; // also of what is refused: HTTP/1.1 would close the connection else
-    let fail = |status| failed(world, vault, &parts, status);
-    let mut response = play(world, Service::Vault, fail, serve(world, vault, &parts, body)).await?;
-    headers::add(&mut response, vault, echo);
-    remember(world, &parts, &response);
+    let body = response::read_body(body).await; // also of refused requests: HTTP/1.1 would close the connection else
+    let fail = |status| error_with_status(state, vault, &parts, status);
+    let served = serve(state, vault, &parts, body);
+    let mut response = fault_injection::handle(state, Service::Vault, fail, served).await?;
+    headers::add(&mut response, vault, client_request_id);
+    record(state, &parts, &response);
     Ok(response)
 }
 
-/// So that a client's log can be held against what was answered.
-fn remember(world: &World, request: &Parts, response: &Response<Body>) {
-    if let Some(call) = Call::route(&request.method, request.uri.path()) {
+/// Records the response, so that a client's log can be compared with it.
+fn record(state: &State, request: &Parts, response: &Response<Body>) {
+    if let Some(route) = Route::parse(&request.method, request.uri.path()) {
         let request_id = headers::request_id(response).to_owned();
-        let (operation, status) = (call.operation().to_owned(), response.status().as_u16());
-        world.stats.answered(Answered { operation, status, request_id });
+        let (operation, status) = (route.operation().to_owned(), response.status().as_u16());
+        state.stats.record(RecordedResponse { operation, status, request_id });
     }
 }
 
-/// What it says with that status.
-fn failed(world: &World, vault: Asked, request: &Parts, status: u16) -> Response<Body> {
+/// Returns the vault's error with that status.
+fn error_with_status(state: &State, vault: VaultHost, request: &Parts, status: u16) -> Response<Body> {
     match status {
-        401 => auth::unauthorized(world, vault, auth::complaint(&request.headers)),
-        _ => refusals::with_status(status, key_of(request.uri.path())).response(),
+        401 => auth::unauthorized(state, vault, auth::message_of_401(&request.headers)),
+        _ => errors::with_status(status, key_of(request.uri.path())).response(),
     }
 }
 
-async fn serve(world: &World, vault: Asked, request: &Parts, body: Option<Vec<u8>>) -> Response<Body> {
-    let claims = match auth::authenticate(world, vault, &request.headers) {
+/// Responds without faults.
+async fn serve(state: &State, vault: VaultHost, request: &Parts, body: Option<Vec<u8>>) -> Response<Body> {
+    let claims = match auth::authenticate(state, vault, &request.headers) {
         Ok(claims) => claims,
-        Err(message) => return auth::unauthorized(world, vault, &message),
+        Err(message) => return auth::unauthorized(state, vault, &message),
     };
-    let Some(call) = Call::route(&request.method, request.uri.path()) else {
-        return malformed_path(&request.method);
+    let Some(route) = Route::parse(&request.method, request.uri.path()) else {
+        return unknown_route(&request.method);
     };
-    world.stats.call(&claims.appid, call.operation());
+    state.stats.call(&claims.appid, route.operation());
     let query = request.uri.query().unwrap_or_default();
-    match dispatch(world, vault, &claims, call, query, body).await {
-        Ok(value) => reply::json(200, &value),
+    match perform_if_permitted(state, vault, &claims, route, query, body) {
+        Ok(value) => response::json(200, &value),
         Err(error) => error.response(),
     }
 }
 
-async fn dispatch(
-    world: &World,
-    vault: Asked,
+/// Checks API version, permission and size of the body, then performs the operation.
+///
+/// # Errors
+/// Key Vault's error: one of the three is wrong, or the operation fails.
+fn perform_if_permitted(
+    state: &State,
+    vault: VaultHost,
     claims: &Claims,
-    call: Call,
+    route: Route,
     query: &str,
     body: Option<Vec<u8>>,
 ) -> Result<Value, VaultError> {
-    let ask = Ask { world, vault, query: Query::read(query)? };
-    if !world.may(&claims.appid, call.operation()) {
-        let model = world.permission_model();
-        return Err(refusals::not_permitted(model, vault, claims, call.operation(), call.key()));
+    let context = RequestContext { state, vault, query: Query::parse(query)? };
+    if !state.may(&claims.appid, route.operation()) {
+        let model = state.permission_model();
+        return Err(errors::not_permitted(model, vault, claims, route.operation(), route.key()));
     }
     let body = body.ok_or_else(|| VaultError::bad_parameter("The request body is too large."))?;
-    ask.perform(call, &body)
+    dispatch::perform(context, route, &body)
 }
 
-fn malformed_path(method: &Method) -> Response<Body> {
+/// Returns the error for a method and path of no operation.
+fn unknown_route(method: &Method) -> Response<Body> {
     match *method {
-        Method::GET | Method::POST | Method::PATCH => reply::page(404, "404 - File or directory not found."),
+        Method::GET | Method::POST | Method::PATCH => {
+            response::page(404, "404 - File or directory not found.")
+        }
         _ => VaultError::new(405, "MethodNotAllowed", "The emulator does not play this method.").response(),
     }
 }

@@ -1,24 +1,30 @@
-//! What the query of a URL says.
+//! The query of a URL: API version and page.
 
-use crate::reply::VaultError;
+use crate::response::VaultError;
 
-/// The query of a call, whose API version is known.
+/// The query of a request, whose API version is supported.
 #[derive(Clone, Copy)]
 pub(super) struct Query<'a> {
+    /// The whole query.
     text: &'a str,
+    /// The API version.
     pub(super) api_version: &'a str,
 }
 
-/// Which part of a list to give.
+/// The part of a list that a response has.
 pub(super) struct Page {
+    /// The number of items before it.
     pub(super) skip: usize,
+    /// The largest number of items in it.
     pub(super) size: usize,
 }
 
 impl<'a> Query<'a> {
+    /// Reads the API version, which has no default.
+    ///
     /// # Errors
-    /// There is no API version, which has no default, or it is unknown. The text for the former is by analogy.
-    pub(super) fn read(text: &'a str) -> Result<Self, VaultError> {
+    /// There is none, or it is unknown. The text for the former is by analogy.
+    pub(super) fn parse(text: &'a str) -> Result<Self, VaultError> {
         match parameter(text, "api-version").unwrap_or_default() {
             "" => Err(VaultError::bad_parameter("The api-version query parameter is required.")),
             api_version if is_known(api_version) => Ok(Self { text, api_version }),
@@ -29,8 +35,10 @@ impl<'a> Query<'a> {
         }
     }
 
+    /// Reads `maxresults` (25 by default) and `$skiptoken`.
+    ///
     /// # Errors
-    /// A page has from 1 to 25 lines.
+    /// `maxresults` is not from 1 to 25.
     pub(super) fn page(&self) -> Result<Page, VaultError> {
         let size = parameter(self.text, "maxresults").map_or(Ok(25), str::parse).unwrap_or(0);
         let token = parameter(self.text, "$skiptoken").or_else(|| parameter(self.text, "%24skiptoken"));
@@ -42,11 +50,13 @@ impl<'a> Query<'a> {
     }
 }
 
+/// Returns the value of the first parameter of that name, as it is encoded.
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 
+/// Reports whether Azure has that API version.
 fn is_known(version: &str) -> bool {
     match version.strip_prefix("7.") {
         Some(minor) => is_known_minor(minor),
@@ -54,7 +64,7 @@ fn is_known(version: &str) -> bool {
     }
 }
 
-/// 0 to 6, each with `-preview` or `-preview.n` if there is more.
+/// Reports whether the text after `7.` is 0 to 6, alone or with `-preview` or `-preview.n`.
 fn is_known_minor(minor: &str) -> bool {
     let (number, stage) = minor.split_once('-').unwrap_or((minor, "preview"));
     let known = matches!(number.as_bytes(), [b'0'..=b'6']);

@@ -1,33 +1,42 @@
-//! From a method and a path to a call.
+//! Routes: the operation that a method and a path name.
 
 use axum::http::Method;
 
-/// One call, as its method and path say.
-pub(super) enum Call {
+/// An operation with the key and the version that the path names. Without a version it is for the newest.
+pub(super) enum Route {
+    /// `GET /keys`
     ListKeys,
+    /// `GET /keys/{key}` and `GET /keys/{key}/{version}`
     Get(String, Option<String>),
+    /// `GET /keys/{key}/versions`
     ListVersions(String),
+    /// `POST /keys/{key}/create`
     Create(String),
+    /// `PATCH /keys/{key}` and `PATCH /keys/{key}/{version}`
     Update(String, Option<String>),
+    /// `POST /keys/{key}/rotate`
     Rotate(String),
+    /// `POST /keys/{key}/{operation}` and `POST /keys/{key}/{version}/{operation}`, the operation as in `key_ops`
     Crypto(&'static str, String, Option<String>),
 }
 
-/// The crypto operations: as in URLs, in lower case, and as in `key_ops`.
+/// The cryptographic operations: as in URLs, in lower case, and as in `key_ops`.
 const CRYPTO: [(&str, &str); 4] =
     [("encrypt", "encrypt"), ("decrypt", "decrypt"), ("wrapkey", "wrapKey"), ("unwrapkey", "unwrapKey")];
 
+/// Finds the cryptographic operation of a path's segment.
 fn crypto(segment: &str) -> Option<&'static str> {
     CRYPTO.into_iter().find(|(url, _)| url.eq_ignore_ascii_case(segment)).map(|(_, operation)| operation)
 }
 
+/// Reports whether the segment has the form of a version's identifier.
 fn is_version(segment: &str) -> bool {
     segment.len() == 32 && segment.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-impl Call {
-    /// Reads a path as liberally as the real service: any case, doubled and trailing slashes.
-    pub(super) fn route(method: &Method, path: &str) -> Option<Self> {
+impl Route {
+    /// Parses a path as liberally as the real service: in any letter case, with doubled and trailing slashes.
+    pub(super) fn parse(method: &Method, path: &str) -> Option<Self> {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let (first, rest) = segments.split_first()?;
         if !first.eq_ignore_ascii_case("keys") {
@@ -55,7 +64,7 @@ impl Call {
         }
     }
 
-    /// The permission it needs, and the name it is counted by.
+    /// Returns the name of the operation in permissions and statistics.
     pub(super) fn operation(&self) -> &'static str {
         match self {
             Self::ListKeys | Self::ListVersions(_) => "list",
@@ -67,6 +76,7 @@ impl Call {
         }
     }
 
+    /// Returns the name of the key; empty for a list of keys.
     pub(super) fn key(&self) -> &str {
         match self {
             Self::ListKeys => "",
@@ -76,7 +86,7 @@ impl Call {
     }
 }
 
-/// The name of the key in a path, if it has one.
+/// Returns the name of the key in a path; empty when it has none.
 pub(super) fn key_of(path: &str) -> &str {
     path.split('/').filter(|segment| !segment.is_empty()).nth(1).unwrap_or_default()
 }

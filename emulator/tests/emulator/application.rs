@@ -4,12 +4,12 @@ use akv_emulator::testing::ClientCertificate;
 use akv_emulator::{Application, ClientSecret};
 use serde_json::{Value, json};
 
-use crate::harness::{Azure, Reply};
+use crate::harness::{Azure, Response};
 use crate::signer::{SCOPE, V2, now};
 
-async fn with_secret(azure: &Azure, secret: &str) -> Reply {
+async fn with_secret(azure: &Azure, secret: &str) -> Response {
     let client = azure.info().client_id.as_str();
-    Reply::to(azure.entra(V2, &[("client_id", client), ("client_secret", secret), SCOPE])).await
+    Response::to(azure.entra(V2, &[("client_id", client), ("client_secret", secret), SCOPE])).await
 }
 
 #[tokio::test]
@@ -18,8 +18,8 @@ async fn several_secrets_are_good_at_once_until_they_are_replaced_or_end() {
     let first = azure.info().client_secret.clone();
     let secrets = json!({ "client_secrets": [first, "next", { "value": "old", "expires": now() - 1 }, { "value": "new", "expires": now() + 600 }] });
     azure.control_ok("PUT", "/application", secrets).await;
-    for good in [first.as_str(), "next", "new"] {
-        with_secret(&azure, good).await.ok();
+    for accepted in [first.as_str(), "next", "new"] {
+        with_secret(&azure, accepted).await.ok();
     }
     let expired = with_secret(&azure, "old").await;
     assert_eq!((expired.status, expired.aadsts()), (401, 7_000_222));
@@ -47,9 +47,9 @@ async fn what_is_absent_stays_and_what_is_refused_changes_nothing() {
         ),
         (json!({ "client_secrets": [], "federated": [{ "issuer": "x" }] }), "missing field `subject`"),
     ] {
-        let reply = azure.control("PUT", "/application", body.clone()).await;
-        assert_eq!(reply.status, 400, "{body}");
-        assert!(reply.json()["error"].as_str().unwrap().contains(reason), "{}", reply.text);
+        let response = azure.control("PUT", "/application", body.clone()).await;
+        assert_eq!(response.status, 400, "{body}");
+        assert!(response.json()["error"].as_str().unwrap().contains(reason), "{}", response.text);
     }
     with_secret(&azure, &secret).await.ok();
 }
@@ -64,7 +64,7 @@ async fn tenants_clients_and_resources_that_do_not_exist_have_codes_of_their_own
         let all = [&[("grant_type", "client_credentials")], fields].concat();
         let form: Vec<_> = all.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = azure.http.post(url).header("content-type", "application/x-www-form-urlencoded");
-        Reply::to(request.body(form.join("&")))
+        Response::to(request.body(form.join("&")))
     };
     let with = |more: (&'static str, &'static str)| [own[0], own[1], more];
     let other = "00000000-0000-4000-a000-000000000000";

@@ -1,11 +1,11 @@
-//! Client certificates: what Entra ID makes of the assertions that they sign.
+//! Client certificates: the assertions that they sign, at Entra ID.
 
 use akv_emulator::testing::ClientCertificate;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::harness::{self, Azure, Reply};
+use crate::harness::{self, Azure, Response};
 use crate::signer::{SCOPE, Signer, TYPE, V2, claims, now, present, register};
 
 const V1: &str = "oauth2/token?api-version=1.0";
@@ -49,7 +49,7 @@ async fn a_chain_is_base64_of_der_and_begins_with_the_certificate() {
     let issuer: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let leaf = STANDARD.encode(signer.der());
     let of_text = STANDARD.encode(&signer.certificate.certificate_pem);
-    for (chain, good) in [
+    for (chain, accepted) in [
         (json!([leaf, issuer]), true),
         (json!([leaf]), true),
         (json!([issuer, leaf]), false),
@@ -59,9 +59,9 @@ async fn a_chain_is_base64_of_der_and_begins_with_the_certificate() {
     ] {
         let mut header = signer.header();
         header["x5c"] = chain.clone();
-        let reply = present(&azure, V2, &signer.sign(&header, &claims(&azure))).await;
-        assert_eq!(reply.status, if good { 200 } else { 400 }, "{chain}");
-        assert!(good || reply.aadsts() == 50_027);
+        let response = present(&azure, V2, &signer.sign(&header, &claims(&azure))).await;
+        assert_eq!(response.status, if accepted { 200 } else { 400 }, "{chain}");
+        assert!(accepted || response.aadsts() == 50_027);
     }
 }
 
@@ -84,9 +84,9 @@ async fn claims_that_are_wrong_are_refused_with_the_code_for_it() {
     ] {
         let mut claims = claims(&azure);
         claims[claim] = value.clone();
-        let reply = present(&azure, V2, &signer.sign(&signer.header(), &claims)).await;
-        assert_eq!(reply.aadsts(), code, "{claim} {value}");
-        assert_eq!(reply.json()["error"] == "invalid_client", reply.status == 401);
+        let response = present(&azure, V2, &signer.sign(&signer.header(), &claims)).await;
+        assert_eq!(response.aadsts(), code, "{claim} {value}");
+        assert_eq!(response.json()["error"] == "invalid_client", response.status == 401);
     }
     let mut lasting = claims(&azure);
     lasting["exp"] = json!(now() + 24 * 3600 - 60);
@@ -97,20 +97,20 @@ async fn claims_that_are_wrong_are_refused_with_the_code_for_it() {
 async fn headers_and_signatures_that_are_wrong_are_refused_with_the_code_for_it() {
     let azure = Azure::start().await;
     let (signer, other) = (Signer::registered(&azure), Signer::rsa());
-    let good = signer.header();
+    let valid = signer.header();
     let with = |name: &str, value: Value| {
-        let mut header = good.clone();
+        let mut header = valid.clone();
         header[name] = value;
         header
     };
     for (assertion, code) in [
         (other.assertion(&azure), 700_027),
-        (other.sign(&good, &claims(&azure)), 700_027),
+        (other.sign(&valid, &claims(&azure)), 700_027),
         (signer.sign(&with("x5t", json!(URL_SAFE.encode(other.sha1()))), &claims(&azure)), 700_027),
         (signer.sign(&with("alg", json!("PS384")), &claims(&azure)), 50_027),
         (signer.sign(&with("alg", json!("none")), &claims(&azure)), 50_027),
         (signer.sign(&with("x5t#S256", Value::Null), &claims(&azure)), 50_027),
-        (signer.sign(&good, &json!("no object")), 50_027),
+        (signer.sign(&valid, &json!("no object")), 50_027),
         ("rubbish".to_owned(), 50_027),
         (String::new(), 50_027),
     ] {
@@ -125,9 +125,9 @@ async fn an_expired_certificate_proves_nothing() {
     let azure = Azure::start().await;
     let signer = Signer { certificate: ClientCertificate::expired().unwrap() };
     register(&azure, &[&signer.certificate]);
-    let reply = present(&azure, V2, &signer.assertion(&azure)).await;
-    assert_eq!((reply.status, reply.aadsts()), (401, 700_027));
-    assert!(reply.text.contains("The key used is expired"), "{}", reply.text);
+    let response = present(&azure, V2, &signer.assertion(&azure)).await;
+    assert_eq!((response.status, response.aadsts()), (401, 700_027));
+    assert!(response.text.contains("The key used is expired"), "{}", response.text);
 }
 
 #[tokio::test]
@@ -150,6 +150,6 @@ async fn an_assertion_without_its_type_is_no_assertion() {
     let assertion = Signer::registered(&azure).assertion(&azure);
     let own = [("client_id", azure.info().client_id.as_str()), ("client_assertion", &assertion), SCOPE];
     for fields in [own.to_vec(), [&own[..], &[("client_assertion_type", &TYPE[..20])]].concat()] {
-        assert_eq!(Reply::to(azure.entra(V2, &fields)).await.aadsts(), 900_144);
+        assert_eq!(Response::to(azure.entra(V2, &fields)).await.aadsts(), 900_144);
     }
 }

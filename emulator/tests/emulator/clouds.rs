@@ -1,18 +1,18 @@
-//! The clouds: the same keys under every cloud's hosts, and tokens that are good in their own cloud only.
+//! The clouds: the same keys under every cloud's hosts, and tokens that are accepted in their own cloud only.
 
 use akv_emulator::clouds::{self, Cloud, PUBLIC};
 use serde_json::json;
 
-use crate::harness::{Azure, Reply, VAULT};
+use crate::harness::{Azure, Response, VAULT};
 use crate::signer::V2;
 
-/// The hosts of a cloud's vaults, with what tokens for them are for.
+/// Returns the hosts of a cloud's vaults with the resources of their tokens.
 fn vaults(cloud: &Cloud) -> Vec<(String, String)> {
     let suffixes = [Some(cloud.vault_suffix), cloud.managed_hsm_suffix].into_iter().flatten();
     suffixes.map(|suffix| (format!("emulator.{suffix}"), format!("https://{suffix}"))).collect()
 }
 
-async fn token_of(azure: &Azure, authority: &str, resource: &str) -> Reply {
+async fn token_of(azure: &Azure, authority: &str, resource: &str) -> Response {
     let info = azure.info();
     let scope = format!("{resource}/.default");
     let fields = [
@@ -20,11 +20,11 @@ async fn token_of(azure: &Azure, authority: &str, resource: &str) -> Reply {
         ("client_secret", &info.client_secret),
         ("scope", scope.as_str()),
     ];
-    Reply::to(azure.entra_at(authority, V2, &fields)).await
+    Response::to(azure.entra_at(authority, V2, &fields)).await
 }
 
-async fn key(azure: &Azure, host: &str, token: &str) -> Reply {
-    Reply::to(azure.anonymous(host, "GET", "/keys/k8s").bearer_auth(token)).await
+async fn key(azure: &Azure, host: &str, token: &str) -> Response {
+    Response::to(azure.anonymous(host, "GET", "/keys/k8s").bearer_auth(token)).await
 }
 
 #[tokio::test]
@@ -47,13 +47,13 @@ async fn the_challenge_names_the_cloud_s_own_authority_and_resource() {
     let azure = Azure::start().await;
     for cloud in clouds::ALL {
         for (host, resource) in vaults(cloud) {
-            let reply = Reply::to(azure.anonymous(&host, "GET", "/keys/k8s")).await;
+            let response = Response::to(azure.anonymous(&host, "GET", "/keys/k8s")).await;
             let expected = format!(
                 "Bearer authorization=\"https://{}/{}\", resource=\"{resource}\"",
                 cloud.authority_host(),
                 azure.info().tenant_id
             );
-            assert_eq!(reply.header("www-authenticate"), expected);
+            assert_eq!(response.header("www-authenticate"), expected);
         }
     }
 }
@@ -71,13 +71,13 @@ async fn a_token_of_one_cloud_is_neither_good_in_another_nor_given_there() {
 }
 
 #[tokio::test]
-async fn hosts_that_no_cloud_has_are_not_played() {
+async fn hosts_that_no_cloud_has_are_not_served() {
     let azure = Azure::start().await;
     assert_eq!(azure.info().vault_host_in("vault.azure.cn"), "emulator.vault.azure.cn");
     for host in
         ["other.vault.azure.cn", "emulator.managedhsm.local.azurestack.external", "emulator.vault.azure.de"]
     {
         let request = azure.anonymous(&azure.info().vault_host, "GET", "/keys").header("host", host);
-        assert_eq!(Reply::to(request).await.status, 404, "{host}");
+        assert_eq!(Response::to(request).await.status, 404, "{host}");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use akv_emulator::ConnectProxy;
 use reqwest::{Client, Proxy};
 
-use crate::harness::{Azure, Reply, client_builder};
+use crate::harness::{Azure, Response, client_builder};
 
 async fn proxy(azure: &Azure) -> (ConnectProxy, Client) {
     let info = azure.info();
@@ -22,7 +22,7 @@ async fn a_tunnel_leads_to_the_address_of_its_host_and_is_counted() {
     let host = &azure.info().vault_host;
     for _ in 0..2 {
         let request = client.get(format!("https://{host}/keys?api-version=7.4"));
-        assert_eq!(Reply::to(request).await.status, 401);
+        assert_eq!(Response::to(request).await.status, 401);
     }
     assert_eq!(proxy.tunnels(), BTreeMap::from([(host.clone(), 1)]));
     assert!(proxy.refused().is_empty());

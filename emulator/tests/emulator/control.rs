@@ -25,9 +25,9 @@ async fn unknown_fields_and_values_are_refused_and_change_nothing() {
         ("PUT", "/clock", json!({ "offset_s": 1e12 })),
         ("PATCH", &*version, json!({ "enabled": false, "tags": {} })),
     ] {
-        let reply = azure.control(method, path, body.clone()).await;
-        assert_eq!(reply.status, 400, "{method} {path} {body}");
-        assert!(reply.json()["error"].is_string());
+        let response = azure.control(method, path, body.clone()).await;
+        assert_eq!(response.status, 400, "{method} {path} {body}");
+        assert!(response.json()["error"].is_string());
     }
     assert_eq!(azure.get("/keys/k8s").await.ok()["attributes"]["enabled"], json!(true));
 }
@@ -46,7 +46,7 @@ async fn what_does_not_exist_is_not_found() {
 async fn calls_are_counted_by_operation_and_by_principal() {
     let azure = Azure::start().await;
     azure.get("/keys/k8s").await.ok();
-    azure.seal("encrypt", "AA").await.ok();
+    azure.perform("encrypt", "AA").await.ok();
     let stats = azure.control_ok("GET", "/stats", Value::Null).await;
     assert_eq!(stats["calls"], json!({ "get": 1, "encrypt": 1 }));
     assert_eq!(stats["by_principal"][&azure.info().client_id], json!({ "get": 1, "encrypt": 1 }));
@@ -58,9 +58,9 @@ async fn calls_are_counted_by_operation_and_by_principal() {
 #[tokio::test]
 async fn a_rotation_answers_the_new_version() {
     let azure = Azure::start().await;
-    let answer = azure.control_ok("POST", "/keys/K8S/rotate", Value::Null).await;
+    let rotated = azure.control_ok("POST", "/keys/K8S/rotate", Value::Null).await;
     let kid = azure.get("/keys/k8s").await.ok()["key"]["kid"].as_str().unwrap().to_owned();
-    assert!(kid.ends_with(answer["version"].as_str().unwrap()));
+    assert!(kid.ends_with(rotated["version"].as_str().unwrap()));
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
-//! Misbehaviour that is asked for.
+//! Fault injection.
 
 use std::time::{Duration, Instant};
 
 use akv_emulator::{BodyFault, FaultSet, Faults, Unauthorized};
 use serde_json::{Value, json};
 
-use crate::harness::{Azure, Reply, VAULT};
+use crate::harness::{Azure, Response, VAULT};
 
 fn set(azure: &Azure, vault: FaultSet) {
     azure.emulator.set_faults(Faults { vault, ..Faults::default() });
@@ -29,10 +29,10 @@ async fn a_status_comes_with_the_code_that_the_vault_gives_for_it() {
         (503, "503 InternalServerError"),
     ] {
         set(&azure, status(number));
-        let reply = azure.get("/keys/k8s").await;
-        assert_eq!(reply.code(), code);
-        assert_eq!(reply.headers.contains_key("www-authenticate"), number == 401);
-        assert_eq!(reply.header("x-ms-keyvault-region"), "westeurope");
+        let response = azure.get("/keys/k8s").await;
+        assert_eq!(response.code(), code);
+        assert_eq!(response.headers.contains_key("www-authenticate"), number == 401);
+        assert_eq!(response.header("x-ms-keyvault-region"), "westeurope");
     }
     assert_eq!(azure.emulator.stats().throttled, 1);
 }
@@ -42,8 +42,8 @@ async fn throttling_begins_beyond_the_limit_and_tells_when_to_come_again() {
     let azure = Azure::start().await;
     set(&azure, FaultSet { throttle_per_10s: Some(1), retry_after_s: Some(7), ..FaultSet::default() });
     azure.get("/keys/k8s").await.ok();
-    let reply = azure.get("/keys/k8s").await;
-    assert_eq!((reply.code().as_str(), reply.header("retry-after")), ("429 Throttled", "7"));
+    let response = azure.get("/keys/k8s").await;
+    assert_eq!((response.code().as_str(), response.header("retry-after")), ("429 Throttled", "7"));
     let stats = azure.control_ok("GET", "/stats", Value::Null).await;
     assert_eq!((&stats["throttled"], &stats["calls"]["get"]), (&json!(1), &json!(1)));
 }
@@ -52,9 +52,9 @@ async fn throttling_begins_beyond_the_limit_and_tells_when_to_come_again() {
 async fn a_gateway_answers_errors_with_a_page() {
     let azure = Azure::start().await;
     set(&azure, FaultSet { body: Some(BodyFault::Html), ..status(502) });
-    let reply = azure.get("/keys/k8s").await;
-    assert_eq!((reply.status, reply.header("content-type")), (502, "text/html"));
-    assert!(reply.text.contains("<title>502 Bad Gateway</title>"), "{}", reply.text);
+    let response = azure.get("/keys/k8s").await;
+    assert_eq!((response.status, response.header("content-type")), (502, "text/html"));
+    assert!(response.text.contains("<title>502 Bad Gateway</title>"), "{}", response.text);
 }
 
 #[tokio::test]
@@ -82,11 +82,11 @@ async fn a_valid_token_is_refused_once_or_always() {
 #[tokio::test]
 async fn another_version_is_named_only_while_that_is_asked_for() {
     let azure = Azure::start().await;
-    let honest = azure.seal("encrypt", "AA").await.ok()["kid"].clone();
+    let expected = azure.perform("encrypt", "AA").await.ok()["kid"].clone();
     set(&azure, FaultSet { wrong_kid: true, ..FaultSet::default() });
-    assert_ne!(azure.seal("encrypt", "AA").await.ok()["kid"], honest);
+    assert_ne!(azure.perform("encrypt", "AA").await.ok()["kid"], expected);
     azure.emulator.clear_faults();
-    assert_eq!(azure.seal("encrypt", "AA").await.ok()["kid"], honest);
+    assert_eq!(azure.perform("encrypt", "AA").await.ok()["kid"], expected);
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn a_connection_is_reset_or_slow() {
     assert!(request().send().await.is_err());
     set(&azure, FaultSet { latency_ms: 100, jitter_ms: 10, ..FaultSet::default() });
     let start = Instant::now();
-    Reply::to(request()).await.ok();
+    Response::to(request()).await.ok();
     assert!(start.elapsed() >= Duration::from_millis(100));
 }
 
@@ -116,9 +116,9 @@ async fn entra_and_imds_fail_in_their_own_words() {
     ] {
         let faults = Faults { entra: status(number), imds: status(number), ..Faults::default() };
         azure.emulator.set_faults(faults);
-        let entra = azure.ask_entra("oauth2/v2.0/token", &[]).await;
+        let entra = azure.request_token("oauth2/v2.0/token", &[]).await;
         assert_eq!((entra.status, &entra.json()["error"]), (number, &json!(of_entra)));
-        let imds = Reply::to(azure.http.get(&imds)).await;
+        let imds = Response::to(azure.http.get(&imds)).await;
         assert_eq!((imds.status, &imds.json()["error"]), (number, &json!(of_imds)));
     }
 }

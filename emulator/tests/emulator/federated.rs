@@ -19,8 +19,8 @@ fn trust(azure: &Azure, issuer: &str) {
 async fn a_token_that_a_credential_matches_is_exchanged_in_later_runs_too() {
     let azure = Azure::start().await;
     trust(&azure, ISSUER);
-    let answer = azure.control_ok("POST", "/federated-token", json!({ "subject": SUBJECT })).await;
-    let token = answer["token"].as_str().unwrap();
+    let issued = azure.control_ok("POST", "/federated-token", json!({ "subject": SUBJECT })).await;
+    let token = issued["token"].as_str().unwrap();
     let claims = harness::claims(token);
     assert_eq!((&claims["iss"], &claims["aud"]), (&json!(ISSUER), &json!([AUDIENCE])));
     assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 3600);
@@ -36,9 +36,9 @@ async fn what_no_credential_matches_is_refused_with_the_part_that_differs() {
     let azure = Azure::start().await;
     let own = FederatedToken::of(SUBJECT);
     let refusal = async |token: &FederatedToken| {
-        let reply = present(&azure, V2, &azure.emulator.federated_token(token).unwrap()).await;
-        assert_eq!(reply.json()["error"], "invalid_client");
-        reply.aadsts()
+        let response = present(&azure, V2, &azure.emulator.federated_token(token).unwrap()).await;
+        assert_eq!(response.json()["error"], "invalid_client");
+        response.aadsts()
     };
     assert_eq!(refusal(&own).await, 70_021);
     trust(&azure, "https://oidc.emulator.test");

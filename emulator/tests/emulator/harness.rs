@@ -18,14 +18,15 @@ pub(crate) struct Azure {
     pub(crate) dir: TempDir,
 }
 
-/// What came back.
-pub(crate) struct Reply {
+/// A response with its whole body.
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
-impl Reply {
+impl Response {
+    /// Sends the request.
     pub(crate) async fn to(request: RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -40,13 +41,13 @@ impl Reply {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
     }
 
-    /// The body of a success.
+    /// Returns the JSON of a 200, or panics.
     pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.json()
     }
 
-    /// The number of Entra ID's refusal.
+    /// Returns the AADSTS code of Entra ID's error.
     pub(crate) fn aadsts(&self) -> u64 {
         let error = self.json();
         let code = error["error_codes"][0].as_u64().unwrap_or_else(|| panic!("{}", self.text));
@@ -55,7 +56,7 @@ impl Reply {
         code
     }
 
-    /// The inner code of an error, or its code.
+    /// Returns the status with the inner code of Key Vault's error, or with its code.
     pub(crate) fn code(&self) -> String {
         let error = &self.json()["error"];
         let code = error["innererror"]["code"].as_str().or(error["code"].as_str());
@@ -78,7 +79,7 @@ impl Azure {
         Self { emulator, http, dir }
     }
 
-    /// The same folder in another run.
+    /// Restarts the emulator in the same folder.
     pub(crate) async fn restart(self) -> Self {
         self.emulator.shutdown().await;
         Self::in_folder(self.dir).await
@@ -88,52 +89,52 @@ impl Azure {
         self.emulator.info()
     }
 
-    /// A request without a token to a vault, whose path may have a query.
+    /// Returns a request without a token to a vault; the path may have a query.
     pub(crate) fn anonymous(&self, host: &str, method: &str, path: &str) -> RequestBuilder {
         let version = if path.contains("api-version") { "" } else { "?api-version=7.4" };
         self.http.request(method.parse::<Method>().unwrap(), format!("https://{host}{path}{version}"))
     }
 
-    /// A call of the vault by the service principal.
-    pub(crate) async fn call(&self, method: &str, path: &str, body: Value) -> Reply {
+    /// Calls the vault as the service principal.
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Value) -> Response {
         let token = self.token(VAULT).await;
         let request = self.anonymous(&self.info().vault_host, method, path).bearer_auth(token);
-        Reply::to(request.body(body.to_string())).await
+        Response::to(request.body(body.to_string())).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.call("GET", path, Value::Null).await
     }
 
-    /// One operation on the first key, without a version.
-    pub(crate) async fn seal(&self, operation: &str, value: &str) -> Reply {
+    /// Performs a cryptographic operation with the newest version of the first key.
+    pub(crate) async fn perform(&self, operation: &str, value: &str) -> Response {
         let body = json!({ "alg": "RSA-OAEP-256", "value": value });
         self.call("POST", &format!("/keys/k8s/{operation}"), body).await
     }
 
-    pub(crate) async fn create(&self, name: &str, body: Value) -> Reply {
+    pub(crate) async fn create(&self, name: &str, body: Value) -> Response {
         self.call("POST", &format!("/keys/{name}/create"), body).await
     }
 
-    /// A token of the v2 endpoint.
+    /// Returns a token of the v2 endpoint.
     pub(crate) async fn token(&self, resource: &str) -> String {
         let scope = format!("{resource}/.default");
-        let reply = self.ask_entra("oauth2/v2.0/token", &[("scope", &scope)]).await;
-        reply.ok()["access_token"].as_str().unwrap().to_owned()
+        let response = self.request_token("oauth2/v2.0/token", &[("scope", &scope)]).await;
+        response.ok()["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// A request of the service principal to a token endpoint.
-    pub(crate) async fn ask_entra(&self, endpoint: &str, fields: &[(&str, &str)]) -> Reply {
+    /// Requests a token as the service principal, with more fields of the form.
+    pub(crate) async fn request_token(&self, endpoint: &str, fields: &[(&str, &str)]) -> Response {
         let info = self.info();
         let own = [("client_id", info.client_id.as_str()), ("client_secret", &info.client_secret)];
-        Reply::to(self.entra(endpoint, &[&own, fields].concat())).await
+        Response::to(self.entra(endpoint, &[&own, fields].concat())).await
     }
 
     pub(crate) fn entra(&self, endpoint: &str, fields: &[(&str, &str)]) -> RequestBuilder {
         self.entra_at(&self.info().authority_host, endpoint, fields)
     }
 
-    /// A request to a token endpoint at that host.
+    /// Returns a request to a token endpoint at that host.
     pub(crate) fn entra_at(&self, host: &str, endpoint: &str, fields: &[(&str, &str)]) -> RequestBuilder {
         let url = format!("https://{host}/{}/{endpoint}", self.info().tenant_id);
         let all = [&[("grant_type", "client_credentials")], fields].concat();
@@ -141,10 +142,10 @@ impl Azure {
         self.http.post(url).header("content-type", "application/x-www-form-urlencoded").body(form.join("&"))
     }
 
-    pub(crate) async fn control(&self, method: &str, path: &str, body: Value) -> Reply {
+    pub(crate) async fn control(&self, method: &str, path: &str, body: Value) -> Response {
         let url = format!("{}{path}", self.info().control_url);
         let request = self.http.request(method.parse::<Method>().unwrap(), url);
-        Reply::to(request.body(body.to_string())).await
+        Response::to(request.body(body.to_string())).await
     }
 
     pub(crate) async fn control_ok(&self, method: &str, path: &str, body: Value) -> Value {
@@ -152,12 +153,12 @@ impl Azure {
     }
 }
 
-/// A client that trusts the folder's CA only, and speaks HTTP/1.1 as the recorded clients did.
+/// Returns a client that trusts the folder's CA only, and uses HTTP/1.1 as the recorded clients did.
 pub(crate) fn client(info: &Info, dir: &Path) -> Client {
     client_builder(info, dir).http1_only().no_proxy().build().unwrap()
 }
 
-/// Finds the hosts of every cloud.
+/// Returns the builder of a client that resolves the hosts of every cloud to the emulator.
 pub(crate) fn client_builder(info: &Info, dir: &Path) -> ClientBuilder {
     let ca = std::fs::read(dir.join("ca.pem")).unwrap();
     let builder = Client::builder().tls_certs_only([Certificate::from_pem(&ca).unwrap()]);
@@ -165,7 +166,7 @@ pub(crate) fn client_builder(info: &Info, dir: &Path) -> ClientBuilder {
     hosts.fold(builder, |builder, host| builder.resolve(&host, info.vault_addr))
 }
 
-/// The claims of a token, which are not checked.
+/// Returns the claims of a token without any check.
 pub(crate) fn claims(token: &str) -> Value {
     use base64::Engine as _;
     let payload = token.split('.').nth(1).unwrap();

@@ -6,7 +6,7 @@ use akv_emulator::{FaultSet, Faults};
 use reqwest::{Client, Version};
 use serde_json::{Value, json};
 
-use crate::harness::{Azure, Reply, VAULT, client_builder};
+use crate::harness::{Azure, Response, VAULT, client_builder};
 
 async fn start() -> (Azure, Client) {
     let azure = Azure::start().await;
@@ -31,7 +31,7 @@ async fn who_offers_http2_gets_it_and_who_does_not_gets_http_1_1() {
         assert_eq!(azure.emulator.stats().http2_requests, counted);
     }
     let token = azure.token(VAULT).await;
-    Reply::to(get(&azure, &http2).bearer_auth(token)).await.ok();
+    Response::to(get(&azure, &http2).bearer_auth(token)).await.ok();
     assert_eq!(azure.control_ok("GET", "/stats", Value::Null).await["http2_requests"], json!(2));
 }
 
@@ -41,7 +41,7 @@ async fn handshakes_are_counted_and_one_is_enough_for_many_requests() {
     for client in [&azure.http, &http2] {
         azure.emulator.reset_stats();
         for _ in 0..5 {
-            assert_eq!(Reply::to(get(&azure, client)).await.status, 401);
+            assert_eq!(Response::to(get(&azure, client)).await.status, 401);
         }
         assert_eq!(azure.emulator.stats().tls_handshakes, 1);
     }
@@ -52,18 +52,18 @@ async fn latency_and_throttling_are_the_same() {
     let (azure, http2) = start().await;
     set(&azure, FaultSet { latency_ms: 100, throttle_per_10s: Some(1), ..FaultSet::default() });
     let start = Instant::now();
-    assert_eq!(Reply::to(get(&azure, &http2)).await.status, 401);
+    assert_eq!(Response::to(get(&azure, &http2)).await.status, 401);
     assert!(start.elapsed() >= Duration::from_millis(100));
-    assert_eq!(Reply::to(get(&azure, &http2)).await.code(), "429 Throttled");
+    assert_eq!(Response::to(get(&azure, &http2)).await.code(), "429 Throttled");
 }
 
 #[tokio::test]
 async fn a_reset_ends_the_request_and_not_the_connection() {
     let (azure, http2) = start().await;
-    assert_eq!(Reply::to(get(&azure, &http2)).await.status, 401);
+    assert_eq!(Response::to(get(&azure, &http2)).await.status, 401);
     set(&azure, FaultSet { reset_rate: 1.0, ..FaultSet::default() });
     assert!(get(&azure, &http2).send().await.is_err());
     azure.emulator.clear_faults();
-    assert_eq!(Reply::to(get(&azure, &http2)).await.status, 401);
+    assert_eq!(Response::to(get(&azure, &http2)).await.status, 401);
     assert_eq!(azure.emulator.stats().tls_handshakes, 1);
 }

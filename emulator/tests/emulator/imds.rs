@@ -3,21 +3,21 @@
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use crate::harness::{Azure, Reply, claims};
+use crate::harness::{Azure, Response, claims};
 
 const QUERY: &str = "api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net";
 
-fn request(azure: &Azure, wish: &str) -> RequestBuilder {
-    azure.http.get(format!("{}/metadata/identity/oauth2/token?{QUERY}{wish}", azure.info().imds_url))
+fn request(azure: &Azure, selector: &str) -> RequestBuilder {
+    azure.http.get(format!("{}/metadata/identity/oauth2/token?{QUERY}{selector}", azure.info().imds_url))
 }
 
-async fn ask(azure: &Azure, wish: &str) -> Reply {
-    Reply::to(request(azure, wish).header("metadata", "true")).await
+async fn get(azure: &Azure, selector: &str) -> Response {
+    Response::to(request(azure, selector).header("metadata", "true")).await
 }
 
-/// The client id of the identity that gets the token, and its object id.
-async fn identity(azure: &Azure, wish: &str) -> (String, String) {
-    let claims = claims(ask(azure, wish).await.ok()["access_token"].as_str().unwrap());
+/// Returns the client id and the object id of the identity that gets the token.
+async fn identity(azure: &Azure, selector: &str) -> (String, String) {
+    let claims = claims(get(azure, selector).await.ok()["access_token"].as_str().unwrap());
     let text = |name: &str| claims[name].as_str().unwrap().to_owned();
     (text("appid"), text("oid"))
 }
@@ -25,7 +25,7 @@ async fn identity(azure: &Azure, wish: &str) -> (String, String) {
 #[tokio::test]
 async fn every_value_is_a_string() {
     let azure = Azure::start().await;
-    let token = ask(&azure, "").await.ok();
+    let token = get(&azure, "").await.ok();
     assert!(token.as_object().unwrap().values().all(Value::is_string), "{token}");
     assert_eq!(
         (&token["expires_in"], &token["resource"]),
@@ -43,15 +43,19 @@ async fn an_identity_is_chosen_by_client_id_object_id_or_resource_id() {
     let (_, object) = identity(&azure, &format!("&client_id={user}")).await;
     assert_ne!(object, own_object);
     let resource = &info.user_assigned_resource_id;
-    for wish in
+    for selector in
         [format!("object_id={object}"), format!("msi_res_id={resource}"), format!("mi_res_id={resource}")]
     {
-        assert_eq!(identity(&azure, &format!("&{wish}")).await, (user.clone(), object.clone()), "{wish}");
+        assert_eq!(
+            identity(&azure, &format!("&{selector}")).await,
+            (user.clone(), object.clone()),
+            "{selector}"
+        );
     }
-    for wish in ["client_id", "object_id", "msi_res_id"] {
-        let reply = ask(&azure, &format!("&{wish}=unknown")).await;
+    for selector in ["client_id", "object_id", "msi_res_id"] {
+        let response = get(&azure, &format!("&{selector}=unknown")).await;
         let error = json!({ "error": "invalid_request", "error_description": "Identity not found" });
-        assert_eq!((reply.status, reply.json()), (400, error));
+        assert_eq!((response.status, response.json()), (400, error));
     }
 }
 
@@ -60,8 +64,8 @@ async fn its_header_is_required_and_proxies_are_refused() {
     let azure = Azure::start().await;
     let marked = request(&azure, "").header("metadata", "true");
     for request in [request(&azure, ""), marked.header("x-forwarded-for", "10.0.0.1")] {
-        let reply = Reply::to(request).await;
-        assert_eq!((reply.status, &reply.json()["error"]), (400, &json!("bad_request_102")));
+        let response = Response::to(request).await;
+        assert_eq!((response.status, &response.json()["error"]), (400, &json!("bad_request_102")));
     }
 }
 
@@ -74,9 +78,9 @@ async fn throttling_says_when_to_come_again_if_that_is_set() {
         (json!({ "error_rate": 1, "status": 429, "retry_after_s": 9 }), "9"),
     ] {
         azure.control_ok("PUT", "/faults", json!({ "imds": fault })).await;
-        let reply = ask(&azure, "").await;
-        assert_eq!((reply.status, reply.header("retry-after")), (429, retry_after));
-        assert_eq!(reply.json()["error"], json!("too_many_requests"));
+        let response = get(&azure, "").await;
+        assert_eq!((response.status, response.header("retry-after")), (429, retry_after));
+        assert_eq!(response.json()["error"], json!("too_many_requests"));
     }
     assert_eq!(azure.emulator.stats().throttled, 3);
 }

@@ -2,25 +2,25 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Azure, Reply, VAULT};
+use crate::harness::{Azure, Response, VAULT};
 
-/// All lines of a list, following its links, and how many lines each page has.
+/// Follows the links of a list, and returns all its items and the number of items of each page.
 async fn pages(azure: &Azure, path: &str) -> (Vec<Value>, Vec<usize>) {
-    let (mut lines, mut sizes) = (Vec::new(), Vec::new());
+    let (mut items, mut sizes) = (Vec::new(), Vec::new());
     let mut next = Some(format!("https://{}{path}", azure.info().vault_host));
     while let Some(url) = next {
         let page =
-            Reply::to(azure.http.get(in_port(azure, &url)).bearer_auth(azure.token(VAULT).await)).await;
+            Response::to(azure.http.get(in_port(azure, &url)).bearer_auth(azure.token(VAULT).await)).await;
         let page = page.ok();
         let of_page = page["value"].as_array().unwrap().clone();
         sizes.push(of_page.len());
-        lines.extend(of_page);
+        items.extend(of_page);
         next = page["nextLink"].as_str().map(str::to_owned);
     }
-    (lines, sizes)
+    (items, sizes)
 }
 
-/// The real service names port 443 in its links.
+/// Replaces port 443, which the real service names in its links.
 fn in_port(azure: &Azure, url: &str) -> String {
     let port = azure.info().vault_addr.port();
     url.replace(".net:443/", &format!(".net:{port}/"))
@@ -33,13 +33,13 @@ async fn versions_come_in_pages_in_the_order_of_their_ids() {
     for _ in 0..4 {
         made.push(azure.emulator.rotate("k8s").unwrap());
     }
-    let (lines, sizes) = pages(&azure, "/keys/k8s/versions?api-version=7.3&maxresults=2").await;
+    let (items, sizes) = pages(&azure, "/keys/k8s/versions?api-version=7.3&maxresults=2").await;
     assert_eq!(sizes, [2, 2, 1]);
     made.sort();
     let kid = |version: &String| format!("https://emulator.vault.azure.net/keys/k8s/{version}");
-    let listed: Vec<&str> = lines.iter().map(|line| line["kid"].as_str().unwrap()).collect();
+    let listed: Vec<&str> = items.iter().map(|item| item["kid"].as_str().unwrap()).collect();
     assert_eq!(listed, made.iter().map(kid).collect::<Vec<_>>());
-    assert!(lines.iter().all(|line| line.get("key").is_none()));
+    assert!(items.iter().all(|item| item.get("key").is_none()));
 }
 
 #[tokio::test]
@@ -63,10 +63,10 @@ async fn keys_come_in_pages_too_without_version_and_with_their_tags() {
     let azure = Azure::start().await;
     azure.create("a", json!({ "kty": "RSA", "tags": { "for": "etcd" } })).await.ok();
     azure.create("b", json!({ "kty": "RSA" })).await.ok();
-    let (lines, sizes) = pages(&azure, "/keys?api-version=7.4&maxresults=2").await;
+    let (items, sizes) = pages(&azure, "/keys?api-version=7.4&maxresults=2").await;
     assert_eq!(sizes, [2, 1]);
-    let names: Vec<&str> = lines.iter().map(|line| line["kid"].as_str().unwrap()).collect();
+    let names: Vec<&str> = items.iter().map(|item| item["kid"].as_str().unwrap()).collect();
     let expected = ["a", "b", "k8s"].map(|name| format!("https://emulator.vault.azure.net/keys/{name}"));
     assert_eq!(names, expected);
-    assert_eq!((&lines[0]["tags"], lines[1].get("tags")), (&json!({ "for": "etcd" }), None));
+    assert_eq!((&items[0]["tags"], items[1].get("tags")), (&json!({ "for": "etcd" }), None));
 }

@@ -1,4 +1,4 @@
-//! The whole emulator over real TLS, asked as Azure's clients ask, and the program.
+//! The whole emulator over TLS, as Azure's clients use it, and the program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may end so
 
 mod application;
@@ -9,6 +9,7 @@ mod connect;
 mod control;
 mod crypto;
 mod entra;
+mod errors;
 mod faults;
 mod federated;
 mod harness;
@@ -18,12 +19,11 @@ mod http2;
 mod imds;
 mod keys;
 mod lists;
+mod permissions;
 mod program;
 mod proxy;
 mod recovery;
-mod refusals;
 mod restart;
-mod rights;
 mod signer;
 mod tokens;
 mod validity;

@@ -11,7 +11,7 @@ use crate::harness::client;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_akv-emulator");
 
-/// Ends with the test.
+/// The running program, which ends with the test.
 struct Running(Child);
 
 impl Drop for Running {
@@ -22,7 +22,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Starts it with a folder as it is named in another folder, and waits for `ready`.
+    /// Starts it in a working directory with a folder relative to that, and waits for `ready`.
     fn start(current: &Path, dir: &str) -> Self {
         let mut command = Command::new(PROGRAM);
         let command = command.args(["--dir", dir]).current_dir(current).stdout(Stdio::piped());

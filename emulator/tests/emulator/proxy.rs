@@ -3,7 +3,7 @@
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use crate::harness::{Azure, Reply, VAULT};
+use crate::harness::{Azure, Response, VAULT};
 use crate::signer::{Signer, TYPE, V2};
 
 fn to_proxy(azure: &Azure, method: &str, path: &str, target: &str) -> RequestBuilder {
@@ -25,12 +25,12 @@ async fn the_vault_is_behind_its_host_and_names_keys_without_the_proxy() {
         let path = format!("{host}/keys/k8s//encrypt?api-version=2016-10-01");
         let body = json!({ "alg": "RSA-OAEP-256", "value": "AA" }).to_string();
         let request = to_proxy(&azure, "POST", &path, "KeyVault").body(body);
-        let sealed = Reply::to(request.bearer_auth(&token)).await.ok();
+        let encrypted = Response::to(request.bearer_auth(&token)).await.ok();
         let kid = format!("https://{}/keys/k8s/{}", info.vault_host, info.key_versions[0]);
-        assert_eq!(sealed["kid"], json!(kid));
+        assert_eq!(encrypted["kid"], json!(kid));
     }
     let hsm = format!("{}/keys?api-version=7.4", info.managed_hsm_host);
-    let challenged = Reply::to(to_proxy(&azure, "GET", &hsm, "KeyVault")).await;
+    let challenged = Response::to(to_proxy(&azure, "GET", &hsm, "KeyVault")).await;
     assert!(challenged.header("www-authenticate").contains("https://managedhsm.azure.net"));
     assert_eq!(azure.control_ok("GET", "/stats", Value::Null).await["proxied"], json!(3));
 }
@@ -44,7 +44,7 @@ async fn tokens_come_through_it_for_secrets_and_for_assertions() {
     let assertion =
         format!("client_id={}&client_assertion_type={TYPE}&client_assertion={assertion}", info.client_id);
     for proof in [secret, assertion] {
-        Reply::to(form(&azure, "AzureActiveDirectory", proof)).await.ok();
+        Response::to(form(&azure, "AzureActiveDirectory", proof)).await.ok();
     }
     assert_eq!(azure.emulator.stats().proxied, 2);
 }
@@ -62,9 +62,9 @@ async fn a_header_that_is_missing_or_does_not_fit_is_refused() {
         ("other.vault.azure.net/keys".to_owned(), "KeyVault"),
         ("keys".to_owned(), "KeyVault"),
     ] {
-        assert_eq!(Reply::to(to_proxy(&azure, "GET", &path, target)).await.status, 400, "{path} {target}");
+        assert_eq!(Response::to(to_proxy(&azure, "GET", &path, target)).await.status, 400, "{path} {target}");
     }
     let bare = azure.http.get(format!("{}/{keys}", azure.info().proxy_url));
-    assert_eq!(Reply::to(bare).await.status, 400);
+    assert_eq!(Response::to(bare).await.status, 400);
     assert_eq!(azure.emulator.stats().proxied, 0);
 }

@@ -1,4 +1,4 @@
-//! What a vault says becomes of a deleted key.
+//! Recovery levels of keys.
 
 use akv_emulator::{KeyPatch, RecoveryLevel};
 use serde_json::{Value, json};
@@ -35,9 +35,9 @@ async fn a_key_has_the_level_that_is_set_and_days_unless_it_is_gone_at_once() {
 async fn a_level_that_does_not_exist_is_refused_with_those_that_do() {
     let azure = Azure::start().await;
     let path = format!("/keys/k8s/{}", azure.info().key_versions[0]);
-    let reply = azure.control("PATCH", &path, json!({ "recovery_level": "Recoverable+Purgable" })).await;
-    let error = reply.json()["error"].as_str().unwrap().to_owned();
-    assert_eq!(reply.status, 400);
+    let response = azure.control("PATCH", &path, json!({ "recovery_level": "Recoverable+Purgable" })).await;
+    let error = response.json()["error"].as_str().unwrap().to_owned();
+    assert_eq!(response.status, 400);
     for named in ["`Recoverable+Purgable`", "`Recoverable+Purgeable`", "`CustomizedRecoverable`"] {
         assert!(error.contains(named), "{error}");
     }
@@ -46,8 +46,8 @@ async fn a_level_that_does_not_exist_is_refused_with_those_that_do() {
 #[tokio::test]
 async fn a_client_cannot_set_the_level() {
     let azure = Azure::start().await;
-    let wish = json!({ "attributes": { "recoveryLevel": "Purgeable" } });
-    let key = azure.call("PATCH", "/keys/k8s", wish).await.ok();
+    let body = json!({ "attributes": { "recoveryLevel": "Purgeable" } });
+    let key = azure.call("PATCH", "/keys/k8s", body).await.ok();
     assert_eq!(key["attributes"]["recoveryLevel"], json!("Recoverable+Purgeable"));
 }
 

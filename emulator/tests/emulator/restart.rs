@@ -1,4 +1,4 @@
-//! What outlasts a run, and what must not be overwritten.
+//! The state that outlasts a run, and files that must not be overwritten.
 
 use akv_emulator::{Emulator, KeyPatch, Options};
 use serde_json::json;
@@ -8,14 +8,14 @@ use crate::harness::Azure;
 #[tokio::test]
 async fn keys_identities_and_the_ca_outlast_a_restart() {
     let azure = Azure::start().await;
-    let sealed = azure.seal("encrypt", "AAEC").await.ok()["value"].as_str().unwrap().to_owned();
+    let encrypted = azure.perform("encrypt", "AAEC").await.ok()["value"].as_str().unwrap().to_owned();
     let version = azure.info().key_versions[0].clone();
     azure.emulator.update_key("k8s", &version, KeyPatch { exp: Some(5), ..KeyPatch::default() }).unwrap();
     let (before, info) = (azure.get("/keys/k8s").await.ok(), azure.info().clone());
     let ca = std::fs::read(&info.ca_file).unwrap();
     let azure = azure.restart().await;
     assert_eq!(azure.get("/keys/k8s").await.ok(), before);
-    assert_eq!(azure.seal("decrypt", &sealed).await.ok()["value"], json!("AAEC"));
+    assert_eq!(azure.perform("decrypt", &encrypted).await.ok()["value"], json!("AAEC"));
     assert_eq!(azure.info().client_secret, info.client_secret);
     assert_eq!(azure.info().tenant_id, info.tenant_id);
     assert_eq!(std::fs::read(&azure.info().ca_file).unwrap(), ca);
@@ -47,8 +47,8 @@ async fn state_that_was_written_before_there_were_recovery_levels_is_read() {
     assert_eq!(attributes["recoveryLevel"], json!("Recoverable+Purgeable"));
 }
 
-/// Why it does not start in that folder.
-async fn refusal(dir: &std::path::Path) -> String {
+/// Returns the error with which it does not start in that folder.
+async fn start_error(dir: &std::path::Path) -> String {
     Emulator::start(Options::new(dir)).await.err().expect("it starts").to_string()
 }
 
@@ -56,9 +56,9 @@ async fn refusal(dir: &std::path::Path) -> String {
 async fn state_that_cannot_be_read_is_an_error_that_names_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("state.json");
-    std::fs::create_dir(&file).unwrap(); // reading a folder fails, whoever asks
+    std::fs::create_dir(&file).unwrap(); // reading a folder fails, for root too
     let named = file.canonicalize().unwrap().display().to_string();
-    assert!(refusal(dir.path()).await.starts_with(&named));
+    assert!(start_error(dir.path()).await.starts_with(&named));
     assert!(file.is_dir());
 }
 
@@ -67,6 +67,6 @@ async fn state_of_something_else_is_refused_and_kept() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("state.json");
     std::fs::write(&file, "{}").unwrap();
-    assert!(refusal(dir.path()).await.contains("state.json: not the state of an emulator"));
+    assert!(start_error(dir.path()).await.contains("state.json: not the state of an emulator"));
     assert_eq!(std::fs::read(&file).unwrap(), b"{}");
 }

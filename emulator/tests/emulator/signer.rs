@@ -1,4 +1,4 @@
-//! Client assertions, made by hand so that everything about them can be wrong.
+//! Client assertions, built by hand so that everything about them can be wrong.
 
 use akv_emulator::Application;
 use akv_emulator::testing::ClientCertificate;
@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::harness::{Azure, Reply};
+use crate::harness::{Azure, Response};
 
 pub(crate) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 pub(crate) const V2: &str = "oauth2/v2.0/token";
@@ -25,7 +25,7 @@ impl Signer {
         Self { certificate: ClientCertificate::rsa().unwrap() }
     }
 
-    /// A client whose certificate is the only one that is registered.
+    /// Returns a client whose certificate is the only one that is registered.
     pub(crate) fn registered(azure: &Azure) -> Self {
         let signer = Self::rsa();
         register(azure, &[&signer.certificate]);
@@ -40,7 +40,7 @@ impl Signer {
         digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.der()).as_ref().to_vec()
     }
 
-    /// A header as Entra ID documents it today.
+    /// Returns a header as Entra ID documents it today.
     pub(crate) fn header(&self) -> Value {
         let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.der()));
         json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint })
@@ -58,7 +58,7 @@ impl Signer {
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
-    /// An assertion with which nothing is wrong.
+    /// Returns a valid assertion.
     pub(crate) fn assertion(&self, azure: &Azure) -> String {
         self.sign(&self.header(), &claims(azure))
     }
@@ -70,7 +70,7 @@ pub(crate) fn register(azure: &Azure, certificates: &[&ClientCertificate]) {
     azure.emulator.set_application(changes).unwrap();
 }
 
-/// Claims for the v2 endpoint of the public cloud.
+/// Returns valid claims for the v2 endpoint of the public cloud.
 pub(crate) fn claims(azure: &Azure) -> Value {
     let (info, now) = (azure.info(), now());
     let endpoint = format!("https://{}/{}/{V2}", info.authority_host, info.tenant_id);
@@ -84,13 +84,13 @@ pub(crate) fn now() -> u64 {
     std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
 
-/// What Entra ID answers to the assertion at that endpoint.
-pub(crate) async fn present(azure: &Azure, endpoint: &str, assertion: &str) -> Reply {
-    let what = if endpoint == V2 { SCOPE } else { ("resource", "https://vault.azure.net") };
+/// Requests a token at that endpoint with the assertion.
+pub(crate) async fn present(azure: &Azure, endpoint: &str, assertion: &str) -> Response {
+    let audience = if endpoint == V2 { SCOPE } else { ("resource", "https://vault.azure.net") };
     let client = azure.info().client_id.as_str();
     let fields =
-        [("client_id", client), ("client_assertion_type", TYPE), ("client_assertion", assertion), what];
-    Reply::to(azure.entra(endpoint, &fields)).await
+        [("client_id", client), ("client_assertion_type", TYPE), ("client_assertion", assertion), audience];
+    Response::to(azure.entra(endpoint, &fields)).await
 }
 
 fn pem_content(pem: &str) -> Vec<u8> {

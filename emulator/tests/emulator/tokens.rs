@@ -3,26 +3,26 @@
 use akv_emulator::Challenge;
 use serde_json::json;
 
-use crate::harness::{Azure, Reply, VAULT};
+use crate::harness::{Azure, Response, VAULT};
 
-async fn with_token(azure: &Azure, token: &str) -> Reply {
+async fn with_token(azure: &Azure, token: &str) -> Response {
     let request = azure.anonymous(&azure.info().vault_host, "GET", "/keys/k8s");
-    Reply::to(request.bearer_auth(token)).await
+    Response::to(request.bearer_auth(token)).await
 }
 
 async fn challenge(azure: &Azure) -> String {
     let request = azure.anonymous(&azure.info().vault_host, "POST", "/keys/k8s//encrypt");
-    let reply = Reply::to(request.header("content-length", "0")).await;
-    assert_eq!(reply.status, 401);
-    reply.header("www-authenticate").to_owned()
+    let response = Response::to(request.header("content-length", "0")).await;
+    assert_eq!(response.status, 401);
+    response.header("www-authenticate").to_owned()
 }
 
 #[tokio::test]
 async fn without_a_token_the_answer_is_a_challenge_and_the_recorded_body() {
     let azure = Azure::start().await;
-    let reply = Reply::to(azure.anonymous(&azure.info().vault_host, "GET", "/keys/k8s")).await;
+    let response = Response::to(azure.anonymous(&azure.info().vault_host, "GET", "/keys/k8s")).await;
     let body = r#"{"error":{"code":"Unauthorized","message":"AKV10000: Request is missing a Bearer or PoP token."}}"#;
-    assert_eq!((reply.status, reply.text.as_str(), reply.text.len()), (401, body, 97));
+    assert_eq!((response.status, response.text.as_str(), response.text.len()), (401, body, 97));
 }
 
 #[tokio::test]
@@ -43,13 +43,13 @@ async fn the_challenge_names_a_resource_or_a_scope_as_it_is_set() {
 async fn a_token_for_another_resource_is_refused_with_what_was_found() {
     let azure = Azure::start().await;
     let token = azure.token("https://management.azure.com").await;
-    let reply = with_token(&azure, &token).await;
-    assert_eq!(reply.code(), "401 Unauthorized");
+    let response = with_token(&azure, &token).await;
+    assert_eq!(response.code(), "401 Unauthorized");
     assert_eq!(
-        reply.message(),
+        response.message(),
         "AKV10022: Invalid audience. Expected https://vault.azure.net, found: https://management.azure.com."
     );
-    assert!(reply.header("www-authenticate").starts_with("Bearer "));
+    assert!(response.header("www-authenticate").starts_with("Bearer "));
 }
 
 #[tokio::test]

@@ -6,17 +6,17 @@ use crate::harness::Azure;
 
 const FUTURE: u64 = 4_102_444_800; // 2100
 
-/// What the four operations answer when the first key is changed through the control API.
+/// Returns the outcomes of the four operations after a change of the first key through the control API.
 async fn outcomes(azure: &Azure, change: Value) -> [String; 4] {
-    let sealed = azure.seal("encrypt", "AA").await.ok()["value"].as_str().unwrap().to_owned();
+    let encrypted = azure.perform("encrypt", "AA").await.ok()["value"].as_str().unwrap().to_owned();
     let path = format!("/keys/k8s/{}", azure.info().key_versions[0]);
     azure.control_ok("PATCH", &path, change).await;
     let mut outcomes = Vec::new();
     for (operation, value) in
-        [("encrypt", "AA"), ("wrapkey", "AA"), ("decrypt", &*sealed), ("unwrapkey", &*sealed)]
+        [("encrypt", "AA"), ("wrapkey", "AA"), ("decrypt", &*encrypted), ("unwrapkey", &*encrypted)]
     {
-        let reply = azure.seal(operation, value).await;
-        outcomes.push(if reply.status == 200 { "200".into() } else { reply.code() });
+        let response = azure.perform(operation, value).await;
+        outcomes.push(if response.status == 200 { "200".into() } else { response.code() });
     }
     azure.control_ok("PATCH", &path, json!({ "enabled": true, "nbf": null, "exp": null })).await;
     outcomes.try_into().unwrap()
@@ -30,13 +30,13 @@ async fn a_disabled_key_does_nothing_and_is_still_shown() {
     azure.control_ok("PATCH", &path, json!({ "enabled": false })).await;
     assert_eq!(azure.get("/keys/k8s").await.ok()["attributes"]["enabled"], json!(false));
     assert_eq!(
-        azure.seal("encrypt", "AA").await.text,
+        azure.perform("encrypt", "AA").await.text,
         r#"{"error":{"code":"Forbidden","message":"Operation encrypt is not allowed on a disabled key.","innererror":{"code":"KeyDisabled"}}}"#
     );
 }
 
 #[tokio::test]
-async fn outside_of_its_validity_a_key_opens_but_does_not_seal() {
+async fn outside_of_its_validity_a_key_decrypts_but_does_not_encrypt() {
     let azure = Azure::start().await;
     let early = outcomes(&azure, json!({ "nbf": FUTURE })).await;
     assert_eq!(early, ["403 KeyNotYetValid", "403 KeyNotYetValid", "200", "200"]);
@@ -58,11 +58,11 @@ async fn a_null_takes_a_time_away_and_an_absent_field_keeps_it() {
 async fn an_operation_that_the_key_is_not_for_is_refused() {
     let azure = Azure::start().await;
     azure.call("PATCH", "/keys/k8s", json!({ "key_ops": ["encrypt", "unwrapKey"] })).await.ok();
-    let sealed = azure.seal("encrypt", "AA").await.ok()["value"].as_str().unwrap().to_owned();
-    let refused = azure.seal("decrypt", &sealed).await;
+    let encrypted = azure.perform("encrypt", "AA").await.ok()["value"].as_str().unwrap().to_owned();
+    let refused = azure.perform("decrypt", &encrypted).await;
     assert_eq!(
         refused.text,
         r#"{"error":{"code":"Forbidden","message":"Operation decrypt is not permitted on this key.","innererror":{"code":"KeyOperationForbidden"}}}"#
     );
-    azure.seal("unwrapKey", &sealed).await.ok();
+    azure.perform("unwrapKey", &encrypted).await.ok();
 }

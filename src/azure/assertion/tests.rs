@@ -33,7 +33,7 @@ fn signed(config: AssertionConfig, algorithm: &'static dyn VerificationAlgorithm
 
 #[test]
 fn by_default_it_is_ps256_with_a_sha_256_thumbprint_and_no_chain() {
-    let config = AssertionConfig { rs256: false, send_chain: false };
+    let config = AssertionConfig { is_rs256: false, has_chain: false };
     let (header, claims) = signed(config, &RSA_PSS_2048_8192_SHA256);
     assert_eq!((&header["alg"], &header["typ"]), (&"PS256".into(), &"JWT".into()));
     assert_eq!(header["x5t#S256"].as_str().unwrap().len(), 43);
@@ -46,7 +46,7 @@ fn by_default_it_is_ps256_with_a_sha_256_thumbprint_and_no_chain() {
 
 #[test]
 fn when_asked_it_is_rs256_with_a_sha_1_thumbprint_and_the_chain() {
-    let config = AssertionConfig { rs256: true, send_chain: true };
+    let config = AssertionConfig { is_rs256: true, has_chain: true };
     let (header, _) = signed(config, &RSA_PKCS1_2048_8192_SHA256);
     assert_eq!((&header["alg"], header["x5t"].as_str().unwrap().len()), (&"RS256".into(), 27));
     let (_, certificate) = principal();
@@ -56,7 +56,7 @@ fn when_asked_it_is_rs256_with_a_sha_1_thumbprint_and_the_chain() {
 
 #[test]
 fn no_two_assertions_have_the_same_id() {
-    let config = AssertionConfig { rs256: false, send_chain: false };
+    let config = AssertionConfig { is_rs256: false, has_chain: false };
     let id = || signed(config, &RSA_PSS_2048_8192_SHA256).1["jti"].clone();
     assert_ne!(id(), id());
 }

@@ -1,14 +1,14 @@
-//! The static pod: its template, line by line, with other values before the comments.
+//! The static pod: its template, line by line, with the values replaced.
 
 use std::path::PathBuf;
 
-/// What a line says while there are names to fill in.
+/// The part of the first line that is true while there are names to fill in.
 const TO_FILL_IN: &str = ", with the three ${…} replaced";
 
-/// What differs from the template.
+/// The values that differ from the template.
 pub(super) struct Pod<'a> {
     pub(super) image: &'a str,
-    /// `--healthz-port`.
+    /// The value of `--healthz-port`.
     pub(super) port: &'a str,
     /// The daemon's flags as given, `--name=value` each.
     pub(super) given: &'a [String],
@@ -21,7 +21,7 @@ pub(super) struct Pod<'a> {
 }
 
 impl Pod<'_> {
-    /// The pod of that template.
+    /// Fills the template.
     pub(super) fn fill(&self, template: &str) -> String {
         let others = self.others(template);
         let mut text = String::new();
@@ -33,11 +33,11 @@ impl Pod<'_> {
             text.push('\n');
             text.push_str(&self.beneath(line.trim()));
         }
-        let filled = !text.contains("=${");
-        if filled { text.replace(TO_FILL_IN, "") } else { text }
+        let is_filled = !text.contains("=${");
+        if is_filled { text.replace(TO_FILL_IN, "") } else { text }
     }
 
-    /// The mount and the volume of the audit log, beneath those of the socket. kubelet makes a missing folder.
+    /// Returns the mount and the volume of the audit log, for the lines of the socket's. kubelet makes a missing folder.
     fn beneath(&self, line: &str) -> String {
         let Some(folder) = &self.audit_log else { return String::new() };
         let folder = scalar(&folder.display().to_string());
@@ -51,7 +51,7 @@ impl Pod<'_> {
         }
     }
 
-    /// The line with this pod's value. Its comment stays where it is, if there is room.
+    /// Puts this pod's value into the line. Its comment stays in its column, if there is room.
     fn line(&self, line: &str) -> String {
         let (code, comment) =
             line.split_once(" #").map_or((line, None), |(code, comment)| (code, Some(comment)));
@@ -74,20 +74,20 @@ impl Pod<'_> {
         }
     }
 
-    /// The one address that is bound, if it is another than the template's. All addresses include that one.
+    /// Returns the address that is bound, unless all are, which includes the template's.
     fn bound(&self) -> Option<&str> {
         let flag = self.given.iter().rev().find(|flag| name(flag) == Some("bind-address"))?;
         let address = flag.split_once('=')?.1;
         (!["::", "0.0.0.0"].contains(&address)).then_some(address)
     }
 
-    /// That flag as it was given last, which is the one that counts.
+    /// Finds that flag as it was given last, which is the one that counts.
     fn flag(&self, wanted: &str) -> Option<String> {
         let flag = self.given.iter().rev().find(|flag| name(flag) == Some(wanted))?;
         Some(format!("- {}", argument(flag)))
     }
 
-    /// The flags that the template does not have.
+    /// Lists the flags that the template does not have.
     fn others(&self, template: &str) -> Vec<String> {
         let known: Vec<_> =
             template.lines().filter_map(|line| line.trim().strip_prefix("- ")).filter_map(name).collect();
@@ -96,20 +96,20 @@ impl Pod<'_> {
     }
 }
 
-/// The name in `--name=value`.
+/// Returns the name in `--name=value`.
 fn name(flag: &str) -> Option<&str> {
     flag.strip_prefix('-')?.split('=').next().map(|name| name.trim_start_matches('-'))
 }
 
-/// The flag as an argument of a container, where kubelet takes `$(NAME)` for a variable.
+/// Writes the flag as an argument of a container, where kubelet takes `$(NAME)` for a variable.
 fn argument(flag: &str) -> String {
     let flag = if flag.starts_with("--v=") { &flag[1..] } else { flag };
     scalar(&flag.replace("$(", "$$("))
 }
 
-/// The text in YAML: in quotes if anything in it might mean something there.
+/// Writes the text in YAML: in quotes if anything in it has a meaning there.
 pub(super) fn scalar(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,${}*".contains(c);
-    let plain = text.chars().all(plain) && !text.ends_with(':');
-    if plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,${}*".contains(c);
+    let is_plain = text.chars().all(is_plain) && !text.ends_with(':');
+    if is_plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
 }

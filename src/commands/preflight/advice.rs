@@ -1,21 +1,25 @@
-//! The commands that mend what is wrong with a vault, a key or the rights on it.
+//! The commands that fix a vault, a key or the rights on it.
 
 use crate::config::{Access, CredentialConfig, KeyConfig, ManagedIdentity, Operations};
 use crate::vault::{Failure, VaultError};
 
-/// Knows the names that the commands need.
+/// The fix for what may pass by itself.
+pub(super) const TRY_AGAIN: &str =
+    "try again; if it stays, look at https://status.azure.com and at proxies between";
+
+/// The names that the commands need.
 pub(super) struct Advice<'a> {
     key: &'a KeyConfig,
     access: &'a Access,
-    managed_hsm: bool,
+    is_managed_hsm: bool,
 }
 
 impl<'a> Advice<'a> {
-    pub(super) fn new(key: &'a KeyConfig, access: &'a Access, managed_hsm: bool) -> Self {
-        Self { key, access, managed_hsm }
+    pub(super) fn new(key: &'a KeyConfig, access: &'a Access, is_managed_hsm: bool) -> Self {
+        Self { key, access, is_managed_hsm }
     }
 
-    /// `az keyvault key {verb}` for the key version, and what follows.
+    /// Returns `az keyvault key {verb}` for the key version, followed by the rest.
     pub(super) fn key(&self, verb: &str, rest: &str) -> String {
         let KeyConfig { name, version, .. } = self.key;
         let version = if verb == "list-versions" { String::new() } else { format!(" --version {version}") };
@@ -23,17 +27,17 @@ impl<'a> Advice<'a> {
     }
 
     fn vault(&self) -> String {
-        let flag = if self.managed_hsm { "--hsm-name" } else { "--vault-name" };
+        let flag = if self.is_managed_hsm { "--hsm-name" } else { "--vault-name" };
         format!("{flag} {}", self.key.vault_name)
     }
 
-    /// The command that shows or changes the vault itself.
+    /// Returns the command that shows or changes the vault itself.
     pub(super) fn of_vault(&self, verb: &str, rest: &str) -> String {
-        let flag = if self.managed_hsm { "--hsm-name" } else { "--name" };
+        let flag = if self.is_managed_hsm { "--hsm-name" } else { "--name" };
         format!("az keyvault {verb} {flag} {} {rest}", self.key.vault_name)
     }
 
-    /// The operations of Key Vault that are called.
+    /// Returns the operations of Key Vault that the daemon calls.
     pub(super) fn operations(&self) -> [&'static str; 2] {
         match self.key.operations {
             Operations::Encrypt => ["encrypt", "decrypt"],
@@ -41,31 +45,31 @@ impl<'a> Advice<'a> {
         }
     }
 
-    /// The command that sets all operations: those that are there, and those that are missing.
+    /// Returns the command that sets all operations: those that the key has, and those that are missing.
     pub(super) fn allow_operations(&self, there: &[String], missing: &[&str]) -> String {
         let all: Vec<&str> = there.iter().map(String::as_str).chain(missing.iter().copied()).collect();
         self.key("set-attributes", &format!("--ops {}", all.join(" ")))
     }
 
-    /// The command that makes another key.
+    /// Returns the command that creates another key.
     pub(super) fn new_key(&self) -> String {
-        let kind = if self.managed_hsm { "RSA-HSM" } else { "RSA" };
+        let kind = if self.is_managed_hsm { "RSA-HSM" } else { "RSA" };
         format!(
             "az keyvault key create {} --name NAME --kty {kind} --size 3072, and --key-name",
             self.vault()
         )
     }
 
-    /// The command that keeps anybody from purging.
+    /// Returns the command that turns purge protection on.
     pub(super) fn protect(&self) -> String {
-        let verb = if self.managed_hsm { "update-hsm" } else { "update" };
+        let verb = if self.is_managed_hsm { "update-hsm" } else { "update" };
         self.of_vault(verb, "--enable-purge-protection true")
     }
 
-    /// The command that makes deleted keys recoverable, and keeps anybody from purging them. `az keyvault update` has no
-    /// flag for the first any more (Azure/azure-cli#23858). A managed HSM always has soft delete.
+    /// Returns the command that turns soft delete and purge protection on. `az keyvault update` has no flag for the first
+    /// any more (Azure/azure-cli#23858). A managed HSM always has soft delete.
     pub(super) fn soft_delete(&self) -> String {
-        if self.managed_hsm {
+        if self.is_managed_hsm {
             return self.protect();
         }
         format!(
@@ -75,16 +79,16 @@ impl<'a> Advice<'a> {
         )
     }
 
-    /// The command that prints the vault's resource id.
+    /// Returns the command that prints the vault's resource id.
     fn id(&self) -> String {
         self.of_vault("show", "--query id --output tsv")
     }
 
-    /// What mends that answer of Key Vault.
+    /// Returns the fix for that error of Key Vault.
     pub(super) fn for_error(&self, error: &VaultError) -> String {
         match (error.failure, error.code.as_deref().unwrap_or_default()) {
             (_, "ForbiddenByFirewall" | "ForbiddenByConnection") => self.firewall(),
-            (_, "AccessDenied") if !self.managed_hsm => self.policy(),
+            (_, "AccessDenied") if !self.is_managed_hsm => self.policy(),
             (Failure::OperationNotAllowed, _) => self.allow_operations(&[], &self.operations()),
             (Failure::Forbidden, _) => self.role(),
             (Failure::Unauthorized | Failure::WrongResource, _) => format!(
@@ -101,7 +105,7 @@ impl<'a> Advice<'a> {
             (Failure::Throttled, _) => {
                 "try again; others use up the vault's limits: lower --keyvault-qps".into()
             }
-            _ => "try again; if it stays, look at https://status.azure.com and at proxies between".into(),
+            _ => TRY_AGAIN.into(),
         }
     }
 
@@ -112,7 +116,8 @@ impl<'a> Advice<'a> {
         )
     }
 
-    /// `set-policy` replaces all of an identity's key permissions. `get` is for preflight, which sees more with it.
+    /// Returns the command that sets an access policy. It replaces all of an identity's key permissions. `get` is for
+    /// preflight, which sees more with it.
     fn policy(&self) -> String {
         let permissions = self.operations().join(" ");
         let identity = match &self.access.credential {
@@ -131,7 +136,7 @@ impl<'a> Advice<'a> {
             CredentialConfig::ServicePrincipal(principal) => principal.client_id.as_str(),
             CredentialConfig::ManagedIdentity(identity) => object_id(identity),
         };
-        if self.managed_hsm {
+        if self.is_managed_hsm {
             return format!(
                 "az keyvault role assignment create --hsm-name {} --role \"Managed HSM Crypto User\" --assignee \
                  {assignee} --scope /keys/{}",
@@ -175,18 +180,18 @@ pub(super) mod tests {
         }
     }
 
-    fn mend(azure_json: &str, operations: Operations, managed_hsm: bool, code: &str) -> String {
+    fn fix(azure_json: &str, operations: Operations, is_managed_hsm: bool, code: &str) -> String {
         let (key, access) = (key(operations), Access::of_azure_json(azure_json));
         let code = Some(code.to_owned());
         let error = VaultError { code, ..VaultError::without_answer(Failure::Forbidden) };
-        Advice::new(&key, &access, managed_hsm).for_error(&error)
+        Advice::new(&key, &access, is_managed_hsm).for_error(&error)
     }
 
     #[test]
     fn an_access_policy_is_set_for_what_is_called_and_for_who_calls() {
         let command = |azure_json, operations| {
-            let mend = mend(azure_json, operations, false, "AccessDenied");
-            mend.split_once(" (").unwrap().0.to_owned()
+            let fix = fix(azure_json, operations, false, "AccessDenied");
+            fix.split_once(" (").unwrap().0.to_owned()
         };
         assert_eq!(
             command(PRINCIPAL, Operations::Encrypt),
@@ -201,15 +206,15 @@ pub(super) mod tests {
 
     #[test]
     fn an_access_policy_is_said_to_be_replaced_and_shown_before() {
-        let mend = mend(PRINCIPAL, Operations::Encrypt, false, "AccessDenied");
-        assert!(mend.contains("replaces") && mend.contains("az keyvault show --name kv-1"), "{mend}");
+        let fix = fix(PRINCIPAL, Operations::Encrypt, false, "AccessDenied");
+        assert!(fix.contains("replaces") && fix.contains("az keyvault show --name kv-1"), "{fix}");
     }
 
     #[test]
     fn a_managed_hsm_has_roles_whatever_it_says() {
         for code in ["ForbiddenByRbac", "AccessDenied"] {
-            let mend = mend(PRINCIPAL, Operations::Encrypt, true, code);
-            assert!(mend.starts_with("az keyvault role assignment create --hsm-name kv-1"), "{mend}");
+            let fix = fix(PRINCIPAL, Operations::Encrypt, true, code);
+            assert!(fix.starts_with("az keyvault role assignment create --hsm-name kv-1"), "{fix}");
         }
     }
 
@@ -229,15 +234,15 @@ pub(super) mod tests {
 
     #[test]
     fn a_role_is_the_smallest_for_what_is_called() {
-        let vault = mend(PRINCIPAL, Operations::Wrap, false, "ForbiddenByRbac");
+        let vault = fix(PRINCIPAL, Operations::Wrap, false, "ForbiddenByRbac");
         assert!(vault.contains("\"Key Vault Crypto Service Encryption User\" --assignee app-1"), "{vault}");
     }
 
     #[test]
     fn both_forms_of_a_closed_network_are_one() {
         for code in ["ForbiddenByFirewall", "ForbiddenByConnection"] {
-            let mend = mend(PRINCIPAL, Operations::Encrypt, false, code);
-            assert!(mend.starts_with("az keyvault network-rule add --name kv-1"), "{mend}");
+            let fix = fix(PRINCIPAL, Operations::Encrypt, false, code);
+            assert!(fix.starts_with("az keyvault network-rule add --name kv-1"), "{fix}");
         }
     }
 }

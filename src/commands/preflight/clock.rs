@@ -2,19 +2,19 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::report::Check;
+use super::checks::Check;
+use super::report::CheckResult;
 
-pub(super) const CLOCK: &str = "clock";
-/// Entra ID and Key Vault bear no more between an assertion's or a token's times and their own.
+/// The largest difference that Entra ID and Key Vault tolerate between an assertion's or a token's times and their own.
 const TOO_FAR: TimeDelta = TimeDelta::minutes(5);
-/// A clock that is kept by NTP is never as far off.
+/// A difference that a clock kept by NTP never has.
 const ODD: TimeDelta = TimeDelta::seconds(30);
-const MEND: &str = "timedatectl set-ntp true, and see chronyc tracking";
+const FIX: &str = "timedatectl set-ntp true, and see chronyc tracking";
 
-/// Compares with the `Date` of an answer that has just come.
-pub(super) fn check(date: Option<&str>, now: DateTime<Utc>) -> Check {
+/// Compares the clock with the `Date` of an answer that has just come.
+pub(super) fn check(date: Option<&str>, now: DateTime<Utc>) -> CheckResult {
     let Some(theirs) = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()) else {
-        return Check::skipped(CLOCK, "since no answer told the time");
+        return Check::Clock.skipped("since no answer told the time");
     };
     let off = now.signed_duration_since(theirs);
     let seconds = off.num_seconds();
@@ -24,9 +24,9 @@ pub(super) fn check(date: Option<&str>, now: DateTime<Utc>) -> Check {
         if seconds < 0 { "behind" } else { "ahead of" }
     );
     match off.abs() {
-        far if far > TOO_FAR => Check::failed(CLOCK, cause, MEND),
-        far if far > ODD => Check::warned(CLOCK, cause, MEND),
-        _ => Check::passed(CLOCK, format!("within {} s of Azure's", ODD.num_seconds())),
+        far if far > TOO_FAR => Check::Clock.failed(cause, FIX),
+        far if far > ODD => Check::Clock.warned(cause, FIX),
+        _ => Check::Clock.passed(format!("within {} s of Azure's", ODD.num_seconds())),
     }
 }
 

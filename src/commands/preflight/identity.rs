@@ -1,39 +1,41 @@
-//! The token, and what the refusals of Entra ID and IMDS ask the operator to do.
+//! The token, and the fixes for errors of Entra ID and IMDS.
 
 use std::time::{Duration, SystemTime};
 
 use tokio::time::timeout;
 
-use super::report::Check;
+use super::advice::TRY_AGAIN;
+use super::checks::Check;
+use super::report::CheckResult;
 use crate::azure::AzureTokenSource;
 use crate::config::{Access, Config, CredentialConfig, Proof, ServicePrincipal};
 use crate::vault::{Token, TokenError, TokenSource};
 
-pub(super) const TOKEN: &str = "token";
-/// How long its issuer may take.
+/// The time limit of its issuer.
 const STEP: Duration = Duration::from_secs(10);
 
-/// Fetches one.
-pub(super) async fn token(config: &Config, access: &Access) -> Result<(Token, Check), Check> {
+/// Fetches a token.
+///
+/// # Errors
+/// The HTTP client cannot be built, or the issuer refuses or does not answer within 10 s: the failed check.
+pub(super) async fn token(config: &Config, access: &Access) -> Result<(Token, CheckResult), CheckResult> {
     let source = AzureTokenSource::new(access, &config.key.resource, config.assertion);
-    let source = source.map_err(|cause| Check::failed(TOKEN, cause, "correct that flag or file"))?;
+    let source = source.map_err(|cause| Check::Token.failed(cause, "correct that flag or file"))?;
     match timeout(STEP, source.fetch(1)).await {
-        Err(_) => Err(Check::failed(TOKEN, access.credential.no_answer(STEP), PATIENCE)),
-        Ok(Err(error)) => Err(refused(config, access, error)),
+        Err(_) => Err(Check::Token.failed(access.credential.no_answer(STEP), TRY_AGAIN)),
+        Ok(Err(error)) => Err(token_refused(config, access, error)),
         Ok(Ok(token)) => {
             let left = token.expires_on.duration_since(SystemTime::now()).unwrap_or_default();
             let found = format!("{}, valid for {} min", access.credential.kind(), left.as_secs() / 60);
-            Ok((token, Check::passed(TOKEN, found)))
+            Ok((token, Check::Token.passed(found)))
         }
     }
 }
 
-const PATIENCE: &str = "try again; if it stays, look at https://status.azure.com and at proxies between";
-
-fn refused(config: &Config, access: &Access, error: TokenError) -> Check {
-    let mend = match &access.credential {
+fn token_refused(config: &Config, access: &Access, error: TokenError) -> CheckResult {
+    let fix = match &access.credential {
         CredentialConfig::ServicePrincipal(principal) => {
-            of_principal(principal, &config.access_source.config_file.display().to_string(), &error.message)
+            fix_of_principal(principal, &config.access_source.config_file.display().to_string(), &error.message)
         }
         CredentialConfig::ManagedIdentity(_) if error.message.contains("invalid_request") => Some(
             "az vm identity assign (az vmss identity assign) --identities ID, or userAssignedIdentityID in azure.json"
@@ -42,18 +44,18 @@ fn refused(config: &Config, access: &Access, error: TokenError) -> Check {
         CredentialConfig::ManagedIdentity(_) => None,
     };
     let cause = error.cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-    Check::failed(TOKEN, format!("{}{cause}", error.message), mend.unwrap_or_else(|| PATIENCE.into()))
+    Check::Token.failed(format!("{}{cause}", error.message), fix.unwrap_or_else(|| TRY_AGAIN.into()))
 }
 
-/// The number after `AADSTS`.
+/// Reads the number after `AADSTS`.
 fn number(message: &str) -> Option<u64> {
     let (_, rest) = message.split_once("AADSTS")?;
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-fn of_principal(principal: &ServicePrincipal, file: &str, message: &str) -> Option<String> {
+fn fix_of_principal(principal: &ServicePrincipal, file: &str, message: &str) -> Option<String> {
     let ServicePrincipal { client_id, tenant_id, proof, .. } = principal;
-    let mend = match number(message)? {
+    let fix = match number(message)? {
         7_000_215 => format!(
             "put the secret's value, not its id, into aadClientSecret of {file}; a new one: \
              az ad app credential reset --id {client_id} --append"
@@ -88,7 +90,7 @@ fn of_principal(principal: &ServicePrincipal, file: &str, message: &str) -> Opti
         }
         _ => return None,
     };
-    Some(mend)
+    Some(fix)
 }
 
 #[cfg(test)]

@@ -1,102 +1,90 @@
-//! The vault's answer to the question for the key: who is let in, and what the key is.
+//! The description of the key, or the error in its place: access to the vault, and the properties of the key.
 
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 
 use super::advice::Advice;
-use super::report::Check;
+use super::checks::{Check, KEY};
+use super::report::CheckResult;
 use crate::vault::{Failure, KeyDescription, VaultError};
 
-pub(super) const ACCESS: &str = "vault-access";
-const KEY: &str = "key";
-const ENABLED: &str = "key-enabled";
-const VALIDITY: &str = "key-validity";
-const TYPE: &str = "key-type";
-const OPERATIONS: &str = "key-operations";
-const RECOVERY: &str = "key-recovery";
-/// What is only known of a key that may be read, after whether it exists.
-pub(super) const OF_THE_KEY: [&str; 6] = [KEY, ENABLED, VALIDITY, TYPE, OPERATIONS, RECOVERY];
-
-/// The day on which a key expires should not come as a surprise.
+/// The time before the expiry of a key in which it is a warning.
 const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// The checks that one answer gives.
-pub(super) fn checks(advice: &Advice<'_>, answer: &Result<KeyDescription, VaultError>) -> Vec<Check> {
-    match answer {
-        Ok(key) => {
-            let mut checks = vec![
-                Check::passed(ACCESS, "the vault lets this machine in and takes the token"),
-                Check::passed(KEY, "exists, and the identity may read it"),
-            ];
-            checks.extend([enabled, validity, of_type, operations, recovery].map(|check| check(advice, key)));
-            checks
-        }
-        Err(error) => refused(advice, error),
+/// Makes the checks that the description of the key allows, or the error in its place.
+pub(super) fn checks(
+    advice: &Advice<'_>,
+    description: &Result<KeyDescription, VaultError>,
+) -> Vec<CheckResult> {
+    match description {
+        Ok(key) => vec![
+            access(),
+            Check::Key.passed("exists, and the identity may read it"),
+            enabled(advice, key),
+            validity(advice, key),
+            key_type(advice, key),
+            operations(advice, key),
+            recovery(advice, key),
+        ],
+        Err(error) => no_description(advice, error),
     }
 }
 
-/// A refusal tells of the key, of the right to read it, which is not needed, or of the vault as a whole.
-fn refused(advice: &Advice<'_>, error: &VaultError) -> Vec<Check> {
-    let cause = error.with_cause();
-    let mend = advice.for_error(error);
-    let let_in = Check::passed(ACCESS, "the vault lets this machine in and takes the token");
+fn access() -> CheckResult {
+    Check::VaultAccess.passed("the vault lets this machine in and takes the token")
+}
+
+/// Tells apart errors of the key, of the right to read it, which is not needed, and of the vault as a whole.
+fn no_description(advice: &Advice<'_>, error: &VaultError) -> Vec<CheckResult> {
+    let (cause, fix) = (error.with_cause(), advice.for_error(error));
     match error.failure {
-        Failure::NotFound => after(vec![let_in, Check::failed(KEY, cause, mend)], "since key failed"),
+        Failure::NotFound => vec![access(), Check::Key.failed(cause, fix)],
         Failure::KeyUnusable => {
-            let exists = Check::passed(KEY, "exists");
-            let unusable = Check::failed(ENABLED, cause, advice.key("set-attributes", "--enabled true"));
-            after(vec![let_in, exists, unusable], "since key-enabled failed")
+            let unusable = Check::KeyEnabled.failed(cause, advice.key("set-attributes", "--enabled true"));
+            vec![access(), Check::Key.passed("exists"), unusable]
         }
-        Failure::Forbidden if !is_the_network(error) => {
+        Failure::Forbidden if !is_of_the_network(error) => {
             let code = error.code.as_deref().unwrap_or("HTTP 403");
-            after(vec![let_in], &format!("the identity may not read the key ({code}), and need not"))
+            let reason = format!("the identity may not read the key ({code}), and need not");
+            let unread = KEY.map(|check| check.skipped(reason.as_str()));
+            std::iter::once(access()).chain(unread).collect()
         }
-        _ => after(vec![Check::failed(ACCESS, cause, mend)], "since vault-access failed"),
+        _ => vec![Check::VaultAccess.failed(cause, fix)],
     }
 }
 
-fn is_the_network(error: &VaultError) -> bool {
+fn is_of_the_network(error: &VaultError) -> bool {
     matches!(error.code.as_deref(), Some("ForbiddenByFirewall" | "ForbiddenByConnection"))
 }
 
-/// Those checks, and the rest as skipped.
-fn after(mut made: Vec<Check>, why: &str) -> Vec<Check> {
-    let rest: Vec<_> =
-        OF_THE_KEY.into_iter().filter(|name| made.iter().all(|check| check.name != *name)).collect();
-    made.extend(rest.into_iter().map(|name| Check::skipped(name, why)));
-    made
-}
-
-fn enabled(advice: &Advice<'_>, key: &KeyDescription) -> Check {
-    match key.enabled {
-        true => Check::passed(ENABLED, "the key version is enabled"),
-        false => Check::failed(
-            ENABLED,
-            "the key version is disabled",
-            advice.key("set-attributes", "--enabled true"),
-        ),
+fn enabled(advice: &Advice<'_>, key: &KeyDescription) -> CheckResult {
+    if key.enabled {
+        Check::KeyEnabled.passed("the key version is enabled")
+    } else {
+        let fix = advice.key("set-attributes", "--enabled true");
+        Check::KeyEnabled.failed("the key version is disabled", fix)
     }
 }
 
-fn validity(advice: &Advice<'_>, key: &KeyDescription) -> Check {
+fn validity(advice: &Advice<'_>, key: &KeyDescription) -> CheckResult {
     let now = SystemTime::now();
-    let mend = |flag: &str, time: &str| advice.key("set-attributes", &format!("--{flag} {time}"));
+    let fix = |flag: &str, time: &str| advice.key("set-attributes", &format!("--{flag} {time}"));
     match (key.not_before, key.expires) {
         (Some(from), _) if from > now => {
             let cause = format!("the key version is not valid before {} (nbf)", day(from));
-            Check::failed(VALIDITY, cause, mend("not-before", &day(now)))
+            Check::KeyValidity.failed(cause, fix("not-before", &day(now)))
         }
         (_, Some(until)) if until <= now => {
             let cause = format!("the key version expired at {} (exp): it encrypts no more", day(until));
-            Check::failed(VALIDITY, cause, mend("expires", "LATER (YYYY-MM-DDThh:mm:ssZ)"))
+            Check::KeyValidity.failed(cause, fix("expires", "LATER (YYYY-MM-DDThh:mm:ssZ)"))
         }
         (_, Some(until)) if until < now + SOON => {
             let cause = format!("the key version expires at {} (exp)", day(until));
-            Check::warned(VALIDITY, cause, mend("expires", "LATER (YYYY-MM-DDThh:mm:ssZ)"))
+            Check::KeyValidity.warned(cause, fix("expires", "LATER (YYYY-MM-DDThh:mm:ssZ)"))
         }
-        (_, Some(until)) => Check::passed(VALIDITY, format!("valid until {}", day(until))),
-        (_, None) => Check::passed(VALIDITY, "valid, and does not expire"),
+        (_, Some(until)) => Check::KeyValidity.passed(format!("valid until {}", day(until))),
+        (_, None) => Check::KeyValidity.passed("valid, and does not expire"),
     }
 }
 
@@ -104,55 +92,51 @@ fn day(time: SystemTime) -> String {
     DateTime::<Utc>::from(time).format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn of_type(advice: &Advice<'_>, key: &KeyDescription) -> Check {
+fn key_type(advice: &Advice<'_>, key: &KeyDescription) -> CheckResult {
     let bits = key.modulus.map(|bytes| bytes * 8);
     match (key.kind.as_str(), bits) {
         ("RSA" | "RSA-HSM", Some(bits @ (2048 | 3072 | 4096))) => {
-            Check::passed(TYPE, format!("{} with {bits} bits", key.kind))
+            Check::KeyType.passed(format!("{} with {bits} bits", key.kind))
         }
         (kind, bits) => {
             let bits = bits.map(|bits| format!(" with {bits} bits")).unwrap_or_default();
             let cause =
                 format!("the key is {kind}{bits}; only RSA and RSA-HSM with 2048, 3072 or 4096 bits will do");
-            Check::failed(TYPE, cause, advice.new_key())
+            Check::KeyType.failed(cause, advice.new_key())
         }
     }
 }
 
-fn operations(advice: &Advice<'_>, key: &KeyDescription) -> Check {
+fn operations(advice: &Advice<'_>, key: &KeyDescription) -> CheckResult {
     let wanted = advice.operations();
     let missing: Vec<_> = wanted
         .into_iter()
         .filter(|wanted| !key.operations.iter().any(|operation| operation == wanted))
         .collect();
-    match missing.is_empty() {
-        true => Check::passed(OPERATIONS, format!("the key allows {}", wanted.join(" and "))),
-        false => Check::failed(
-            OPERATIONS,
-            format!("the key does not allow {} (key_ops)", missing.join(" and ")),
-            advice.allow_operations(&key.operations, &missing),
-        ),
+    if missing.is_empty() {
+        Check::KeyOperations.passed(format!("the key allows {}", wanted.join(" and ")))
+    } else {
+        let cause = format!("the key does not allow {} (key_ops)", missing.join(" and "));
+        Check::KeyOperations.failed(cause, advice.allow_operations(&key.operations, &missing))
     }
 }
 
-/// A purged key takes every secret in etcd with it.
-fn recovery(advice: &Advice<'_>, key: &KeyDescription) -> Check {
+/// Checks that a deleted key can be recovered: with a purged one, every secret in etcd is lost.
+fn recovery(advice: &Advice<'_>, key: &KeyDescription) -> CheckResult {
     let Some(level) = key.recovery_level.as_deref() else {
-        return Check::skipped(RECOVERY, "since the vault does not tell its recovery level");
+        return Check::KeyRecovery.skipped("since the vault does not tell its recovery level");
     };
     let days = key.recoverable_days.map(|days| format!(" for {days} days")).unwrap_or_default();
     match (level.contains("Recoverable"), level.contains("Purgeable")) {
         (true, false) => {
-            Check::passed(RECOVERY, format!("a deleted key can be recovered{days}, and not be purged"))
+            Check::KeyRecovery.passed(format!("a deleted key can be recovered{days}, and not be purged"))
         }
-        (true, true) => Check::warned(
-            RECOVERY,
+        (true, true) => Check::KeyRecovery.warned(
             format!("a deleted key can be recovered{days}, unless somebody purges it ({level})"),
             advice.protect(),
         ),
-        (false, _) => {
-            Check::warned(RECOVERY, format!("a deleted key is gone for good ({level})"), advice.soft_delete())
-        }
+        (false, _) => Check::KeyRecovery
+            .warned(format!("a deleted key is gone for good ({level})"), advice.soft_delete()),
     }
 }
 
@@ -163,19 +147,22 @@ mod tests {
     use super::*;
     use crate::config::{Access, Operations};
 
-    fn outcome(name: &str, key: KeyDescription) -> Outcome {
+    fn outcome(check: Check, key: KeyDescription) -> Outcome {
         let (config, access) = (config(Operations::Encrypt), Access::of_this_machine());
         let made = checks(&Advice::new(&config, &access, false), &Ok(key));
-        made.into_iter().find(|check| check.name == name).unwrap().outcome
+        made.into_iter().find(|result| result.check == check).unwrap().outcome
     }
 
     fn of_kind(kind: &str, bits: Option<usize>) -> Outcome {
         let modulus = bits.map(|bits| bits / 8);
-        outcome(TYPE, KeyDescription { kind: kind.into(), modulus, ..KeyDescription::default() })
+        outcome(Check::KeyType, KeyDescription { kind: kind.into(), modulus, ..KeyDescription::default() })
     }
 
     fn of_level(level: &str) -> Outcome {
-        outcome(RECOVERY, KeyDescription { recovery_level: Some(level.into()), ..KeyDescription::default() })
+        outcome(
+            Check::KeyRecovery,
+            KeyDescription { recovery_level: Some(level.into()), ..KeyDescription::default() },
+        )
     }
 
     #[test]
@@ -185,7 +172,7 @@ mod tests {
         }
         for (kind, bits) in [("RSA", Some(1024)), ("EC", None), ("oct-HSM", None), ("RSA", None)] {
             let Outcome::Failed(finding) = of_kind(kind, bits) else { panic!("{kind}") };
-            assert!(finding.cause.contains(kind) && finding.mend.contains("--kty RSA"));
+            assert!(finding.cause.contains(kind) && finding.fix.contains("--kty RSA"));
         }
     }
 
@@ -194,13 +181,13 @@ mod tests {
         for safe in ["Recoverable", "Recoverable+ProtectedSubscription", "CustomizedRecoverable"] {
             assert!(matches!(of_level(safe), Outcome::Passed(_)), "{safe}");
         }
-        for (level, says, mend) in [
+        for (level, says, fix) in [
             ("Recoverable+Purgeable", "purges", "--enable-purge-protection true"),
             ("Purgeable", "for good", "properties.enableSoftDelete=true"),
         ] {
             let Outcome::Warned(finding) = of_level(level) else { panic!("{level}") };
-            assert!(finding.cause.contains(says) && finding.mend.contains(mend), "{finding:?}");
+            assert!(finding.cause.contains(says) && finding.fix.contains(fix), "{finding:?}");
         }
-        assert!(matches!(outcome(RECOVERY, KeyDescription::default()), Outcome::Skipped(_)));
+        assert!(matches!(outcome(Check::KeyRecovery, KeyDescription::default()), Outcome::Skipped(_)));
     }
 }

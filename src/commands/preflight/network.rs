@@ -8,122 +8,105 @@ use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::report::Check;
+use super::checks::{Check, ISSUER, VAULT};
+use super::report::CheckResult;
 use super::route::Route;
 use crate::azure::{Unreached, presented, reach_entra, reach_imds, reach_vault};
 use crate::config::{Access, Config, CredentialConfig, NetworkConfig};
 
-/// How long each step may take.
+/// The time limit of each step.
 const STEP: Duration = Duration::from_secs(5);
 
-/// Without trust roots there is no client, whatever stands on the way.
-const ROOTS_MEND: &str = "install the system's CA certificates (ca-certificates), mount /etc/ssl/certs, or name a file with --ca-file";
+/// The fix where there are no trust roots, and so no client, whatever the network is like.
+const ROOTS_FIX: &str = "install the system's CA certificates (ca-certificates), mount /etc/ssl/certs, or name a file with --ca-file";
 
-/// The names of the three checks of a destination.
-pub(super) type Names = [&'static str; 3];
-pub(super) const ISSUER: Names = ["issuer-name", "issuer-tcp", "issuer-tls"];
-pub(super) const VAULT: Names = ["vault-name", "vault-tcp", "vault-tls"];
-
-/// What was found on the way, and whether the service answers.
-pub(super) struct Way {
-    pub(super) checks: Vec<Check>,
-    pub(super) answers: bool,
+/// The results on the way to a service.
+pub(super) struct Reached {
+    pub(super) results: Vec<CheckResult>,
     /// The `Date` of its answer.
     pub(super) date: Option<String>,
 }
 
-/// The way to Entra ID or IMDS.
-pub(super) async fn to_issuer(access: &Access) -> Way {
+/// Tries the way to Entra ID or IMDS.
+pub(super) async fn to_issuer(access: &Access) -> Reached {
     let network = &access.network;
     match &access.credential {
         CredentialConfig::ServicePrincipal(principal) => {
             let host = &principal.authority_host;
-            go(ISSUER, host, network, reach_entra(host, network)).await
+            reach(ISSUER, host, network, reach_entra(host, network)).await
         }
         CredentialConfig::ManagedIdentity(_) => to_imds(&network.imds_base).await,
     }
 }
 
-/// The way to the vault.
-pub(super) async fn to_vault(config: &Config, access: &Access) -> Way {
+/// Tries the way to the vault.
+pub(super) async fn to_vault(config: &Config, access: &Access) -> Reached {
     let (host, network) = (config.key.vault_host(), &access.network);
-    go(VAULT, &host, network, reach_vault(&host, network)).await
+    reach(VAULT, &host, network, reach_vault(&host, network)).await
 }
 
-/// IMDS is no service on the network: it has an address of its own and no TLS.
-async fn to_imds(base: &str) -> Way {
+/// Tries the way to IMDS, which is no service on the network: it has an address of its own and no TLS.
+async fn to_imds(base: &str) -> Reached {
     let [name, tcp, tls] = ISSUER;
-    let why = format!("IMDS is asked in plain HTTP at {base}");
-    let (checked, date) = match timeout(STEP, reach_imds(base)).await {
-        Ok(Ok(date)) => (Check::passed(tcp, format!("IMDS answers at {base}")), date),
-        Ok(Err(Unreached::NoAnswer(cause))) => (Check::failed(tcp, cause, imds_mend(base)), None),
-        Ok(Err(Unreached::NoClient(cause))) => (Check::failed(tcp, cause, ROOTS_MEND), None),
-        Err(_) => (Check::failed(tcp, silent(), imds_mend(base)), None),
+    let reason = format!("IMDS is asked in plain HTTP at {base}");
+    let (connected, date) = match timeout(STEP, reach_imds(base)).await {
+        Ok(Ok(date)) => (tcp.passed(format!("IMDS answers at {base}")), date),
+        Ok(Err(Unreached::NoAnswer(cause))) => (tcp.failed(cause, imds_fix(base)), None),
+        Ok(Err(Unreached::NoClient(cause))) => (tcp.failed(cause, ROOTS_FIX), None),
+        Err(_) => (tcp.failed(no_answer(), imds_fix(base)), None),
     };
-    let answers = !checked.has_failed();
-    let checks = vec![Check::skipped(name, why.as_str()), checked, Check::skipped(tls, why)];
-    Way { checks, answers, date }
+    Reached { results: vec![name.skipped(reason.as_str()), connected, tls.skipped(reason)], date }
 }
 
-fn imds_mend(base: &str) -> String {
+fn imds_fix(base: &str) -> String {
     format!("run on an Azure machine that has an identity, and let the pod reach {base} (hostNetwork: true)")
 }
 
-fn silent() -> String {
+fn no_answer() -> String {
     format!("no answer within {} s", STEP.as_secs())
 }
 
-async fn go(
-    names: Names,
+async fn reach(
+    checks: [Check; 3],
     host: &str,
     network: &NetworkConfig,
-    answer: impl Future<Output = Result<Option<String>, Unreached>>,
-) -> Way {
+    request: impl Future<Output = Result<Option<String>, Unreached>>,
+) -> Reached {
     let route = Route::to(host, network);
-    let mut checks = connection(names, host, &route).await;
-    if let Some(failed) = checks.iter().find(|check| check.has_failed()) {
-        let why = format!("since {} failed", failed.name);
-        let rest = names.into_iter().skip(checks.len()).map(|name| Check::skipped(name, why.as_str()));
-        checks.extend(rest.collect::<Vec<_>>());
-        return Way { checks, answers: false, date: None };
+    let mut results = connection(checks, host, &route).await;
+    if results.iter().any(CheckResult::has_failed) {
+        return Reached { results, date: None };
     }
-    let [_, _, tls] = names;
-    let (check, date) = match timeout(STEP, answer).await {
-        Ok(Ok(date)) => (Check::passed(tls, found(network, host)), date),
-        Ok(Err(Unreached::NoClient(cause))) => (Check::failed(tls, cause, ROOTS_MEND), None),
-        Ok(Err(Unreached::NoAnswer(cause))) => (refused(tls, host, network, &route, &cause).await, None),
-        Err(_) => (Check::failed(tls, silent(), route.silence_mend(host)), None),
+    let [_, _, tls] = checks;
+    let (result, date) = match timeout(STEP, request).await {
+        Ok(Ok(date)) => (tls.passed(found(network, host)), date),
+        Ok(Err(Unreached::NoClient(cause))) => (tls.failed(cause, ROOTS_FIX), None),
+        Ok(Err(Unreached::NoAnswer(cause))) => (tls_failed(tls, host, network, &route, &cause).await, None),
+        Err(_) => (tls.failed(no_answer(), route.silence_fix(host)), None),
     };
-    let answers = !check.has_failed();
-    checks.push(check);
-    Way { checks, answers, date }
+    results.push(result);
+    Reached { results, date }
 }
 
-/// The name and the connection, as far as they are ours; the first failure is the last check.
-async fn connection(names: Names, host: &str, route: &Route) -> Vec<Check> {
-    let [name, tcp, _] = names;
+/// Looks the name up and connects, unless a proxy does. The first failure is the last result.
+async fn connection(checks: [Check; 3], host: &str, route: &Route) -> Vec<CheckResult> {
+    let [name, tcp, _] = checks;
     let (named, addresses) = match route {
         Route::Proxied => {
-            let why = "the proxy of HTTPS_PROXY or ALL_PROXY does that";
-            return [name, tcp].map(|name| Check::skipped(name, why)).into();
+            let reason = "the proxy of HTTPS_PROXY or ALL_PROXY does that";
+            return [name, tcp].map(|check| check.skipped(reason)).into();
         }
-        Route::Redirected(addr) => {
-            (Check::passed(name, format!("{host} is at {addr} (--connect-to)")), vec![*addr])
-        }
+        Route::Redirected(addr) => (name.passed(format!("{host} is at {addr} (--connect-to)")), vec![*addr]),
         Route::Direct(to, port) | Route::ProxyMode(to, port) => match resolve(to, *port).await {
-            Ok(addresses) => (Check::passed(name, format!("{to} is {}", ips(&addresses))), addresses),
+            Ok(addresses) => (name.passed(format!("{to} is {}", ips(&addresses))), addresses),
             Err(cause) => {
-                return vec![Check::failed(
-                    name,
-                    format!("{to}: {cause}"),
-                    route.name_mend(to, names == VAULT),
-                )];
+                return vec![name.failed(format!("{to}: {cause}"), route.name_fix(to, checks == VAULT))];
             }
         },
     };
     let connected = match connect(&addresses).await {
-        Ok(addr) => Check::passed(tcp, format!("{addr} takes connections")),
-        Err(cause) => Check::failed(tcp, cause, route.connection_mend(host)),
+        Ok(addr) => tcp.passed(format!("{addr} takes connections")),
+        Err(cause) => tcp.failed(cause, route.connection_fix(host)),
     };
     vec![named, connected]
 }
@@ -141,7 +124,7 @@ fn found(network: &NetworkConfig, host: &str) -> String {
 
 async fn resolve(name: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let found = timeout(STEP, lookup_host((name.trim_matches(['[', ']']), port))).await;
-    let found = found.map_err(|_| silent())?.map_err(|error| error.to_string())?;
+    let found = found.map_err(|_| no_answer())?.map_err(|error| error.to_string())?;
     let found: Vec<_> = found.collect();
     if found.is_empty() { Err("the name has no address".into()) } else { Ok(found) }
 }
@@ -158,20 +141,21 @@ async fn connect(addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
     Err(causes.join(", "))
 }
 
-async fn refused(
-    tls: &'static str,
+async fn tls_failed(
+    tls: Check,
     host: &str,
     network: &NetworkConfig,
     route: &Route,
     cause: &str,
-) -> Check {
-    let seen = match cause.contains("certificate") && network.proxy.is_none() {
-        true => timeout(STEP, presented(host, network)).await.ok().flatten(),
-        false => None,
+) -> CheckResult {
+    let seen = if cause.contains("certificate") && network.proxy.is_none() {
+        timeout(STEP, presented(host, network)).await.ok().flatten()
+    } else {
+        None
     };
-    let Some(seen) = seen else { return Check::failed(tls, cause, route.answer_mend(host)) };
+    let Some(seen) = seen else { return tls.failed(cause, route.answer_fix(host)) };
     let cause = format!("{cause}; the server presents {}, issued by {}", seen.subject, seen.issuer);
-    let mend = match () {
+    let fix = match () {
         () if cause.contains("UnknownIssuer") => {
             format!(
                 "--ca-file=FILE with the root certificate of \"{}\", or install the system's CA certificates",
@@ -185,5 +169,5 @@ async fn refused(
             "reach {host} itself: something between answers in its place (--connect-to, DNS, a proxy)"
         ),
     };
-    Check::failed(tls, cause, mend)
+    tls.failed(cause, fix)
 }

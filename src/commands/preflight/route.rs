@@ -1,4 +1,4 @@
-//! By which way a service is reached, and so what there is to correct when it is not.
+//! The way by which a service is reached, and so the fix when it is not.
 
 use std::net::SocketAddr;
 
@@ -6,19 +6,20 @@ use hyper_util::client::proxy::matcher::Matcher;
 
 use crate::config::NetworkConfig;
 
-/// Who makes the connection, and where to.
+/// The maker of the connection, and its target.
 pub(super) enum Route {
-    /// We, to the address of that name and port.
+    /// This process, to the address of that name and port.
     Direct(String, u16),
-    /// We, to that address (`--connect-to`).
+    /// This process, to that address (`--connect-to`).
     Redirected(SocketAddr),
-    /// We, to that proxy, which stands for the service (`--proxy-mode`).
+    /// This process, to that proxy, which stands for the service (`--proxy-mode`).
     ProxyMode(String, u16),
     /// A proxy that the environment names, and does not exempt the host from.
     Proxied,
 }
 
 impl Route {
+    /// Finds the way to that host.
     pub(super) fn to(host: &str, network: &NetworkConfig) -> Self {
         if let Some(proxy) = &network.proxy {
             let port = proxy.port_or_known_default().unwrap_or(80);
@@ -32,9 +33,9 @@ impl Route {
         }
     }
 
-    /// What mends a name that has no address: the vault's or the issuer's, or that of the proxy in their place.
-    pub(super) fn name_mend(&self, name: &str, of_the_vault: bool) -> String {
-        let what = match (self, of_the_vault) {
+    /// Returns the fix for a name that has no address: the vault's or the issuer's, or that of the proxy in their place.
+    pub(super) fn name_fix(&self, name: &str, is_of_the_vault: bool) -> String {
+        let what = match (self, is_of_the_vault) {
             (Self::ProxyMode(..), _) => {
                 return format!("correct --proxy-address, or the node's DNS (try: getent hosts {name})");
             }
@@ -47,8 +48,8 @@ impl Route {
         )
     }
 
-    /// What mends a connection to that host that is refused, or takes too long.
-    pub(super) fn connection_mend(&self, host: &str) -> String {
+    /// Returns the fix for a connection to that host that is refused, or takes too long.
+    pub(super) fn connection_fix(&self, host: &str) -> String {
         match self {
             Self::Direct(..) => format!("allow outgoing TCP to {host} in every firewall between"),
             Self::Redirected(addr) => {
@@ -57,23 +58,23 @@ impl Route {
             Self::ProxyMode(proxy, port) => format!(
                 "correct --proxy-address or --proxy-port, or start the proxy at {proxy}:{port} and allow TCP to it"
             ),
-            Self::Proxied => environment_mend(host),
+            Self::Proxied => environment_fix(host),
         }
     }
 
-    /// What mends a connection over which no answer came.
-    pub(super) fn answer_mend(&self, host: &str) -> String {
+    /// Returns the fix for a connection over which no answer came.
+    pub(super) fn answer_fix(&self, host: &str) -> String {
         match self {
             Self::Direct(..) | Self::Redirected(_) => {
                 format!("let TLS to {host} through unbroken: look at firewalls and proxies between")
             }
-            Self::ProxyMode(..) => self.connection_mend(host),
-            Self::Proxied => environment_mend(host),
+            Self::ProxyMode(..) => self.connection_fix(host),
+            Self::Proxied => environment_fix(host),
         }
     }
 
-    /// What mends silence: that of the service, or of what is between.
-    pub(super) fn silence_mend(&self, host: &str) -> String {
+    /// Returns the fix for an answer that takes too long: that of the service, or of a proxy between.
+    pub(super) fn silence_fix(&self, host: &str) -> String {
         let proxy = match self {
             Self::Direct(..) | Self::Redirected(_) => "proxies between",
             Self::ProxyMode(..) => "the proxy of --proxy-address",
@@ -86,15 +87,15 @@ impl Route {
     }
 }
 
-/// Of a proxy that the environment names.
-fn environment_mend(host: &str) -> String {
+/// Returns the fix for a proxy that the environment names.
+fn environment_fix(host: &str) -> String {
     let name = host.split(':').next().unwrap_or(host);
     format!(
         "correct HTTPS_PROXY or ALL_PROXY, or let that proxy through to {host}; NO_PROXY={name} goes around it"
     )
 }
 
-/// As the HTTP client reads `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`: by the same library.
+/// Reads `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` as the HTTP client does: by the same library.
 fn is_proxied(host: &str) -> bool {
     let url = format!("https://{host}/").parse();
     url.is_ok_and(|url| Matcher::from_system().intercept(&url).is_some())

@@ -1,4 +1,4 @@
-//! The socket's place, who listens there already, and the ports beside it.
+//! The socket's folder, the process that listens there already, and the ports beside it.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -8,87 +8,84 @@ use std::time::Duration;
 use rustix::fs::Access as Mode;
 use tokio::net::UnixStream;
 
-use super::report::Check;
+use super::checks::Check;
+use super::report::CheckResult;
 use crate::actors::{Probe, SocketClient};
 use crate::config::{Config, ListenAddr};
 use crate::grpc::SocketOwner;
 use crate::http;
 
-const FOLDER: &str = "socket-folder";
-const SOCKET: &str = "socket";
-pub(super) const PORTS: &str = "ports";
-const SERVED: &str = "stop it first, or another --listen-addr, or --wait=30s to check that daemon itself";
-/// How long who listens may take to answer.
+const SERVED_FIX: &str = "stop it first, or another --listen-addr, or --wait=30s to check that daemon itself";
+/// The time limit of a process that listens there.
 const STEP: Duration = Duration::from_secs(2);
 
-/// The folder of the socket, and what stands in its place.
-pub(super) fn folder(address: &ListenAddr) -> Check {
+/// Checks the folder of the socket, and that no other file is in the socket's place.
+pub(super) fn folder(address: &ListenAddr) -> CheckResult {
     let ListenAddr::Path(path) = address else {
-        return Check::skipped(FOLDER, "an abstract socket has none");
+        return Check::SocketFolder.skipped("an abstract socket has none");
     };
     let parent = path.parent().unwrap_or(Path::new("/"));
     let shown = parent.display();
     if !parent.is_dir() {
-        let mend = format!("mkdir -p -m 0700 {shown}, and mount it (hostPath with DirectoryOrCreate)");
-        return Check::failed(FOLDER, format!("the folder {shown} does not exist"), mend);
+        let fix = format!("mkdir -p -m 0700 {shown}, and mount it (hostPath with DirectoryOrCreate)");
+        return Check::SocketFolder.failed(format!("the folder {shown} does not exist"), fix);
     }
     if let Err(error) = rustix::fs::access(parent, Mode::WRITE_OK | Mode::EXEC_OK) {
-        let mend = format!("chown the folder {shown} to the daemon's user, and mount it without readOnly");
-        return Check::failed(FOLDER, format!("no socket can be made in {shown}: {error}"), mend);
+        let fix = format!("chown the folder {shown} to the daemon's user, and mount it without readOnly");
+        return Check::SocketFolder.failed(format!("no socket can be made in {shown}: {error}"), fix);
     }
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             let cause = format!("something that is not a socket stands at {}", path.display());
-            Check::failed(FOLDER, cause, format!("rm -r {}, or another --listen-addr", path.display()))
+            Check::SocketFolder.failed(cause, format!("rm -r {}, or another --listen-addr", path.display()))
         }
-        _ => Check::passed(FOLDER, format!("a socket can be made in {shown}")),
+        _ => Check::SocketFolder.passed(format!("a socket can be made in {shown}")),
     }
 }
 
-/// Who listens there: nobody, unless a daemon is `expected`, or systemd until it hands the socket to the daemon.
-pub(super) async fn holder(address: &ListenAddr, expected: bool) -> Check {
-    match (UnixStream::connect(address.socket_path()).await, expected) {
-        (Ok(_), true) => Check::passed(SOCKET, format!("a daemon listens at {address}")),
-        (Ok(connection), false) => held(address, &SocketOwner::of(&connection)).await,
-        (Err(error), false) if is_free(&error) => Check::passed(SOCKET, format!("{address} is free")),
-        // whoever started it may still be at it
-        (Err(error), true) if is_free(&error) => Check::skipped(SOCKET, "since it is waited for"),
+/// Checks that nobody listens there, unless a daemon is expected to, or systemd until it hands the socket to the daemon.
+pub(super) async fn owner(address: &ListenAddr, is_expected: bool) -> CheckResult {
+    match (UnixStream::connect(address.socket_path()).await, is_expected) {
+        (Ok(_), true) => Check::Socket.passed(format!("a daemon listens at {address}")),
+        (Ok(connection), false) => owned(address, &SocketOwner::of(&connection)).await,
+        (Err(error), false) if is_free(&error) => Check::Socket.passed(format!("{address} is free")),
+        // it may still be starting
+        (Err(error), true) if is_free(&error) => Check::Socket.skipped("since it is waited for"),
         (Err(error), _) => {
-            let mend = "run as the daemon's user, or chown the socket";
-            Check::failed(SOCKET, format!("cannot tell who listens at {address}: {error}"), mend)
+            let fix = "run as the daemon's user, or chown the socket";
+            Check::Socket.failed(format!("cannot tell who listens at {address}: {error}"), fix)
         }
     }
 }
 
-/// By a daemon, by systemd alone, or by something else. systemd starts the service for this connection, if it does not run.
-async fn held(address: &ListenAddr, holder: &SocketOwner) -> Check {
-    let (cause, mend) = match (Probe::new(address, STEP).version().await, holder) {
-        (Ok(()), SocketOwner::Systemd) => (format!("a daemon serves {address} already"), SERVED),
-        (Ok(()), _) => (format!("{holder} serves KMS at {address} already"), SERVED),
+/// Tells a daemon from systemd alone, and from another process. The connection makes systemd start the service, if it is
+/// not running.
+async fn owned(address: &ListenAddr, owner: &SocketOwner) -> CheckResult {
+    let (cause, fix) = match (Probe::new(address, STEP).version().await, owner) {
+        (Ok(()), SocketOwner::Systemd) => (format!("a daemon serves {address} already"), SERVED_FIX),
+        (Ok(()), _) => (format!("{owner} serves KMS at {address} already"), SERVED_FIX),
         (Err(_), SocketOwner::Systemd) => {
-            return Check::passed(SOCKET, format!("systemd holds {address} for the daemon"));
+            return Check::Socket.passed(format!("systemd holds {address} for the daemon"));
         }
         (Err(_), _) => (
-            format!("{holder} listens at {address} already, and does not answer as a KMS plugin"),
+            format!("{owner} listens at {address} already, and does not answer as a KMS plugin"),
             "stop it first, or another --listen-addr",
         ),
     };
-    Check::failed(SOCKET, cause, mend)
+    Check::Socket.failed(cause, fix)
 }
 
 fn is_free(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
-/// Whether both ports are free.
-pub(super) async fn ports(config: &Config) -> Check {
+/// Checks that both ports are free.
+pub(super) async fn ports(config: &Config) -> CheckResult {
     for (flag, addr) in [("healthz-port", config.healthz.addr), ("metrics-addr", config.metrics_addr)] {
         if let Err(problem) = http::bind(flag, addr).await {
-            return Check::failed(PORTS, problem.cause, problem.mend);
+            return Check::Ports.failed(problem.cause, problem.fix);
         }
     }
-    Check::passed(
-        PORTS,
-        format!("{} and {} are free", config.healthz.addr.port(), config.metrics_addr.port()),
-    )
+    let (healthz, metrics) = (config.healthz.addr.port(), config.metrics_addr.port());
+    Check::Ports.passed(format!("{healthz} and {metrics} are free"))
 }

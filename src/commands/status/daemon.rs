@@ -1,4 +1,4 @@
-//! Asks the healthz port for the daemon's snapshot, in plain HTTP and never through a proxy.
+//! A client of the healthz port, in plain HTTP and never through a proxy.
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
@@ -8,28 +8,34 @@ use tokio::net::TcpStream;
 
 use crate::http::Snapshot;
 
-/// The longest answer in bytes; a daemon's own has about 1,000.
+/// The longest answer that is read, in bytes; a daemon's own has about 1,000.
 const LONGEST: usize = 1 << 20;
 
-/// Where the healthz port is: `HOST:PORT`.
+/// The address of the healthz port: `HOST:PORT`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Healthz(String);
 
 impl Healthz {
     /// Reads `http://HOST:PORT`.
+    ///
+    /// # Errors
+    /// The text is something else.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let address = text.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
         let is_plain = |address: &&str| !address.contains(['/', '@', '?', '#']);
-        let port = |address: &str| {
+        let has_port = |address: &str| {
             address
                 .rsplit_once(':')
                 .is_some_and(|(host, port)| !host.is_empty() && port.parse::<std::num::NonZeroU16>().is_ok())
         };
-        let address = address.filter(is_plain).filter(|address| port(address));
+        let address = address.filter(is_plain).filter(|address| has_port(address));
         address.map(|address| Self(address.to_owned())).ok_or(format!("{text:?} must be http://HOST:PORT"))
     }
 
-    /// What the daemon says of itself.
+    /// Asks for the daemon's snapshot.
+    ///
+    /// # Errors
+    /// Nobody answers, the answer has more than 1 MiB, or it is not a daemon's.
     pub(super) async fn snapshot(&self) -> Result<Snapshot, String> {
         let (status, body) = self.get("/statusz?format=json").await?;
         if status != StatusCode::OK {

@@ -1,6 +1,6 @@
-//! The answers as a table for people.
+//! The state of a daemon as a table for people.
 
-use super::{Answer, Answers, Socket};
+use super::query::{DaemonState, Reply, SocketStatus};
 use crate::audit::AuditView;
 use crate::http::{ActorView, ReloadView, Snapshot};
 use crate::telemetry::AdmissionView;
@@ -8,24 +8,24 @@ use crate::vault::RateLimitView;
 
 const ACTORS: [&str; 5] = ["ACTOR", "STATE", "GENERATION", "RESTARTS", "LAST REASON"];
 
-/// What becomes of kube-apiserver's writes with KMS v2.
+/// The row on kube-apiserver's writes with KMS v2.
 const WRITES: &str = "v2 writes";
 
 const NOT_TOLD: &str = "not told by this version of the daemon";
 
-/// Everything, a line each, and the actors below.
-pub(super) fn of(answers: &Answers) -> String {
+/// Prints everything, a line each, and the actors below.
+pub(super) fn of(state: &DaemonState) -> String {
     let mut rows = Vec::new();
-    match &answers.socket {
-        Answer::Answered(socket) => rows.extend(of_socket(socket)),
-        Answer::Failed(problem) => rows.push(row("socket", problem)),
+    match &state.socket {
+        Reply::Answered(socket) => rows.extend(of_socket(socket)),
+        Reply::Failed(problem) => rows.push(row("socket", problem)),
     }
-    match &answers.daemon {
-        Answer::Answered(daemon) => {
+    match &state.daemon {
+        Reply::Answered(daemon) => {
             rows.extend(of_daemon(daemon));
             format!("{}\n{}", aligned(&rows), aligned(&of_actors(&daemon.actors)))
         }
-        Answer::Failed(problem) => {
+        Reply::Failed(problem) => {
             rows.push(row("healthz port", problem));
             aligned(&rows)
         }
@@ -36,9 +36,9 @@ fn row(name: &str, value: impl Into<String>) -> Vec<String> {
     vec![name.to_owned(), value.into()]
 }
 
-fn of_socket(socket: &Socket) -> Vec<Vec<String>> {
+fn of_socket(socket: &SocketStatus) -> Vec<Vec<String>> {
     match socket {
-        Socket::Status { version, healthz, key_id } => {
+        SocketStatus::Ok { version, healthz, key_id } => {
             let writes = match healthz.as_str() {
                 "ok" => "go on",
                 _ => "go on: Status gives the key_id, and kube-apiserver has a seed for its data keys",
@@ -46,7 +46,7 @@ fn of_socket(socket: &Socket) -> Vec<Vec<String>> {
             let status = row("status", format!("{healthz} ({version})"));
             vec![status, row(WRITES, writes), row("key_id", key_id)]
         }
-        Socket::Refusal { error } => vec![
+        SocketStatus::Error { error } => vec![
             row("status", format!("fails: {error}")),
             row(WRITES, "end 3 minutes after the last Status that succeeded"),
         ],
@@ -116,7 +116,7 @@ fn rfc3339(at: chrono::DateTime<chrono::Utc>) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
-/// Columns as wide as their widest cell; the last one ends with its text.
+/// Pads columns to their widest cell; the last one ends with its text.
 fn aligned(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         rows.iter()
@@ -173,8 +173,8 @@ mod tests {
             "key_vault":{"problem":null,"last_success":null,"breaker_open":"silence","throttled_for_ms":7,
             "slowed_down":true},"actors":[{"name":"token","state":"running","generation":2,"restarts":1,
             "last_reason":"panic"}]}"#;
-        let daemon = Answer::Answered(serde_json::from_str(snapshot).unwrap());
-        let table = of(&Answers { socket: Answer::Failed("nobody".into()), daemon });
+        let daemon = Reply::Answered(serde_json::from_str(snapshot).unwrap());
+        let table = of(&DaemonState { socket: Reply::Failed("nobody".into()), daemon });
         for line in [
             "token         none; refused",
             "last success  never",
@@ -186,8 +186,8 @@ mod tests {
             assert!(table.contains(line), "{table}");
         }
         assert!(table.ends_with("\ntoken  running  2           1         panic\n"), "{table}");
-        let failed = || Answer::Failed("nobody".into());
-        let table = of(&Answers { socket: failed(), daemon: Answer::Failed("refused".into()) });
+        let failed = || Reply::Failed("nobody".into());
+        let table = of(&DaemonState { socket: failed(), daemon: Reply::Failed("refused".into()) });
         assert_eq!(table, "socket        nobody\nhealthz port  refused\n");
     }
 }

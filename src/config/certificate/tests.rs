@@ -67,6 +67,6 @@ fn what_is_cut_short_or_no_certificate_at_all_is_refused() {
 fn debug_shows_nothing_of_the_key() {
     let (key, chain) = parse(&file("modern.pfx"), PASSWORD).unwrap();
     let path = PathBuf::from("/x.pfx");
-    let certificate = ClientCertificate { key: Arc::new(key), chain, path, chain_is_needed: false };
+    let certificate = ClientCertificate { key: Arc::new(key), chain, path, is_chain_needed: false };
     assert_eq!(format!("{certificate:?}"), "ClientCertificate { .. }");
 }

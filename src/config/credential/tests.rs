@@ -1,4 +1,4 @@
-//! What operators' files hold, and what they hold by mistake.
+//! Files as operators write them, with and without mistakes.
 
 use proptest::prelude::*;
 
@@ -168,9 +168,10 @@ proptest! {
     #[test]
     fn no_error_ever_repeats_the_secret(before in ".{0,40}", after in "(?s).{0,60}", yaml in any::<bool>()) {
         const SECRET: &str = "Pl4nt3dS3cr3t";
-        let file = match yaml {
-            true => format!("aadClientSecret: {SECRET}\n{before}\n{after}"),
-            false => format!("{{\"aadClientSecret\":\"{SECRET}\",{before}{after}"),
+        let file = if yaml {
+            format!("aadClientSecret: {SECRET}\n{before}\n{after}")
+        } else {
+            format!("{{\"aadClientSecret\":\"{SECRET}\",{before}{after}")
         };
         if let Err(problems) = read_text(&file) {
             let problems = problems.join("\n");

@@ -22,7 +22,7 @@ fn traced(per_million: u32, work: impl FnOnce()) -> (Vec<SpanData>, String) {
     let log = Arc::new(Mutex::new(String::new()));
     let sink = log.clone();
     let write = move |line: &str| sink.lock().unwrap().push_str(line);
-    let subscriber = subscriber(LogConfig { json: false, verbosity: 4 }, Some(tracer), write);
+    let subscriber = subscriber(LogConfig { is_json: false, verbosity: 4 }, Some(tracer), write);
     tracing::subscriber::with_default(subscriber, work);
     let spans = std::iter::from_fn(|| ended.spans.try_recv().ok()).collect();
     let log = log.lock().unwrap().clone();
@@ -142,7 +142,7 @@ fn a_traceparent_that_is_none_begins_a_new_trace() {
 
 #[test]
 fn what_nobody_listens_to_has_no_span() {
-    let log = subscriber(LogConfig { json: false, verbosity: 10 }, None, |_| {});
+    let log = subscriber(LogConfig { is_json: false, verbosity: 10 }, None, |_| {});
     tracing::subscriber::with_default(log, || {
         assert!(key_vault_call(call(false)).is_disabled());
         assert!(!request(Api::V2, Method::Encrypt, "u1", &headers(SAMPLED)).is_disabled());

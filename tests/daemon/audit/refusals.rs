@@ -51,7 +51,7 @@ async fn what_is_refused_has_its_line_and_a_name_only_if_key_vault_refused() {
         );
     }
     assert!(lines[5]["uid"].is_null(), "its message was too long to be read: {}", lines[5]);
-    let answers = vault.emulator.answers();
+    let answers = vault.emulator.responses();
     for line in lines.iter().filter(|line| line["x-ms-request-id"].is_string()) {
         assert!(answers.iter().any(|answer| line["x-ms-request-id"] == *answer.request_id), "{line}");
     }

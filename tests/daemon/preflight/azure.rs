@@ -36,7 +36,7 @@ async fn a_missing_root_is_named_by_who_issued_the_certificate() {
     assert_eq!((untrusted.code, untrusted.with_result("failed")), (1, vec!["issuer-tls", "vault-tls"]));
     let check = untrusted.check("vault-tls");
     assert!(check["cause"].as_str().unwrap().contains("issued by CN="), "{check:#}");
-    assert!(check["mend"].as_str().unwrap().contains("--ca-file"), "{check:#}");
+    assert!(check["fix"].as_str().unwrap().contains("--ca-file"), "{check:#}");
     assert_eq!((untrusted.result("vault-tcp"), untrusted.result("token")), ("passed", "skipped"));
 }
 
@@ -46,11 +46,8 @@ async fn a_machine_without_any_root_is_told_to_install_some() {
     let nowhere = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| (name, "/absent".to_owned()));
     let bare = checked_in(args_without(&vault, "--ca-file"), nowhere.to_vec()).await;
     assert_eq!((bare.code, bare.with_result("failed")), (1, vec!["issuer-tls", "vault-tls"]));
-    let mend = bare.check("issuer-tls")["mend"].as_str().unwrap();
-    assert!(
-        mend.contains("install") && mend.contains("/etc/ssl/certs") && mend.contains("--ca-file"),
-        "{mend}"
-    );
+    let fix = bare.check("issuer-tls")["fix"].as_str().unwrap();
+    assert!(fix.contains("install") && fix.contains("/etc/ssl/certs") && fix.contains("--ca-file"), "{fix}");
 
     let own = checked_in(args_without(&vault, ""), nowhere.to_vec()).await;
     assert_eq!((own.code, own.result("issuer-tls")), (0, "passed"), "{:#}", own.report);
@@ -127,7 +124,7 @@ async fn a_key_that_is_gone_for_good_when_deleted_is_a_warning_and_a_protected_o
     assert_eq!((gone.code, gone.with_result("warned")), (0, vec!["key-recovery"]), "{:#}", gone.report);
     let check = gone.check("key-recovery");
     assert!(check["cause"].as_str().unwrap().contains("gone for good"), "{check:#}");
-    assert!(check["mend"].as_str().unwrap().contains("enableSoftDelete=true"), "{check:#}");
+    assert!(check["fix"].as_str().unwrap().contains("enableSoftDelete=true"), "{check:#}");
 
     set(RecoveryLevel::Recoverable);
     let safe = checked(&vault, &[]).await;
@@ -143,7 +140,7 @@ async fn a_clock_that_is_behind_fails_beyond_five_minutes_and_is_a_warning_befor
     vault.emulator.set_clock_offset(60);
     let little = checked(&vault, &[]).await;
     assert_eq!((little.code, little.result("clock")), (0, "warned"), "{:#}", little.report);
-    assert!(little.check("clock")["mend"].as_str().unwrap().starts_with("timedatectl"));
+    assert!(little.check("clock")["fix"].as_str().unwrap().starts_with("timedatectl"));
 }
 
 #[tokio::test]

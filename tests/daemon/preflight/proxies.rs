@@ -21,8 +21,8 @@ async fn in_proxy_mode_the_proxy_stands_for_both_services() {
     let closed = checked_with(proxied(&free_port().to_string())).await;
     assert_eq!((closed.code, closed.with_result("failed")), (1, vec!["issuer-tcp", "vault-tcp"]));
     for name in ["issuer-tcp", "vault-tcp"] {
-        let mend = closed.check(name)["mend"].as_str().unwrap();
-        assert!(mend.starts_with("correct --proxy-address or --proxy-port"), "{mend}");
+        let fix = closed.check(name)["fix"].as_str().unwrap();
+        assert!(fix.starts_with("correct --proxy-address or --proxy-port"), "{fix}");
     }
 }
 
@@ -66,8 +66,8 @@ async fn a_proxy_of_the_environment_that_does_not_answer_is_the_one_to_correct()
     let dead = through(&vault, &[("HTTPS_PROXY", &closed)]).await;
     assert_eq!((dead.code, dead.with_result("failed")), (1, vec!["issuer-tls", "vault-tls"]));
     for name in ["issuer-tls", "vault-tls"] {
-        let mend = dead.check(name)["mend"].as_str().unwrap();
-        assert!(mend.starts_with("correct HTTPS_PROXY or ALL_PROXY"), "{mend}");
+        let fix = dead.check(name)["fix"].as_str().unwrap();
+        assert!(fix.starts_with("correct HTTPS_PROXY or ALL_PROXY"), "{fix}");
     }
 }
 

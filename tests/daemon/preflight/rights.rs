@@ -21,13 +21,13 @@ async fn checked_at_hsm(vault: &Vault) -> Checked {
 
 /// Both round trips failed and nothing else, for that cause and with a remedy that begins so.
 #[track_caller]
-fn only_round_trips(checked: &Checked, cause: &str, mend: &str) {
+fn only_round_trips(checked: &Checked, cause: &str, fix: &str) {
     let names = ["round-trip-v2", "round-trip-v1"];
     assert_eq!((checked.code, checked.with_result("failed")), (1, names.to_vec()), "{:#}", checked.report);
     for name in names {
         let check = checked.check(name);
         let text = |field: &str| check[field].as_str().unwrap();
-        assert!(text("cause").contains(cause) && text("mend").starts_with(mend), "{check:#}");
+        assert!(text("cause").contains(cause) && text("fix").starts_with(fix), "{check:#}");
     }
 }
 
@@ -83,12 +83,12 @@ async fn a_managed_hsm_is_mended_by_its_own_commands() {
     let well = checked_at_hsm(&vault).await;
     assert_eq!((well.code, well.with_result("warned")), (0, vec!["key-recovery"]), "{:#}", well.report);
     let protect = "az keyvault update-hsm --hsm-name emulator --enable-purge-protection true";
-    assert_eq!(well.check("key-recovery")["mend"], protect);
+    assert_eq!(well.check("key-recovery")["fix"], protect);
 
     permit(&vault, &["get"]);
     vault.emulator.set_permission_model(PermissionModel::AccessPolicy); // of which a managed HSM knows nothing
     let no_role = checked_at_hsm(&vault).await;
     let create = "az keyvault role assignment create --hsm-name emulator --role \"Managed HSM Crypto User\"";
     only_round_trips(&no_role, "ForbiddenByRbac", create);
-    assert!(no_role.check("round-trip-v2")["mend"].as_str().unwrap().ends_with("--scope /keys/k8s"));
+    assert!(no_role.check("round-trip-v2")["fix"].as_str().unwrap().ends_with("--scope /keys/k8s"));
 }

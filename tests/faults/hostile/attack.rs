@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::body::Body;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use kms_testkit::PATIENCE;
+use kms_testkit::TEST_TIMEOUT;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -68,7 +68,8 @@ impl Raw {
             write.shutdown().await
         };
         let reading = async { while read.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {} };
-        let (sent, ()) = timeout(PATIENCE, async { tokio::join!(sending, reading) }).await.expect("an end");
+        let (sent, ()) =
+            timeout(TEST_TIMEOUT, async { tokio::join!(sending, reading) }).await.expect("an end");
         Answer { bytes, cut: sent.is_err() }
     }
 
@@ -80,7 +81,7 @@ impl Raw {
                 assert!(self.0.read_buf(&mut bytes).await.unwrap() > 0, "closed after {bytes:?}");
             }
         };
-        timeout(PATIENCE, reading).await.expect("an answer");
+        timeout(TEST_TIMEOUT, reading).await.expect("an answer");
         bytes
     }
 
@@ -88,7 +89,7 @@ impl Raw {
     pub(super) async fn until_closed(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let reading = async { while self.0.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {} };
-        timeout(PATIENCE, reading).await.expect("the connection is closed");
+        timeout(TEST_TIMEOUT, reading).await.expect("the connection is closed");
         bytes
     }
 }

@@ -51,7 +51,7 @@ async fn connections_beyond_the_limit_are_closed_and_the_log_says_so_once() {
 /// The daemon notices that connections are gone a moment after their clients close them.
 async fn served_again(target: &Target) {
     let served = async { while target.daemon.client().round_trips().await.is_err() {} };
-    tokio::time::timeout(kms_testkit::PATIENCE, served).await.unwrap();
+    tokio::time::timeout(kms_testkit::TEST_TIMEOUT, served).await.unwrap();
 }
 
 #[tokio::test]

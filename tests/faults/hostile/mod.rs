@@ -32,7 +32,7 @@ impl Target {
     async fn with(flags: &[&str]) -> Self {
         let vault = Vault::start().await;
         let daemon = flags.iter().copied().fold(vault.daemon(), Start::arg).healthy().await;
-        let bystander = Load::of(std::iter::once(daemon.client().patient()));
+        let bystander = Load::of(std::iter::once(daemon.client().with_test_timeout()));
         bystander.more_round_trips(1).await;
         Self { vault, daemon, bystander }
     }
@@ -60,7 +60,7 @@ impl Target {
     /// The attack is over: nothing that the bystander asked has failed since the start, and newcomers are served.
     async fn stood(self) {
         self.stands().await;
-        self.daemon.client().patient().round_trips().await.unwrap();
+        self.daemon.client().with_test_timeout().round_trips().await.unwrap();
         let (_, failures) = self.bystander.stop().await;
         assert!(failures.is_empty(), "{failures:?}");
     }

@@ -1,6 +1,6 @@
-//! kube-apiserver's EncryptionConfiguration as far as it concerns KMS plugins: strictly, as kube-apiserver reads it.
+//! kube-apiserver's EncryptionConfiguration as far as it concerns KMS plugins, read as strictly as kube-apiserver does.
 //!
-//! The file may hold keys of other providers. Only names of fields are ever told of it, and the values of kms.
+//! The file may hold keys of other providers. No error repeats anything of it but names of fields and the values of kms.
 
 use serde_json::{Map, Value};
 
@@ -11,13 +11,13 @@ pub(super) struct Document(pub(super) Vec<Vec<Provider>>);
 pub(super) enum Provider {
     /// A KMS plugin.
     Kms(Kms),
-    /// No encryption at all.
+    /// The one that does not encrypt.
     Identity,
-    /// One that has its keys in the file: its name.
+    /// One with its keys in the file: its name.
     Local(String),
 }
 
-/// A `kms` provider, with what is absent left out.
+/// A `kms` provider; absent fields are `None` or empty.
 #[derive(Clone, Default)]
 pub(super) struct Kms {
     pub(super) api_version: Option<String>,
@@ -28,8 +28,10 @@ pub(super) struct Kms {
 }
 
 impl Document {
+    /// Reads the text of such a file, YAML or JSON.
+    ///
     /// # Errors
-    /// Where it is not what kube-apiserver takes.
+    /// kube-apiserver would not take it: names line and column, or the field.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let value: Value = serde_saphyr::from_str(text).map_err(|error| {
             let at = error.location().map_or((1, 1), |at| (at.line(), at.column()));
@@ -44,13 +46,14 @@ impl Document {
         Ok(Self(lists.collect::<Result<_, _>>()?))
     }
 
-    /// Every kms provider there is.
+    /// Returns every kms provider.
     pub(super) fn all_kms(&self) -> impl Iterator<Item = &Kms> {
         self.0.iter().flatten().filter_map(Provider::kms)
     }
 }
 
 impl Provider {
+    /// Returns the kms provider, if it is one.
     pub(super) fn kms(&self) -> Option<&Kms> {
         match self {
             Self::Kms(kms) => Some(kms),
@@ -64,10 +67,14 @@ fn providers(at: &str, entry: &Value) -> Result<Vec<Provider>, String> {
     list(&format!("{at}.resources"), entry.get("resources"))?;
     let at = format!("{at}.providers");
     let providers = list(&at, entry.get("providers"))?;
-    providers.iter().enumerate().map(|(index, provider)| one(&format!("{at}[{index}]"), provider)).collect()
+    providers
+        .iter()
+        .enumerate()
+        .map(|(index, provider)| parse_provider(&format!("{at}[{index}]"), provider))
+        .collect()
 }
 
-fn one(at: &str, provider: &Value) -> Result<Provider, String> {
+fn parse_provider(at: &str, provider: &Value) -> Result<Provider, String> {
     let known = ["aesgcm", "aescbc", "secretbox", "identity", "kms"];
     let provider = fields(at, provider, &known)?;
     let mut named = provider.iter();
@@ -99,7 +106,10 @@ fn kms(at: &str, value: &Value) -> Result<Kms, String> {
     })
 }
 
-/// The fields of an object that has no others than those.
+/// Returns the fields of an object.
+///
+/// # Errors
+/// It is no object, or has other fields than the known ones.
 fn fields<'a>(at: &str, value: &'a Value, known: &[&str]) -> Result<&'a Map<String, Value>, String> {
     let at = if at.is_empty() { "the file" } else { at };
     let found = value.as_object().ok_or(format!("{at}: must be an object with {}", known.join(", ")))?;
@@ -115,8 +125,9 @@ fn list<'a>(at: &str, value: Option<&'a Value>) -> Result<&'a Vec<Value>, String
 }
 
 fn expect(found: &Map<String, Value>, field: &str, value: &str) -> Result<(), String> {
-    match found.get(field).and_then(Value::as_str) == Some(value) {
-        true => Ok(()),
-        false => Err(format!("{field} must be {value}")),
+    if found.get(field).and_then(Value::as_str) == Some(value) {
+        Ok(())
+    } else {
+        Err(format!("{field} must be {value}"))
     }
 }

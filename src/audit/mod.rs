@@ -1,11 +1,11 @@
-//! The audit log (`--audit-log`): one JSON line for each key operation, for whoever has to say later who asked for what.
+//! The audit log (`--audit-log`): one JSON line for each key operation.
 //!
-//! Written by `grpc::audited`. A request hands its record to a bounded queue and never waits; a thread of its own waits
-//! for the disk. A record that finds no room, or no disk, is counted, and the log says so once for each time that
-//! records are lost.
+//! `grpc::layers::audit` appends the records. A request puts its record into a bounded queue and never waits; a
+//! dedicated thread waits for the disk. A record that is dropped because the queue is full, or that cannot be written,
+//! is counted, and logged once per outage.
 
 mod file;
-mod losses;
+mod lost_records;
 mod record;
 mod writer;
 
@@ -20,119 +20,123 @@ use serde::{Deserialize, Serialize};
 
 use crate::telemetry::{LIFECYCLE, Metrics};
 use file::AuditFile;
-use losses::Losses;
+use lost_records::LostRecords;
 pub(crate) use record::{Peer, Record};
 use writer::Writer;
 
-/// Records that wait for the disk: some seconds of the busiest cluster, in some 4 MiB.
-const MOST_WAITING: usize = 8192;
-/// How long the end of the process may wait for the disk.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// Records in the queue: some seconds of the busiest cluster, in some 4 MiB.
+const QUEUE_CAPACITY: usize = 8192;
+/// The time for which the end of the process waits until the queue is flushed.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Takes records. Clones share everything; without a file it takes none.
+/// The audit log. Clones share it; the default one is off.
 #[derive(Clone, Default)]
-pub(crate) struct AuditLog(Option<Arc<Parts>>);
+pub(crate) struct AuditLog(Option<Arc<Shared>>);
 
-struct Parts {
+struct Shared {
     /// `None` only wakes the writer.
-    records: SyncSender<Option<Record>>,
-    orders: Arc<Orders>,
-    losses: Losses,
+    queue: SyncSender<Option<Record>>,
+    state: Arc<WriterState>,
+    lost: LostRecords,
 }
 
-/// What the writer is told beside the records, which may leave no room.
+/// The state of the writer, and the requests to it, for which the queue may have no room.
 #[derive(Default)]
-struct Orders {
-    reopen: AtomicBool,
-    end: AtomicBool,
-    /// Records that were taken and are neither written nor lost.
-    waiting: AtomicUsize,
-    ended: Mutex<bool>,
-    has_ended: Condvar,
+struct WriterState {
+    is_reopen_requested: AtomicBool,
+    is_stop_requested: AtomicBool,
+    /// The number of records that are neither written nor lost.
+    queued: AtomicUsize,
+    is_stopped: Mutex<bool>,
+    stopped: Condvar,
 }
 
-/// The audit log at one moment.
+/// A snapshot of the audit log.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct AuditView {
-    /// Why lines are lost now; none while they are written.
+    /// The reason why records are lost now; `None` while they are written.
     pub problem: Option<String>,
-    /// How many were lost since the start.
+    /// The number of records lost since the start.
     pub lines_lost: u64,
 }
 
 impl AuditLog {
-    /// An audit log in that file, which is made if it is not there.
+    /// Opens an audit log in the file at that path, or creates the file, and starts the writer.
     ///
     /// # Errors
-    /// It cannot be written to; names the flag and the file.
+    /// A sentence with the flag and the path, when the file cannot be opened or the thread cannot be started.
     pub(crate) fn open(path: &Path, metrics: Arc<Metrics>) -> Result<Self, String> {
         let named = |problem: String| format!("--audit-log: {}: {problem}", path.display());
         let file = AuditFile::open(path).map_err(|error| named(error.to_string()))?;
-        Self::to(file, MOST_WAITING, metrics).map_err(|error| named(format!("no thread for it: {error}")))
+        Self::start(file, QUEUE_CAPACITY, metrics)
+            .map_err(|error| named(format!("no thread for it: {error}")))
     }
 
-    fn to(file: AuditFile, most_waiting: usize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
-        let (records, queue) = sync_channel(most_waiting);
-        let losses = Losses::new(file.path().to_owned(), metrics);
-        let orders = Arc::<Orders>::default();
-        let writer = Writer { file, queue, orders: orders.clone(), losses: losses.clone() };
+    /// Starts the writer.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    fn start(file: AuditFile, queue_capacity: usize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+        let (sender, queue) = sync_channel(queue_capacity);
+        let lost = LostRecords::new(file.path().to_owned(), metrics);
+        let state = Arc::<WriterState>::default();
+        let writer = Writer { file, queue, state: state.clone(), lost: lost.clone() };
         thread::Builder::new().name("audit".into()).spawn(move || writer.run())?;
-        Ok(Self(Some(Arc::new(Parts { records, orders, losses }))))
+        Ok(Self(Some(Arc::new(Shared { queue: sender, state, lost }))))
     }
 
-    /// Whether records are wanted.
+    /// Returns whether there is a file, so that records are needed.
     pub(crate) fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Appends the record. Never waits.
+    /// Queues the record, or drops it when the queue is full. Never waits.
     pub(crate) fn append(&self, record: Record) {
-        let Some(Parts { records, orders, losses }) = self.0.as_deref() else { return };
-        orders.waiting.fetch_add(1, Ordering::AcqRel);
-        let problem = match records.try_send(Some(record)) {
+        let Some(Shared { queue, state, lost }) = self.0.as_deref() else { return };
+        state.queued.fetch_add(1, Ordering::AcqRel);
+        let problem = match queue.try_send(Some(record)) {
             Ok(()) => return,
             Err(TrySendError::Full(_)) => "the disk is slower than the requests",
             Err(TrySendError::Disconnected(_)) => "the audit log is closed already",
         };
-        orders.waiting.fetch_sub(1, Ordering::AcqRel);
-        losses.one_more(problem);
+        state.queued.fetch_sub(1, Ordering::AcqRel);
+        lost.add(problem);
     }
 
-    /// The file was renamed: the next lines go to a new one of its name.
+    /// Reopens the file after it was renamed: later lines go to the file that is then at the path.
     pub(crate) fn reopen(&self) {
-        if let Some(parts) = &self.0 {
-            parts.orders.reopen.store(true, Ordering::Release);
-            let _ = parts.records.try_send(None); // when it is full the writer is awake
+        if let Some(Shared { queue, state, .. }) = self.0.as_deref() {
+            state.is_reopen_requested.store(true, Ordering::Release);
+            let _ = queue.try_send(None); // if it is full the writer is awake
         }
     }
 
-    /// Waits until everything that was taken is written, but not for ever. What is taken later is lost.
+    /// Stops the writer, and waits at most [`FLUSH_TIMEOUT`] until the queue is flushed. Later records are lost.
     pub(crate) fn finish(&self) {
-        let Some(left) = self.finish_within(LAST_LINES).filter(|left| *left > 0) else { return };
-        tracing::error!(target: LIFECYCLE, lines = left, "Audit lines are lost: the disk does not take them in time");
+        let Some(queued) = self.finish_within(FLUSH_TIMEOUT).filter(|queued| *queued > 0) else { return };
+        tracing::error!(target: LIFECYCLE, lines = queued, "Audit lines are lost: the disk does not take them in time");
     }
 
-    /// How many records were not written within that time.
-    fn finish_within(&self, limit: Duration) -> Option<usize> {
-        let parts = self.0.as_deref()?;
-        let orders = &parts.orders;
-        orders.end.store(true, Ordering::Release);
-        let _ = parts.records.try_send(None); // as above
-        let ended = orders.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(orders.has_ended.wait_timeout_while(ended, limit, |ended| !*ended));
-        Some(orders.waiting.load(Ordering::Acquire))
+    /// Returns the number of records that were not written within `timeout`.
+    fn finish_within(&self, timeout: Duration) -> Option<usize> {
+        let Shared { queue, state, .. } = self.0.as_deref()?;
+        state.is_stop_requested.store(true, Ordering::Release);
+        let _ = queue.try_send(None); // as above
+        let is_stopped = state.is_stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(state.stopped.wait_timeout_while(is_stopped, timeout, |is_stopped| !*is_stopped));
+        Some(state.queued.load(Ordering::Acquire))
     }
 
-    /// How it goes; `None` without a file.
+    /// Returns a snapshot; `None` without a file.
     pub(crate) fn view(&self) -> Option<AuditView> {
-        self.0.as_ref().map(|parts| parts.losses.view())
+        self.0.as_ref().map(|shared| shared.lost.view())
     }
 }
 
-impl Orders {
-    fn end_is_reached(&self) {
-        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.has_ended.notify_all();
+impl WriterState {
+    fn set_stopped(&self) {
+        *self.is_stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.stopped.notify_all();
     }
 }
 

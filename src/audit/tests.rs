@@ -68,7 +68,7 @@ fn after_a_rename_and_a_reopen_lines_go_to_a_new_file_and_none_is_lost() {
     fs::rename(&path, &renamed).unwrap();
     log.reopen();
     log.append(record("b"));
-    assert_eq!(log.finish_within(LAST_LINES), Some(0));
+    assert_eq!(log.finish_within(FLUSH_TIMEOUT), Some(0));
     assert_eq!([uids(&renamed), uids(&path)].concat(), ["a", "b"]);
     assert_eq!(uids(&path).last().unwrap(), "b");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -85,7 +85,7 @@ fn who_cannot_reopen_goes_on_in_the_old_file() {
     fs::create_dir(&path).unwrap();
     log.reopen();
     log.append(record("a"));
-    assert_eq!(log.finish_within(LAST_LINES), Some(0));
+    assert_eq!(log.finish_within(FLUSH_TIMEOUT), Some(0));
     assert_eq!(uids(&renamed), ["a"]);
 }
 
@@ -97,11 +97,11 @@ fn a_disk_that_hangs_stops_neither_those_who_ask_nor_the_end() {
     rustix::io::ioctl_fionbio(&filled, true).unwrap();
     while std::io::Write::write(&mut filled, &[7; 4096]).is_ok() {}
     rustix::io::ioctl_fionbio(&filled, false).unwrap(); // full: a write waits now
-    let log = AuditLog::to(AuditFile::of(OwnedFd::from(writer).into()), 8, metrics.clone()).unwrap();
+    let log = AuditLog::start(AuditFile::of(OwnedFd::from(writer).into()), 8, metrics.clone()).unwrap();
     (0..100).for_each(|_| log.append(record("a")));
-    let left = log.finish_within(Duration::from_millis(1)).unwrap() as u64;
-    assert!(left == 8 || left == 9, "{left}"); // one may have left the queue
-    assert_eq!(left + lost(&metrics), 100);
+    let queued = log.finish_within(Duration::from_millis(1)).unwrap() as u64;
+    assert!(queued == 8 || queued == 9, "{queued}"); // the writer may have taken one out of the queue
+    assert_eq!(queued + lost(&metrics), 100);
     let view = log.view().unwrap();
     assert_eq!(
         (view.problem.as_deref(), view.lines_lost),
@@ -114,9 +114,9 @@ fn a_disk_that_hangs_stops_neither_those_who_ask_nor_the_end() {
 fn what_the_disk_refuses_is_counted_and_told() {
     let metrics = Arc::new(Metrics::new());
     let full = AuditFile::of(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
-    let log = AuditLog::to(full, 8, metrics.clone()).unwrap();
+    let log = AuditLog::start(full, 8, metrics.clone()).unwrap();
     (0..2).for_each(|_| log.append(record("a")));
-    assert_eq!((log.finish_within(LAST_LINES), lost(&metrics)), (Some(0), 2));
+    assert_eq!((log.finish_within(FLUSH_TIMEOUT), lost(&metrics)), (Some(0), 2));
     assert!(log.view().unwrap().problem.unwrap().contains("No space left"));
 }
 
@@ -168,5 +168,5 @@ fn without_a_file_nothing_is_taken() {
     let log = AuditLog::default();
     log.append(record("a"));
     log.reopen();
-    assert!(!log.is_on() && log.view().is_none() && log.finish_within(LAST_LINES).is_none());
+    assert!(!log.is_on() && log.view().is_none() && log.finish_within(FLUSH_TIMEOUT).is_none());
 }

@@ -1,4 +1,4 @@
-//! The one mapping from our errors to gRPC.
+//! The only mapping from our errors to gRPC.
 
 use tonic::{Code as GrpcCode, Status};
 
@@ -24,7 +24,7 @@ fn grpc_code(code: Code) -> GrpcCode {
     }
 }
 
-/// The name of a code in the spelling of gRPC, also of those that only tonic uses.
+/// Returns gRPC's name of a code, also of those that only tonic uses.
 pub(super) fn name(code: GrpcCode) -> &'static str {
     match code {
         GrpcCode::Ok => "OK",

@@ -1,7 +1,7 @@
 //! Both KMS services on one unix socket.
 //!
 //! Built and drained by `app`. A request passes through the folders in this order: `listener` (the socket), `transport`
-//! (one connection), `layers` (one call, before its message is understood), `service` (the methods).
+//! (one connection), `layers` (one call, before its message is decoded), `service` (the methods).
 
 mod error;
 mod layers;
@@ -10,7 +10,7 @@ mod server;
 mod service;
 mod transport;
 
-/// Entry points that `crate::fuzzing` drives.
+/// The entry points that `crate::fuzzing` drives.
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing {
     pub(crate) use super::server::fuzzing::server;

@@ -1,4 +1,4 @@
-//! The four health checks, read from what the actors publish.
+//! The four health checks, from the snapshots that the actors publish.
 
 use tokio::sync::watch;
 
@@ -6,34 +6,38 @@ use crate::actors::{HealthReport, Supervision};
 use crate::kms::KmsError;
 use crate::vault::TokenReader;
 
-/// One check: its name, and why it fails.
-pub(crate) type Outcome = (&'static str, Result<(), String>);
+/// The result of one check, by its name. An error is the reason why it fails.
+pub(crate) type CheckResult = (&'static str, Result<(), String>);
 
-/// Reads the published snapshots.
+/// The health checks, on the published snapshots.
 #[derive(Clone)]
 pub(crate) struct Checks {
-    /// Which actors run.
+    /// The state of every actor.
     pub supervision: watch::Receiver<Supervision>,
-    /// What the probes found.
+    /// The latest health report.
     pub report: watch::Receiver<HealthReport>,
-    /// Whether there is a token.
+    /// The published token, or the error of its last refresh.
     pub tokens: TokenReader,
 }
 
 impl Checks {
-    /// What restarting the process could mend.
-    pub(crate) fn live(&self) -> Vec<Outcome> {
-        vec![("actors", self.actors()), ("grpc-socket", said(self.report.borrow().grpc_socket.outcome()))]
+    /// Returns the liveness checks: the failures that a restart of the process can fix.
+    pub(crate) fn live(&self) -> Vec<CheckResult> {
+        vec![("actors", self.actors()), ("grpc-socket", message(self.report.borrow().grpc_socket.outcome()))]
     }
 
-    /// Everything.
-    pub(crate) fn all(&self) -> Vec<Outcome> {
+    /// Returns all checks.
+    pub(crate) fn all(&self) -> Vec<CheckResult> {
         let mut checks = self.live();
         checks.push(("token", self.token()));
-        checks.push(("key-vault", said(self.report.borrow().key_vault())));
+        checks.push(("key-vault", message(self.report.borrow().key_vault())));
         checks
     }
 
+    /// Checks that every actor runs.
+    ///
+    /// # Errors
+    /// The reason: an actor is being restarted, none was started yet, or the restart limit was exceeded.
     fn actors(&self) -> Result<(), String> {
         let supervision = self.supervision.borrow();
         if let Some(why) = &supervision.gave_up {
@@ -46,6 +50,10 @@ impl Checks {
         }
     }
 
+    /// Checks that there is a token.
+    ///
+    /// # Errors
+    /// The error of the last refresh, or that there was none yet.
     fn token(&self) -> Result<(), String> {
         match (self.tokens.latest(), self.tokens.last_error()) {
             (Some(_), _) => Ok(()),
@@ -55,6 +63,10 @@ impl Checks {
     }
 }
 
-fn said(outcome: Result<(), KmsError>) -> Result<(), String> {
+/// Reduces an error to its message.
+///
+/// # Errors
+/// The message of the error, if there is one.
+fn message(outcome: Result<(), KmsError>) -> Result<(), String> {
     outcome.map_err(|error| error.message.into_owned())
 }

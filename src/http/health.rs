@@ -1,26 +1,26 @@
-//! Kubernetes' health endpoints, byte for byte: `?verbose`, `?exclude=`, one path a check. Only `?verbose` says more
-//! than theirs: the reason of a failure, which is fit for everybody to see.
+//! Kubernetes' health endpoints, byte for byte: `?verbose`, `?exclude=`, one path per check. Only `?verbose` differs:
+//! it includes the reason of a failure, which holds nothing confidential.
 
 use axum::http::StatusCode;
 
-use super::checks::Outcome;
+use super::checks::CheckResult;
 use crate::kms::{Code, KmsError};
 
 /// The query parameters that these endpoints know.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
-    verbose: bool,
-    exclude: Vec<String>,
+    is_verbose: bool,
+    excluded: Vec<String>,
 }
 
 impl Query {
-    /// Reads `verbose` and every `exclude=`; ignores the rest.
+    /// Parses `verbose` and every `exclude=`; ignores other parameters.
     pub(super) fn parse(query: Option<&str>) -> Self {
         let mut parsed = Self::default();
         for pair in query.unwrap_or_default().split('&') {
             match pair.split_once('=').unwrap_or((pair, "")) {
-                ("verbose", _) => parsed.verbose = true,
-                ("exclude", name) => parsed.exclude.push(name.to_owned()),
+                ("verbose", _) => parsed.is_verbose = true,
+                ("exclude", name) => parsed.excluded.push(name.to_owned()),
                 _ => {}
             }
         }
@@ -28,12 +28,12 @@ impl Query {
     }
 }
 
-/// The answer of an endpoint (`healthz`, `livez` or `readyz`) to its checks.
-pub(super) fn answer(endpoint: &str, checks: &[Outcome], query: &Query) -> (StatusCode, String) {
+/// Returns the response of an endpoint (`healthz`, `livez` or `readyz`) for the results of its checks.
+pub(super) fn response(endpoint: &str, checks: &[CheckResult], query: &Query) -> (StatusCode, String) {
     let mut lines: Vec<String> = checks.iter().map(|check| line(check, query)).collect();
-    let failed: Vec<&Outcome> =
-        checks.iter().filter(|check| check.1.is_err() && !excluded(check, query)).collect();
-    if let Some(warning) = unknown(checks, query) {
+    let failed: Vec<&CheckResult> =
+        checks.iter().filter(|check| check.1.is_err() && !is_excluded(check, query)).collect();
+    if let Some(warning) = unknown_exclusions(checks, query) {
         lines.push(warning);
     }
     for (name, outcome) in &failed {
@@ -41,20 +41,21 @@ pub(super) fn answer(endpoint: &str, checks: &[Outcome], query: &Query) -> (Stat
             tracing::info!(endpoint, check = name, err = %reason, "Health check failed");
         }
     }
-    match (failed.is_empty(), query.verbose) {
-        (true, false) => (StatusCode::OK, "ok".into()),
-        (true, true) => (StatusCode::OK, format!("{}\n{endpoint} check passed\n", lines.join("\n"))),
-        (false, _) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, format!("{}\n{endpoint} check failed\n", lines.join("\n")))
-        }
+    let lines = lines.join("\n");
+    if !failed.is_empty() {
+        (StatusCode::INTERNAL_SERVER_ERROR, format!("{lines}\n{endpoint} check failed\n"))
+    } else if query.is_verbose {
+        (StatusCode::OK, format!("{lines}\n{endpoint} check passed\n"))
+    } else {
+        (StatusCode::OK, "ok".into())
     }
 }
 
-/// The answer of one check's own path.
+/// Returns the response of one check's own path.
 ///
 /// # Errors
-/// There is no such check.
-pub(super) fn single(checks: &[Outcome], name: &str) -> Result<(StatusCode, String), KmsError> {
+/// `NotFound` when there is no such check.
+pub(super) fn single_response(checks: &[CheckResult], name: &str) -> Result<(StatusCode, String), KmsError> {
     let found = checks.iter().find(|(known, _)| *known == name);
     let (_, outcome) = found.ok_or_else(|| KmsError::new(Code::NotFound, "404 page not found"))?;
     Ok(match outcome {
@@ -63,24 +64,25 @@ pub(super) fn single(checks: &[Outcome], name: &str) -> Result<(StatusCode, Stri
     })
 }
 
-fn excluded((name, _): &Outcome, query: &Query) -> bool {
-    query.exclude.iter().any(|excluded| excluded == name)
+fn is_excluded((name, _): &CheckResult, query: &Query) -> bool {
+    query.excluded.iter().any(|excluded| excluded == name)
 }
 
-fn line(check: &Outcome, query: &Query) -> String {
+fn line(check: &CheckResult, query: &Query) -> String {
     let (name, outcome) = check;
     match outcome {
-        _ if excluded(check, query) => format!("[+]{name} excluded: ok"),
+        _ if is_excluded(check, query) => format!("[+]{name} excluded: ok"),
         Ok(()) => format!("[+]{name} ok"),
-        Err(reason) if query.verbose => format!("[-]{name} failed: {reason}"),
+        Err(reason) if query.is_verbose => format!("[-]{name} failed: {reason}"),
         Err(_) => format!("[-]{name} failed: reason withheld"),
     }
 }
 
-fn unknown(checks: &[Outcome], query: &Query) -> Option<String> {
-    let known = |name: &String| checks.iter().any(|(check, _)| check == name);
+/// Returns the warning of Kubernetes for excluded checks that do not exist.
+fn unknown_exclusions(checks: &[CheckResult], query: &Query) -> Option<String> {
+    let is_known = |name: &String| checks.iter().any(|(check, _)| check == name);
     let unknown: Vec<String> =
-        query.exclude.iter().filter(|name| !known(name)).map(|name| format!("{name:?}")).collect();
+        query.excluded.iter().filter(|name| !is_known(name)).map(|name| format!("{name:?}")).collect();
     let names = unknown.join(",");
     (!unknown.is_empty())
         .then(|| format!("warn: some health checks cannot be excluded: no matches for {names}"))
@@ -90,36 +92,36 @@ fn unknown(checks: &[Outcome], query: &Query) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn checks() -> Vec<Outcome> {
+    fn checks() -> Vec<CheckResult> {
         vec![("actors", Ok(())), ("token", Err("Entra ID cannot be reached".into()))]
     }
 
     #[test]
     fn a_failure_is_500_and_verbose_and_withholds_its_reason() {
         let expected = "[+]actors ok\n[-]token failed: reason withheld\nhealthz check failed\n";
-        let answer = answer("healthz", &checks(), &Query::default());
-        assert_eq!(answer, (StatusCode::INTERNAL_SERVER_ERROR, expected.into()));
+        let response = response("healthz", &checks(), &Query::default());
+        assert_eq!(response, (StatusCode::INTERNAL_SERVER_ERROR, expected.into()));
     }
 
     #[test]
     fn a_verbose_failure_says_why() {
         let verbose = Query::parse(Some("verbose"));
-        let body = answer("healthz", &checks(), &verbose).1;
+        let body = response("healthz", &checks(), &verbose).1;
         assert!(body.contains("[-]token failed: Entra ID cannot be reached\n"), "{body}");
     }
 
     #[test]
     fn health_is_ok_without_a_newline_or_verbose_when_asked() {
         let passing = &checks()[..1];
-        assert_eq!(answer("livez", passing, &Query::default()), (StatusCode::OK, "ok".into()));
+        assert_eq!(response("livez", passing, &Query::default()), (StatusCode::OK, "ok".into()));
         let verbose = Query::parse(Some("verbose"));
-        assert_eq!(answer("livez", passing, &verbose).1, "[+]actors ok\nlivez check passed\n");
+        assert_eq!(response("livez", passing, &verbose).1, "[+]actors ok\nlivez check passed\n");
     }
 
     #[test]
     fn an_excluded_check_does_not_count_and_an_unknown_one_is_warned_of() {
         let query = Query::parse(Some("verbose=1&exclude=token&exclude=nonsense"));
-        let (status, body) = answer("readyz", &checks(), &query);
+        let (status, body) = response("readyz", &checks(), &query);
         assert_eq!(status, StatusCode::OK);
         assert!(body.contains("[+]token excluded: ok\n"), "{body}");
         assert!(
@@ -130,8 +132,8 @@ mod tests {
 
     #[test]
     fn a_check_has_a_path_of_its_own() {
-        assert_eq!(single(&checks(), "actors"), Ok((StatusCode::OK, "ok".into())));
-        assert!(single(&checks(), "token").unwrap().1.starts_with("internal server error: "));
-        assert_eq!(single(&checks(), "nonsense").unwrap_err().code, Code::NotFound);
+        assert_eq!(single_response(&checks(), "actors"), Ok((StatusCode::OK, "ok".into())));
+        assert!(single_response(&checks(), "token").unwrap().1.starts_with("internal server error: "));
+        assert_eq!(single_response(&checks(), "nonsense").unwrap_err().code, Code::NotFound);
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP endpoints: health for the kubelet, metrics for Prometheus. Answer from memory, call nobody.
+//! The HTTP endpoints: health for the kubelet, metrics for Prometheus. They respond from memory and make no calls.
 
 mod accept;
 mod checks;

@@ -1,5 +1,5 @@
-//! Serves a router on a TCP port that anybody on the node's network can reach: few connections, none of them idle for
-//! long, so that strangers cannot use up the process's file descriptors.
+//! The server on a TCP port that every host on the node's network can reach. It limits the number of connections and
+//! their duration, so that no client exhausts the process's file descriptors.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,18 +17,18 @@ use tokio::time::timeout;
 
 use crate::backoff::after_failed_accept;
 
-/// Connections served at a time; others wait in the listener's backlog.
-const CONNECTIONS: usize = 256;
-/// Of them for one address, so that no stranger keeps the kubelet out; more are closed at once.
-const PER_PEER: usize = 32;
-/// How long a client may take to send a request's headers, also between two requests.
+/// Connections served at a time; more wait in the listener's backlog.
+const MAX_CONNECTIONS: usize = 256;
+/// Connections of one address at a time, so that no client locks the kubelet out; more are closed at once.
+const MAX_PER_ADDRESS: usize = 32;
+/// The time within which a client must send a request's headers, also after the previous request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may last: longer than the kubelet's and Prometheus' longest timeouts.
+/// The lifetime of a connection: longer than the longest timeouts of the kubelet and Prometheus.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The reason why an address cannot be listened on, and the fix.
 pub(crate) struct NotBound {
-    /// Names the flag and the address.
+    /// The failure, with the flag and the address.
     pub cause: String,
     /// The command or setting.
     pub fix: String,
@@ -55,7 +55,7 @@ impl fmt::Display for NotBound {
     }
 }
 
-/// Listens on the address of that flag. `[::]` takes IPv4 too, and gives way to 0.0.0.0 where there is no IPv6.
+/// Listens on the address of that flag. `[::]` accepts IPv4 too, and falls back to 0.0.0.0 on a host without IPv6.
 ///
 /// # Errors
 /// The address cannot be bound: the reason, and the fix.
@@ -70,18 +70,18 @@ pub(crate) async fn bind(flag: &str, addr: SocketAddr) -> Result<TcpListener, No
     bound.map_err(|error| NotBound::new(flag, addr, &error))
 }
 
-/// Serves for as long as it is polled.
+/// Serves the routes until the future is dropped.
 pub(crate) async fn serve(listener: TcpListener, routes: Router) {
-    let (places, peers) = (Arc::new(Semaphore::new(CONNECTIONS)), Peers::default());
+    let (permits, addresses) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), AddressLimit::default());
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, addr)) => {
-                let Some(peer) = peers.admit(addr.ip()) else { continue };
+                let Some(address_permit) = addresses.acquire(addr.ip()) else { continue };
                 let routes = routes.clone();
                 tokio::spawn(async move {
-                    let _ = timeout(CONNECTION_TIMEOUT, connection(stream, routes)).await;
-                    drop((peer, place));
+                    let _ = timeout(CONNECTION_TIMEOUT, serve_connection(stream, routes)).await;
+                    drop((address_permit, permit));
                 });
             }
             Err(error) => after_failed_accept(&error).await,
@@ -89,26 +89,26 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router) {
     }
 }
 
-/// Counts the connections of each address.
+/// The limit on the connections of each address. Clones share it.
 #[derive(Clone, Default)]
-struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+struct AddressLimit(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// One connection of an address; ends when dropped.
-struct Peer(Peers, IpAddr);
+/// The permit of one connection of an address, which is released when it is dropped.
+struct AddressPermit(AddressLimit, IpAddr);
 
-impl Peers {
-    fn admit(&self, addr: IpAddr) -> Option<Peer> {
+impl AddressLimit {
+    fn acquire(&self, addr: IpAddr) -> Option<AddressPermit> {
         let addr = addr.to_canonical();
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(addr).or_default();
-        (*count < PER_PEER).then(|| {
+        (*count < MAX_PER_ADDRESS).then(|| {
             *count += 1;
-            Peer(self.clone(), addr)
+            AddressPermit(self.clone(), addr)
         })
     }
 }
 
-impl Drop for Peer {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
         let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.1) {
@@ -120,9 +120,9 @@ impl Drop for Peer {
     }
 }
 
-async fn connection(stream: TcpStream, routes: Router) {
+async fn serve_connection(stream: TcpStream, routes: Router) {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    // an error is the client's: it has gone, or does not speak HTTP
+    // an error is the client's: it has disconnected, or does not speak HTTP
     let _ = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).await;
 }

@@ -1,4 +1,4 @@
-//! The state of the daemon at one moment, made of what others publish. Calls nobody.
+//! A snapshot of the daemon's state, from the states that its parts publish. Makes no calls.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -15,118 +15,118 @@ use crate::kms::KeyRing;
 use crate::telemetry::{AdmissionView, Metrics};
 use crate::vault::{RateLimitView, SharedState, TokenReader};
 
-/// The daemon at one moment. Its JSON is read by `status`.
+/// A snapshot of the daemon. The command `status` reads its JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     /// The version of the program.
     pub version: String,
-    /// When the process started.
+    /// The start of the process.
     pub started: DateTime<Utc>,
-    /// For how long it has run.
+    /// The time since then, in seconds.
     pub uptime_seconds: u64,
-    /// The key that encrypts.
+    /// The key version that encrypts.
     pub key: KeyView,
-    /// The token.
+    /// The Entra token.
     pub token: TokenView,
-    /// The traffic to Key Vault.
+    /// The state of the calls to Key Vault.
     pub key_vault: KeyVaultView,
-    /// Our own limit on calls to Key Vault; an older daemon does not tell.
+    /// Our own limit on the rate of calls to Key Vault; absent from an older daemon.
     #[serde(default)]
     pub rate_limit: Option<RateLimitView>,
-    /// The key operations that run and wait; an older daemon does not tell.
+    /// The key operations that run and are queued; absent from an older daemon.
     #[serde(default)]
     pub admission: Option<AdmissionView>,
-    /// The actors, in starting order.
+    /// The actors, in order of their start.
     pub actors: Vec<ActorView>,
-    /// Changes of the credential; an older daemon does not tell.
+    /// The reloads of the credential; absent from an older daemon.
     #[serde(default)]
     pub reload: Option<ReloadView>,
-    /// The audit log; none without `--audit-log`.
+    /// The audit log; `None` without `--audit-log`.
     pub audit_log: Option<AuditView>,
 }
 
-/// A version of the key.
+/// A key version.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct KeyView {
-    /// Its name in the vault.
+    /// The name of the key in the vault.
     pub name: String,
     /// The version.
     pub version: String,
-    /// What kube-apiserver calls it.
+    /// The key_id that kube-apiserver gets.
     pub key_id: String,
 }
 
 /// The Entra token.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TokenView {
-    /// When the usable one expires; none without one.
+    /// The expiry of the published token; `None` without one.
     pub expires: Option<DateTime<Utc>>,
-    /// Why the last refresh failed.
+    /// The error of the last refresh, if it failed.
     pub error: Option<String>,
 }
 
-/// What came of the last change of the credential or its files.
+/// The result of the last change of the credential or its files.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ReloadView {
-    /// Why the change was not taken over, and the old credential stays; none when there is none.
+    /// The reason why the last change was refused and the old credential stays; `None` when it was applied.
     pub problem: Option<String>,
-    /// When a change was last taken over; none when there was none since the start.
+    /// The time of the last applied change; `None` when there was none since the start.
     pub taken_over: Option<DateTime<Utc>>,
 }
 
-/// What is known of Key Vault.
+/// The state of the calls to Key Vault.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct KeyVaultView {
-    /// Why it does not serve, as the probes found; none when it does.
+    /// The reason why the health check of Key Vault fails; `None` when it passes.
     pub problem: Option<String>,
-    /// When a call last succeeded.
+    /// The time of the last successful call.
     pub last_success: Option<DateTime<Utc>>,
-    /// Why the circuit breaker is open; none when it is closed.
+    /// The failure for which the circuit breaker is open; `None` when it is closed.
     pub breaker_open: Option<String>,
-    /// Key Vault asked for a pause, and so long is left.
+    /// The rest of the pause after a 429 of Key Vault, in milliseconds; `None` when there is none.
     pub throttled_for_ms: Option<u64>,
-    /// Calls are held back after a throttling.
+    /// Calls are spaced out after a throttling.
     pub slowed_down: bool,
 }
 
-/// One actor.
+/// The state of one actor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ActorView {
     /// Its name.
     pub name: String,
     /// `running` or `restarting`.
     pub state: String,
-    /// How often it was started.
+    /// The number of starts.
     pub generation: u64,
-    /// How often it was started again.
+    /// The number of restarts.
     pub restarts: u64,
-    /// Why it ended last.
+    /// The reason for its last exit.
     pub last_reason: Option<String>,
 }
 
-/// Takes snapshots.
+/// The sources of snapshots.
 #[derive(Clone)]
 pub(crate) struct Snapshots {
-    /// When the process started.
+    /// The start of the process.
     pub started: SystemTime,
-    /// The key.
+    /// The keys.
     pub ring: Arc<KeyRing>,
-    /// What the health endpoints read.
+    /// The health checks.
     pub checks: Checks,
-    /// The traffic to Key Vault.
+    /// The state that calls to Key Vault share.
     pub shared: Arc<SharedState>,
-    /// Changes of the credential.
+    /// The reloads of the credential.
     pub reloads: watch::Receiver<ReloadReport>,
     /// The audit log.
     pub audit: AuditLog,
-    /// How many key operations run and wait.
+    /// The metrics, which count the key operations that run and are queued.
     pub metrics: Arc<Metrics>,
-    /// How many may run.
+    /// The number of key operations that may run.
     pub max_in_flight: NonZeroU32,
 }
 
 impl Snapshots {
-    /// The daemon now.
+    /// Takes a snapshot.
     pub(crate) fn take(&self) -> Snapshot {
         let Checks { supervision, tokens, .. } = &self.checks;
         Snapshot {

@@ -1,4 +1,4 @@
-//! The one mapping from our errors to HTTP.
+//! The only mapping from our errors to HTTP.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,7 @@ impl IntoResponse for KmsError {
     }
 }
 
-/// As gRPC's own mapping to HTTP (google.rpc.Code).
+/// Maps a code as gRPC itself does (google.rpc.Code).
 fn http_status(code: Code) -> StatusCode {
     match code {
         Code::InvalidArgument | Code::FailedPrecondition => StatusCode::BAD_REQUEST,

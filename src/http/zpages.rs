@@ -1,5 +1,5 @@
-//! Kubernetes' z-pages `/statusz` and `/flagz`: text for people, or an object of Kubernetes for who asks for one in the
-//! Accept header. `/statusz?format=json` is for our own command.
+//! Kubernetes' z-pages `/statusz` and `/flagz`: plain text, or a Kubernetes object if the Accept header names one.
+//! `/statusz?format=json` is for our own command `status`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use axum::routing::get;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use super::accept::{CURRENT, GROUP, Representation, form};
+use super::accept::{CURRENT_VERSION, GROUP, Representation, negotiate};
 use super::router::plain;
 use super::snapshot::{Snapshot, Snapshots};
 
@@ -21,14 +21,14 @@ const STATUSZ: &str = "Statusz";
 const FLAGZ: &str = "Flagz";
 const WARNING: &str = "Warning: This endpoint is not meant to be machine parseable, has no formatting \
                        compatibility guarantees and is for debugging purposes only.";
-/// JSON, and nobody is to keep what was true a moment ago.
+/// The headers of a response in JSON, which must not be cached.
 const JSON: [(header::HeaderName, &str); 2] =
     [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
 
-/// What the pages show.
+/// The sources of the pages.
 #[derive(Clone)]
 pub(crate) struct ZPages {
-    /// The state of the daemon.
+    /// The snapshots of the daemon.
     pub snapshots: Snapshots,
     /// Every flag and its value, without secrets.
     pub flags: Arc<Vec<(String, String)>>,
@@ -36,7 +36,7 @@ pub(crate) struct ZPages {
     pub healthz: String,
 }
 
-/// `/statusz` and `/flagz`.
+/// Returns the routes of `/statusz` and `/flagz`.
 pub(crate) fn zpage_routes(pages: ZPages) -> Router {
     Router::new().route("/statusz", get(statusz)).route("/flagz", get(flagz)).with_state(pages)
 }
@@ -48,7 +48,7 @@ async fn statusz(State(pages): State<ZPages>, RawQuery(query): RawQuery, headers
         return (JSON, json).into_response();
     }
     let paths = [pages.healthz.as_str(), "/livez", "/readyz", "/statusz", "/flagz"];
-    match form(&headers, STATUSZ) {
+    match negotiate(&headers, STATUSZ) {
         Some(Representation::Text) => plain(
             StatusCode::OK,
             status_page(snapshot.started, snapshot.uptime_seconds, &snapshot.version, &paths),
@@ -59,14 +59,14 @@ async fn statusz(State(pages): State<ZPages>, RawQuery(query): RawQuery, headers
 }
 
 async fn flagz(State(pages): State<ZPages>, headers: HeaderMap) -> Response {
-    match form(&headers, FLAGZ) {
+    match negotiate(&headers, FLAGZ) {
         Some(Representation::Text) => plain(StatusCode::OK, flag_page(&pages.flags)),
         Some(Representation::Object(version)) => object(FLAGZ, version, flag_object(&pages.flags)),
         None => not_acceptable(FLAGZ),
     }
 }
 
-/// An object of Kubernetes; an older version comes with the warning that Kubernetes gives.
+/// Returns a response with a Kubernetes object. One of the deprecated version has the warning of Kubernetes.
 fn object(kind: &str, version: &str, fields: Value) -> Response {
     let mut object = json!({
         "kind": kind, "apiVersion": format!("{GROUP}/{version}"), "metadata": { "name": COMPONENT }
@@ -77,7 +77,7 @@ fn object(kind: &str, version: &str, fields: Value) -> Response {
     let page = kind.to_lowercase();
     let deprecated =
         format!("299 - \"This version of the {page} endpoint is deprecated. Please use a newer version.\"");
-    let warning = (version != CURRENT).then_some([(header::WARNING, deprecated)]);
+    let warning = (version != CURRENT_VERSION).then_some([(header::WARNING, deprecated)]);
     (JSON, warning.map(AppendHeaders), object.to_string()).into_response()
 }
 
@@ -97,38 +97,38 @@ fn flag_object(flags: &[(String, String)]) -> Value {
     json!({ "flags": flags })
 }
 
-/// A failure as Kubernetes tells it.
+/// Returns the failure as a Kubernetes Status object.
 fn not_acceptable(kind: &str) -> Response {
-    let ours = format!("text/plain, application/json;v={CURRENT};g={GROUP};as={kind}");
+    let accepted = format!("text/plain, application/json;v={CURRENT_VERSION};g={GROUP};as={kind}");
     let status = json!({
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
-        "message": format!("only the following media types are accepted: {ours}"),
+        "message": format!("only the following media types are accepted: {accepted}"),
         "reason": "NotAcceptable",
         "code": StatusCode::NOT_ACCEPTABLE.as_u16(),
     });
     (StatusCode::NOT_ACCEPTABLE, JSON, status.to_string()).into_response()
 }
 
-fn head(page: &str) -> String {
+fn heading(page: &str) -> String {
     format!("\n{COMPONENT} {page}\n{WARNING}\n")
 }
 
-fn status_page(started: DateTime<Utc>, up: u64, version: &str, paths: &[&str]) -> String {
-    let (head, started, paths) =
-        (head("statusz"), started.format("%a %b %e %H:%M:%S UTC %Y"), paths.join(" "));
-    let (hours, minutes, seconds) = (up / 3600, up / 60 % 60, up % 60);
+fn status_page(started: DateTime<Utc>, uptime: u64, version: &str, paths: &[&str]) -> String {
+    let (heading, started, paths) =
+        (heading("statusz"), started.format("%a %b %e %H:%M:%S UTC %Y"), paths.join(" "));
+    let (hours, minutes, seconds) = (uptime / 3600, uptime / 60 % 60, uptime % 60);
     format!(
-        "{head}Started: {started}\nUp: {hours} hr {minutes:02} min {seconds:02} sec\nBinary version: {version}\nPaths: \
+        "{heading}Started: {started}\nUp: {hours} hr {minutes:02} min {seconds:02} sec\nBinary version: {version}\nPaths: \
          {paths}\n"
     )
 }
 
 fn flag_page(flags: &[(String, String)]) -> String {
     let lines = flags.iter().map(|(name, value)| format!("{name}={value}\n"));
-    lines.fold(head("flagz"), |page, line| page + &line)
+    lines.fold(heading("flagz"), |page, line| page + &line)
 }
 
 #[cfg(test)]
@@ -137,8 +137,8 @@ mod tests {
 
     #[test]
     fn statusz_is_kubernetes_page() {
-        let up = 3 * 3600 + 5 * 60 + 9;
-        let page = status_page(DateTime::UNIX_EPOCH, up, "v0.1.0", &["/livez", "/readyz"]);
+        let uptime = 3 * 3600 + 5 * 60 + 9;
+        let page = status_page(DateTime::UNIX_EPOCH, uptime, "v0.1.0", &["/livez", "/readyz"]);
         let expected = "\nazure-kms-provider statusz\nWarning: This endpoint is not meant to be machine parseable, has \
                         no formatting compatibility guarantees and is for debugging purposes only.\nStarted: Thu Jan  \
                         1 00:00:00 UTC 1970\nUp: 3 hr 05 min 09 sec\nBinary version: v0.1.0\nPaths: /livez /readyz\n";
@@ -149,7 +149,7 @@ mod tests {
     fn only_the_older_version_of_an_object_comes_with_a_warning() {
         let warning =
             |version| object(FLAGZ, version, flag_object(&[])).headers().get(header::WARNING).cloned();
-        assert_eq!(warning(CURRENT), None);
+        assert_eq!(warning(CURRENT_VERSION), None);
         assert!(
             warning("v1alpha1").unwrap().to_str().unwrap().starts_with("299 - \"This version of the flagz ")
         );

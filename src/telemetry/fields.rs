@@ -1,24 +1,25 @@
-//! The fields of one event or span, in the order they were written.
+//! The fields of one event or span, in order.
 
 use std::fmt;
 
 use tracing::field::{Field, Visit};
 
-/// One value, typed as the formats need it.
+/// The value of a field, with the types that the formats distinguish.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Text(String),
     Signed(i64),
     Unsigned(u64),
     Float(f64),
-    Truth(bool),
+    Bool(bool),
 }
 
-/// Name and value; a name that comes again replaces the earlier value. Names with a dot are OpenTelemetry's, for traces.
+/// The fields by name. Names with a dot are OpenTelemetry's, for traces, and are left out.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields(pub Vec<(&'static str, Value)>);
 
 impl Fields {
+    /// Sets a field, or replaces its value.
     pub(super) fn set(&mut self, name: &'static str, value: impl FnOnce() -> Value) {
         if name.contains('.') {
             return;
@@ -30,10 +31,12 @@ impl Fields {
         }
     }
 
-    /// Takes the event's message out.
+    /// Removes and returns the event's message.
     pub(super) fn take_message(&mut self) -> String {
-        let Some(at) = self.0.iter().position(|(name, _)| *name == "message") else { return String::new() };
-        match self.0.remove(at).1 {
+        let Some(index) = self.0.iter().position(|(name, _)| *name == "message") else {
+            return String::new();
+        };
+        match self.0.remove(index).1 {
             Value::Text(text) => text,
             other => format!("{other:?}"),
         }
@@ -68,6 +71,6 @@ impl Visit for Fields {
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field.name(), || Value::Truth(value));
+        self.set(field.name(), || Value::Bool(value));
     }
 }

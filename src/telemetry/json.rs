@@ -8,9 +8,9 @@ use tracing::Level;
 use super::fields::Value;
 use super::layer::Line;
 
-/// One line, with its newline. Errors have no `v`, as in Kubernetes.
+/// Formats a line, with its newline. Errors have no `v`, as in Kubernetes.
 pub(super) fn line(line: &Line) -> String {
-    let since = line.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = line.time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut object = Map::new();
     let mut set = |name: &str, value: Json| object.insert(name.to_owned(), value);
     set("ts", Json::from(since.as_micros() as f64 / 1000.0));
@@ -31,6 +31,6 @@ fn json(value: &Value) -> Json {
         Value::Signed(number) => Json::from(*number),
         Value::Unsigned(number) => Json::from(*number),
         Value::Float(number) => Json::from(*number),
-        Value::Truth(truth) => Json::from(*truth),
+        Value::Bool(value) => Json::from(*value),
     }
 }

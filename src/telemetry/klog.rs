@@ -8,14 +8,14 @@ use tracing::Level;
 use super::fields::Value;
 use super::layer::Line;
 
-/// One line, with its newline.
+/// Formats a line, with its newline.
 pub(super) fn line(line: &Line) -> String {
     let severity = match line.level {
         Level::ERROR => 'E',
         Level::WARN => 'W',
         _ => 'I',
     };
-    let time = DateTime::<Local>::from(line.at).format("%m%d %H:%M:%S%.6f");
+    let time = DateTime::<Local>::from(line.time).format("%m%d %H:%M:%S%.6f");
     let process = std::process::id();
     let mut out =
         format!("{severity}{time} {process:>7} {}:{}] {}", line.file, line.line, quote(&line.message));
@@ -32,11 +32,11 @@ fn text(value: &Value) -> String {
         Value::Signed(number) => number.to_string(),
         Value::Unsigned(number) => number.to_string(),
         Value::Float(number) => number.to_string(),
-        Value::Truth(truth) => truth.to_string(),
+        Value::Bool(value) => value.to_string(),
     }
 }
 
-/// In double quotes, with everything that could forge or break a line escaped, as Go's `%q` does.
+/// Quotes a text, and escapes every character that could forge or break a line, as Go's `%q` does.
 fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');

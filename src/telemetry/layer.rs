@@ -1,4 +1,4 @@
-//! Turns events into lines, with the fields of the spans around them.
+//! The layer that turns events into log lines, with the fields of their spans.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -11,11 +11,11 @@ use tracing_subscriber::registry::LookupSpan;
 use super::LIFECYCLE;
 use super::fields::Fields;
 
-/// One event, ready to be formatted.
+/// A log line before it is formatted.
 pub(super) struct Line {
-    pub at: SystemTime,
+    pub time: SystemTime,
     pub level: Level,
-    /// klog's verbosity of this line.
+    /// The verbosity of klog at which it is logged.
     pub v: u8,
     pub file: String,
     pub line: u32,
@@ -23,13 +23,14 @@ pub(super) struct Line {
     pub fields: Fields,
 }
 
-/// Writes every event with one call, so that lines of different threads do not mix.
+/// The layer that writes each event with one call, so that lines of different threads do not interleave.
 pub(super) struct LogLayer<W> {
     format: fn(&Line) -> String,
     write: W,
 }
 
 impl<W> LogLayer<W> {
+    /// Makes a layer that passes each formatted line to `write`.
     pub(super) fn new(format: fn(&Line) -> String, write: W) -> Self {
         Self { format, write }
     }
@@ -60,8 +61,8 @@ where
         let mut fields = Fields::default();
         event.record(&mut fields);
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
-            if let Some(around) = span.extensions().get::<Fields>() {
-                around.0.iter().for_each(|(name, value)| fields.set(name, || value.clone()));
+            if let Some(of_span) = span.extensions().get::<Fields>() {
+                of_span.0.iter().for_each(|(name, value)| fields.set(name, || value.clone()));
             }
         }
         (self.write)(&(self.format)(&line(event, fields)));
@@ -80,5 +81,5 @@ fn line(event: &Event<'_>, mut fields: Fields) -> Line {
     let file = metadata.file().map(Path::new).and_then(Path::file_name);
     let file = file.map_or_else(|| "???".to_owned(), |file| file.to_string_lossy().into_owned());
     let message = fields.take_message();
-    Line { at: SystemTime::now(), level, v, file, line: metadata.line().unwrap_or(1), message, fields }
+    Line { time: SystemTime::now(), level, v, file, line: metadata.line().unwrap_or(1), message, fields }
 }

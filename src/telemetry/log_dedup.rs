@@ -1,11 +1,11 @@
-//! Deduplication of log lines: a failure that comes again and again is logged once for each distinct kind of it.
+//! Deduplication of log lines: a repeated failure is logged once per distinct kind.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time after which a kind that goes on failing is logged again.
+/// The time after which the same kind of failure is logged again.
 const REPEAT_AFTER: Duration = Duration::from_secs(300);
 
 /// Logs at `$level` if `$should_log`, and otherwise at debug level.
@@ -16,7 +16,7 @@ macro_rules! log_or_debug {
 }
 pub(crate) use log_or_debug;
 
-/// The kinds of failure of one thing that were logged since it last worked, and when.
+/// The kinds of failure of one operation that were logged since its last success, each with the time.
 ///
 /// `K` is the kind: an enum or an [`ErrorKind`](crate::kms::ErrorKind), never a sentence. There must be few of them, as
 /// each is kept.
@@ -26,17 +26,18 @@ pub(crate) struct LogDedup<K> {
 }
 
 impl<K> LogDedup<K> {
-    /// Returns one that lets each kind through at once, and then every 5 minutes.
+    /// Makes one that logs each kind at once, and then every 5 minutes.
     pub(crate) fn repeating() -> Self {
         Self { repeat_after: Some(REPEAT_AFTER), logged: Mutex::default() }
     }
 
-    /// Returns one that lets each kind through once until [`Self::recover`].
+    /// Makes one that logs each kind once until [`Self::recover`].
     pub(crate) fn once() -> Self {
         Self { repeat_after: None, logged: Mutex::default() }
     }
 
-    /// Forgets all failures: it works again. Returns whether one was logged, so that the recovery is worth a line too.
+    /// Clears all kinds after a success. Returns whether a failure was logged, so that the recovery should be logged
+    /// too.
     pub(crate) fn recover(&self) -> bool {
         !std::mem::take(&mut *self.logged()).is_empty()
     }
@@ -47,11 +48,11 @@ impl<K> LogDedup<K> {
 }
 
 impl<K: PartialEq> LogDedup<K> {
-    /// Notes a failure of that kind. Returns whether to log it.
+    /// Records a failure of that kind. Returns whether to log it.
     pub(crate) fn should_log(&self, kind: K) -> bool {
         let mut logged = self.logged();
         if let Some(limit) = self.repeat_after {
-            logged.retain(|(_, when)| when.elapsed() < limit);
+            logged.retain(|(_, time)| time.elapsed() < limit);
         }
         let is_new = !logged.iter().any(|(known, _)| *known == kind);
         if is_new {

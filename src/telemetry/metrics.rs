@@ -1,6 +1,6 @@
 //! Every metric of the daemon: built once, passed in, rendered by `http`.
 //!
-//! Labels are closed sets; no text of an error, no name of a key and no client value ever becomes one.
+//! Labels are closed sets: never the text of an error, the name of a key or a value from a client.
 
 mod admission;
 mod attempt;
@@ -16,7 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, expo
 use prometheus_client::registry::Registry;
 
 use crate::kms::{Api, Code, Method};
-pub(crate) use admission::{AdmissionView, Counted};
+pub(crate) use admission::{AdmissionView, GaugeGuard};
 pub(crate) use attempt::KeyVaultCall;
 pub(crate) use labels::KeyOperation;
 use labels::{
@@ -50,18 +50,18 @@ pub(crate) struct Metrics {
     healthchecks: Family<HealthcheckLabels, Gauge>,
 }
 
-/// The Go plugin's buckets: eleven from 0.1 s to 2 s, each the same factor above the last.
+/// Returns the Go plugin's buckets: eleven from 0.1 s to 2 s, exponential.
 fn go_buckets() -> Histogram {
     Histogram::new(exponential_buckets_range(0.1, 2.0, 11))
 }
 
-/// From 0.1 ms to about 6.6 s: kube-apiserver waits 3 s.
+/// Returns buckets from 0.1 ms to about 6.6 s: kube-apiserver's timeout is 3 s.
 fn latency_buckets() -> Histogram {
     Histogram::new(exponential_buckets(0.0001, 2.0, 17))
 }
 
 impl Metrics {
-    /// Registers every metric.
+    /// Makes and registers every metric.
     pub(crate) fn new() -> Self {
         let mut registry = Registry::default();
         let metrics = Self::register(&mut registry);
@@ -93,7 +93,7 @@ impl Metrics {
             healthchecks: Family::default(),
         };
         for result in ["success", "error"] {
-            drop(metrics.reloads.get_or_create(&ResultLabels { result })); // visible before the first
+            drop(metrics.reloads.get_or_create(&ResultLabels { result })); // at zero before the first
         }
         metrics.register_requests(registry);
         metrics.register_key_vault(registry);
@@ -126,8 +126,8 @@ impl Metrics {
         registry.register("azure_kms_key_vault_call_duration_seconds", seconds, self.call_seconds.clone());
         let throttled = "Answers 429 of Key Vault";
         registry.register("azure_kms_key_vault_throttled", throttled, self.throttled.clone());
-        let is_probe = "Attempts on Key Vault that the plugin made for itself: health probes and warm-ups";
-        registry.register("azure_kms_key_vault_probe_calls", is_probe, self.probe_calls.clone());
+        let probe_calls = "Attempts on Key Vault that the plugin made for itself: health probes and warm-ups";
+        registry.register("azure_kms_key_vault_probe_calls", probe_calls, self.probe_calls.clone());
         let hedges = "Second attempts on fresh connections, made because the first was slow";
         registry.register("azure_kms_key_vault_hedges", hedges, self.hedges.clone());
         let won = "Second attempts that succeeded first";
@@ -159,7 +159,7 @@ impl Metrics {
         registry.register("kubernetes_healthcheck", checks, self.healthchecks.clone());
     }
 
-    /// One gRPC request ended. `code` is `None` for success.
+    /// Counts a gRPC request that ended. `code` is `None` for success.
     pub(crate) fn request(&self, api: Api, method: Method, code: Option<Code>, took: Duration) {
         let status = if code.is_none() { "success" } else { "error" };
         let seconds = took.as_secs_f64();
@@ -171,78 +171,79 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { api, method, code }).inc();
     }
 
-    /// One was refused before a handler had it. `method` is `None` when there is no such method.
+    /// Counts a gRPC request that was refused before a handler had it. `method` is `None` when there is no such method.
     pub(crate) fn request_refused(&self, method: Option<(Api, Method)>, code: &'static str) {
         let (api, method) =
             method.map_or(("unknown", "unknown"), |(api, method)| (api.as_str(), method.as_str()));
         self.requests.get_or_create(&RequestLabels { api, method, code }).inc();
     }
 
-    /// A second attempt was made on fresh connections.
+    /// Counts a hedge: a second attempt on fresh connections.
     pub(crate) fn hedged(&self) {
         self.hedges.inc();
     }
 
-    /// The second attempt was the first to succeed.
+    /// Counts a hedge that succeeded before the first attempt.
     pub(crate) fn hedge_won(&self) {
         self.hedges_won.inc();
     }
 
-    /// Whether the circuit breaker is open.
-    pub(crate) fn breaker_open(&self, open: bool) {
-        self.breaker_open.set(i64::from(open));
+    /// Sets the state of the circuit breaker.
+    pub(crate) fn breaker_open(&self, is_open: bool) {
+        self.breaker_open.set(i64::from(is_open));
     }
 
-    /// A refresh of the token ended.
-    pub(crate) fn token_refreshed(&self, success: bool) {
-        let result = if success { "success" } else { "error" };
+    /// Counts a refresh of the token that ended.
+    pub(crate) fn token_refreshed(&self, is_success: bool) {
+        let result = if is_success { "success" } else { "error" };
         self.token_refreshes.get_or_create(&ResultLabels { result }).inc();
     }
 
-    /// A reload of the credential ended.
-    pub(crate) fn reloaded(&self, success: bool) {
-        let result = if success { "success" } else { "error" };
+    /// Counts a reload of the credential that ended.
+    pub(crate) fn reloaded(&self, is_success: bool) {
+        let result = if is_success { "success" } else { "error" };
         self.reloads.get_or_create(&ResultLabels { result }).inc();
     }
 
-    /// When the token now in use expires; `None` when there is none.
-    pub(crate) fn token_expires(&self, at: Option<SystemTime>) {
-        let seconds = at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_secs();
+    /// Sets the expiry of the published token; `None` when there is none.
+    pub(crate) fn token_expires(&self, time: Option<SystemTime>) {
+        let seconds =
+            time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default().as_secs();
         self.token_expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
-    /// Counts the spans that no collector got.
+    /// Returns the counter of dropped spans.
     pub(crate) fn dropped_spans(&self) -> Counter {
         self.dropped_spans.clone()
     }
 
-    /// An actor is restarted for that reason.
+    /// Counts a restart of that actor for that reason.
     pub(crate) fn actor_restarted(&self, actor: &'static str, reason: &'static str) {
         self.restarts.get_or_create(&RestartLabels { actor, reason }).inc();
     }
 
-    /// A key operation is missing in the audit log.
+    /// Counts a record that the audit log lost.
     pub(crate) fn audit_line_lost(&self) {
         self.audit_lines_lost.inc();
     }
 
-    /// How many are.
+    /// Returns the number of records that the audit log lost.
     pub(crate) fn audit_lines_lost(&self) -> u64 {
         self.audit_lines_lost.get()
     }
 
-    /// What a check of healthz says now.
-    pub(crate) fn healthcheck(&self, name: &'static str, ok: bool) {
+    /// Sets the result of a health check.
+    pub(crate) fn healthcheck(&self, name: &'static str, is_ok: bool) {
         let labels = HealthcheckLabels { name, r#type: "healthz" };
-        self.healthchecks.get_or_create(&labels).set(i64::from(ok));
+        self.healthchecks.get_or_create(&labels).set(i64::from(is_ok));
     }
 
-    /// Makes the counter of that actor and reason visible at zero, so that a first restart shows as an increase.
+    /// Initialises the counter of that actor and reason to zero, so that a first restart shows as an increase.
     pub(crate) fn expect_restarts(&self, actor: &'static str, reason: &'static str) {
         drop(self.restarts.get_or_create(&RestartLabels { actor, reason }));
     }
 
-    /// All metrics in the OpenMetrics 1.0 text format.
+    /// Renders all metrics in the OpenMetrics 1.0 text format.
     pub(crate) fn render(&self) -> String {
         let mut out = String::new();
         match text::encode(&mut out, &self.registry) {

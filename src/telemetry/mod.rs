@@ -1,7 +1,7 @@
 //! Logs, metrics and traces. Started by `app` before anything else.
 //!
-//! Logs go to standard error, one line an event: klog text, or Kubernetes' JSON. Traces go to a collector, if one is
-//! configured: the log's spans of requests, and more that only they have.
+//! Logs go to standard error, one line per event: klog text, or Kubernetes' JSON. Traces go to a collector, if one is
+//! configured: the request spans that the log has too, and spans for calls to Key Vault.
 
 mod fields;
 mod json;
@@ -22,54 +22,54 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::{Layer, util::SubscriberInitExt};
 
 pub(crate) use log_dedup::{LogDedup, log_or_debug};
-pub(crate) use metrics::{AdmissionView, Counted, KeyOperation, KeyVaultCall, Metrics};
+pub(crate) use metrics::{AdmissionView, GaugeGuard, KeyOperation, KeyVaultCall, Metrics};
 
 use crate::config::{LogConfig, TracesConfig};
 use layer::LogLayer;
 use opentelemetry_sdk::trace::SdkTracer;
 use traces::EndedSpans;
 
-/// The target of lines that an operator always wants: what starts, fails, restarts and ends.
+/// The target of lines that are logged at every verbosity: starts, failures, restarts and stops.
 pub(crate) const LIFECYCLE: &str = "lifecycle";
 
-/// What the process tells of itself, beside its log.
+/// The metrics and spans of the process. Its logs are global.
 pub(crate) struct Telemetry {
-    /// Counts.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The spans that are to be exported, if traces are wanted.
+    /// The ended spans to export, if traces are configured.
     pub spans: Option<EndedSpans>,
 }
 
 impl Telemetry {
-    /// Sends the logs of this process to standard error from now on, and begins to collect spans if they go anywhere.
-    /// A second call sends nothing.
+    /// Starts to log to standard error, and to collect spans if traces are configured. Only the first call in a process
+    /// installs the subscriber.
     pub(crate) fn init(log: LogConfig, traces: Option<&TracesConfig>) -> Self {
         let metrics = Arc::new(Metrics::new());
         let (tracer, spans) = traces.map(|traces| traces::collect(traces, metrics.dropped_spans())).unzip();
         let _ = subscriber(log, tracer, |line| {
-            let _ = std::io::stderr().write_all(line.as_bytes()); // a log that cannot be written has nowhere to complain
+            let _ = std::io::stderr().write_all(line.as_bytes()); // there is nowhere to report an error of the log
         })
         .try_init();
         Self { metrics, spans }
     }
 }
 
-/// Gives each line to `write`, and the spans of requests to `tracer`.
+/// Returns a subscriber that passes each line to `write`, and the spans of requests to `tracer`.
 pub(crate) fn subscriber(
     log: LogConfig,
     tracer: Option<SdkTracer>,
     write: impl Fn(&str) + Send + Sync + 'static,
 ) -> impl Subscriber + Send + Sync {
     let format = if log.is_json { json::line } else { klog::line };
-    let filter = filter_fn(move |metadata| shows(log.verbosity, metadata))
+    let filter = filter_fn(move |metadata| is_logged(log.verbosity, metadata))
         .with_max_level_hint(level(log.verbosity).max(LevelFilter::INFO));
-    // no `Option` of a layer: beside one that is not there, what nobody listens to is asked about each time
+    // no `Option` of a layer: with `None`, disabled callsites would be evaluated at every event
     let mut layers = vec![LogLayer::new(format, write).with_filter(filter).boxed()];
     layers.extend(tracer.map(|tracer| traces::layer(tracer).boxed()));
     Registry::default().with(layers)
 }
 
-fn shows(verbosity: u8, metadata: &Metadata<'_>) -> bool {
+fn is_logged(verbosity: u8, metadata: &Metadata<'_>) -> bool {
     let (target, level) = (metadata.target(), *metadata.level());
     if target == LIFECYCLE {
         return true;
@@ -80,12 +80,12 @@ fn shows(verbosity: u8, metadata: &Metadata<'_>) -> bool {
     if target.starts_with(env!("CARGO_CRATE_NAME")) {
         return metadata.is_span() || level <= self::level(verbosity);
     }
-    // The SDK's own lines can hold bodies and identities; what they say, ours say without them.
+    // the SDK's own lines can hold bodies and identities; ours report the same without them
     let may_leak = ["azure_", "typespec", "reqwest", "hyper"].iter().any(|prefix| target.starts_with(prefix));
     !may_leak && level <= Level::WARN
 }
 
-/// The levels of compatibility with the Go plugin: 0 warnings and errors, 2 info, 4 debug, 6 trace.
+/// Returns the level of a verbosity, as in the Go plugin: 0 warnings and errors, 2 info, 4 debug, 6 trace.
 fn level(verbosity: u8) -> LevelFilter {
     match verbosity {
         0..=1 => LevelFilter::WARN,
@@ -95,9 +95,9 @@ fn level(verbosity: u8) -> LevelFilter {
     }
 }
 
-/// What is logged at `-v=0` on this thread for as long as the guard lives.
+/// Captures the logs of this thread at `-v=0` until the guard is dropped.
 #[cfg(test)]
-pub(crate) fn overheard() -> (tracing::subscriber::DefaultGuard, Arc<std::sync::Mutex<String>>) {
+pub(crate) fn capture_logs() -> (tracing::subscriber::DefaultGuard, Arc<std::sync::Mutex<String>>) {
     let text = Arc::new(std::sync::Mutex::new(String::new()));
     let sink = text.clone();
     let write = move |line: &str| sink.lock().unwrap().push_str(line);

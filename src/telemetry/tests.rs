@@ -1,17 +1,14 @@
-//! What lines look like, and which are shown.
+//! The format of log lines, and the filter.
 
 use std::sync::{Arc, Mutex};
 
 use super::*;
 
-fn logged(json: bool, verbosity: u8, events: impl FnOnce()) -> String {
+fn logged(is_json: bool, verbosity: u8, events: impl FnOnce()) -> String {
     let text = Arc::new(Mutex::new(String::new()));
     let sink = text.clone();
     let write = move |line: &str| sink.lock().unwrap().push_str(line);
-    tracing::subscriber::with_default(
-        subscriber(LogConfig { is_json: json, verbosity }, None, write),
-        events,
-    );
+    tracing::subscriber::with_default(subscriber(LogConfig { is_json, verbosity }, None, write), events);
     let text = text.lock().unwrap();
     text.clone()
 }

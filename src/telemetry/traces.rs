@@ -1,8 +1,9 @@
-//! The spans that OpenTelemetry gets: one for each request of a client, and in it one for each attempt on Key Vault.
+//! The spans that are exported to OpenTelemetry: one for each request of a client, and a child for each attempt on Key
+//! Vault.
 //!
 //! They are spans of `tracing`, so that they travel with a request as its log fields do. Names with a dot are
-//! OpenTelemetry's. Without `--tracing-endpoint` nobody listens: a request's span serves the log alone, and an
-//! attempt has none. No span holds a plaintext, a key, a token, an identity or a URL.
+//! OpenTelemetry's. Without `--tracing-endpoint` a request's span serves only the log, and an attempt has none. No span
+//! holds a plaintext, a key, a token, an identity or a URL.
 
 mod export;
 
@@ -24,14 +25,14 @@ pub(super) use export::collect;
 use super::{KeyOperation, KeyVaultCall};
 use crate::kms::{Api, KmsError, Method};
 
-/// The target of a request's span. The log has its fields too.
+/// The target of the span of a request, whose fields the log has too.
 const REQUEST: &str = concat!(env!("CARGO_CRATE_NAME"), "::request");
-/// The target of an attempt's span, which the log does not know.
+/// The target of the span of an attempt, which the log does not have.
 pub(super) const CALL: &str = concat!(env!("CARGO_CRATE_NAME"), "::key_vault_call");
-/// W3C's header that names the caller's span.
+/// The header with the client's span (W3C Trace Context §3.2).
 const TRACEPARENT: &str = "traceparent";
 
-/// Gives the spans of this file to `tracer`, and nothing else: neither events, nor what libraries trace.
+/// Returns the layer that passes the spans of this file to `tracer`, but no events, and no spans of libraries.
 pub(super) fn layer<S>(tracer: SdkTracer) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -49,7 +50,7 @@ where
         .with_filter(ours)
 }
 
-/// The span of a client's request, in the trace that its headers name.
+/// Returns the span of a client's request, in the trace that its headers name.
 pub(crate) fn request(api: Api, method: Method, uid: &str, headers: &MetadataMap) -> Span {
     let (operation, rpc, api) = (method.as_str(), rpc(api, method), api.as_str());
     let span = error_span!(
@@ -58,18 +59,18 @@ pub(crate) fn request(api: Api, method: Method, uid: &str, headers: &MetadataMap
     );
     if headers.contains_key(TRACEPARENT) {
         let parent = TraceContextPropagator::new().extract(&Parent(headers));
-        let _ = span.set_parent(parent); // an error: nobody listens
+        let _ = span.set_parent(parent); // an error: no layer exports spans
     }
     span
 }
 
-/// The span of a request of our own probes, for the log alone: metrics and the health report tell of them.
+/// Returns the span of a request of our own probes, which only the log has: metrics and the health report cover them.
 pub(crate) fn probe(api: Api, method: Method, uid: &str) -> Span {
     error_span!("kms", operation = method.as_str(), api = api.as_str(), uid, probe = true)
 }
 
-/// The request of that span was answered.
-pub(crate) fn answered(span: &Span, error: Option<&KmsError>) {
+/// Records the result of the request in its span.
+pub(crate) fn request_ended(span: &Span, error: Option<&KmsError>) {
     span.set_attribute("rpc.response.status_code", error.map_or("OK", |error| error.code.as_str()));
     if let Some(error) = error {
         span.set_attribute("error.type", error.code.as_str());
@@ -77,21 +78,21 @@ pub(crate) fn answered(span: &Span, error: Option<&KmsError>) {
     }
 }
 
-/// The span of one attempt on Key Vault. Those of our own probes and warm-ups have none.
+/// Returns the span of one attempt on Key Vault, which is disabled for our own probes and warm-ups.
 pub(super) fn key_vault_call(call: KeyVaultCall) -> Span {
     let name = match call.operation {
         KeyOperation::Encrypt => "KeyVault encrypt",
         KeyOperation::Decrypt => "KeyVault decrypt",
         KeyOperation::GetKey => "KeyVault get key",
     };
-    let (attempt, hedge) = (i64::from(call.attempt), call.hedge);
+    let (attempt, hedge) = (i64::from(call.attempt), call.is_hedge);
     if call.is_probe {
         return Span::none();
     }
     error_span!(target: CALL, "call", otel.name = name, otel.kind = "client", attempt, hedge)
 }
 
-/// Key Vault answered the attempt that runs here.
+/// Records Key Vault's response in the current span, that of an attempt.
 pub(crate) fn key_vault_answered(status: u16, request_id: Option<&str>) {
     let span = Span::current();
     span.set_attribute("http.response.status_code", i64::from(status));
@@ -100,7 +101,7 @@ pub(crate) fn key_vault_answered(status: u16, request_id: Option<&str>) {
     }
 }
 
-/// The attempt of that span ended: with that failure, or with success.
+/// Records the result of the attempt in its span: that failure, or success.
 pub(super) fn key_vault_call_ended(span: &Span, failure: Option<&'static str>) {
     if let Some(failure) = failure {
         span.set_attribute("error.type", failure);
@@ -108,12 +109,12 @@ pub(super) fn key_vault_call_ended(span: &Span, failure: Option<&'static str>) {
     }
 }
 
-/// Nobody waited for the end of that span's attempt, which is no failure of it.
-pub(super) fn key_vault_call_abandoned(span: &Span, why: &'static str) {
-    span.set_attribute("error.type", why);
+/// Records in the span that its attempt was abandoned, which is not a failure.
+pub(super) fn key_vault_call_abandoned(span: &Span, reason: &'static str) {
+    span.set_attribute("error.type", reason);
 }
 
-/// The full name of the method.
+/// Returns the full name of the method.
 fn rpc(api: Api, method: Method) -> &'static str {
     match (api, method) {
         (_, Method::Version) => "v1beta1.KeyManagementService/Version",
@@ -125,7 +126,7 @@ fn rpc(api: Api, method: Method) -> &'static str {
     }
 }
 
-/// The one header of a caller that is read. Its tracestate is not: nobody is called on from here, and it may be long.
+/// The headers of a client, of which only traceparent is read. Its tracestate may be long, and is not propagated.
 struct Parent<'a>(&'a MetadataMap);
 
 impl Extractor for Parent<'_> {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::super::supervision::{ActorName, ChildExited, no_supervisor};
 use super::*;
-use crate::telemetry::overheard;
+use crate::telemetry::capture_logs;
 use crate::vault::TokenReader;
 
 /// A source of tokens with the scripted lifetimes in seconds, then of an hour; `None` is a failure.
@@ -171,7 +171,7 @@ async fn who_does_not_answer_is_named() {
 
 #[actix::test]
 async fn the_same_failure_is_logged_once_and_so_is_its_end() {
-    let (_guard, log) = overheard();
+    let (_guard, log) = capture_logs();
     let mut bench = bench([None; 6]);
     let actor = bench.start();
     bench.serial(1).await;

@@ -1,5 +1,5 @@
-//! Gives the audit log a line for each Encrypt and Decrypt, however it ends: served, refused at any stage, or left by its
-//! caller. Stands before everything else that could refuse a call.
+//! Appends one record to the audit log for each Encrypt and Decrypt, however it ends: served, refused at any stage, or
+//! cancelled. The outermost layer, so that no other refuses a call before it.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -19,10 +19,10 @@ use crate::audit::{AuditLog, Peer, Record};
 use crate::grpc::error;
 use crate::kms::{Api, KeyId, KmsError, Method};
 
-/// The outcome of a call without an answer, in the words of gRPC.
-const NO_ANSWER: &str = "CANCELLED";
+/// The outcome of a call without a response: gRPC's name of the code.
+const NO_RESPONSE: &str = "CANCELLED";
 
-/// Wraps both services.
+/// The layer of [`Audit`], around both services.
 #[derive(Clone)]
 pub(in crate::grpc) struct AuditLayer(pub(in crate::grpc) AuditLog);
 
@@ -34,7 +34,7 @@ impl<S> Layer<S> for AuditLayer {
     }
 }
 
-/// Follows key operations to their end.
+/// A service that records every key operation when it ends.
 #[derive(Clone)]
 pub(in crate::grpc) struct Audit<S> {
     log: AuditLog,
@@ -61,21 +61,21 @@ where
         let Some((api, method)) = operation else { return Either::Left(self.inner.call(request)) };
         let in_flight = InFlight::new(self.log.clone(), api, method, &request);
         request.extensions_mut().insert(in_flight.context.clone());
-        let answer = self.inner.call(request);
+        let response = self.inner.call(request);
         Either::Right(Box::pin(async move {
-            let answer = answer.await?;
-            in_flight.answered(&answer);
-            Ok(answer)
+            let response = response.await?;
+            in_flight.end(&response);
+            Ok(response)
         }))
     }
 }
 
-/// The key operation that a path names.
+/// Returns the key operation that a path names, if it names one.
 fn key_operation(path: &str) -> Option<(Api, Method)> {
     method::of(path).filter(|(_, method)| matches!(method, Method::Encrypt | Method::Decrypt))
 }
 
-/// What is found out about a call on its way. Travels with its request; without an audit log it is empty.
+/// The fields of a record that are found out while a call runs. Travels with its request; empty without an audit log.
 #[derive(Clone, Debug, Default)]
 pub(in crate::grpc) struct AuditContext(Option<Arc<AuditFields>>);
 
@@ -87,33 +87,33 @@ struct AuditFields {
 }
 
 impl AuditContext {
-    /// What the client calls its request, or we do.
-    pub(in crate::grpc) fn uid(&self, uid: &str) {
-        if let Some(found) = &self.0 {
-            let _ = found.uid.set(uid.to_owned()); // there is one
+    /// Sets the client's uid of the request, or ours. The first one counts, as for the other fields.
+    pub(in crate::grpc) fn set_uid(&self, uid: &str) {
+        if let Some(fields) = &self.0 {
+            let _ = fields.uid.set(uid.to_owned());
         }
     }
 
-    /// The key version that it is for.
-    pub(in crate::grpc) fn key(&self, key_id: &KeyId) {
-        if let Some(found) = &self.0 {
-            let _ = found.key_id.set(key_id.clone()); // as above
+    /// Sets the key version.
+    pub(in crate::grpc) fn set_key_id(&self, key_id: &KeyId) {
+        if let Some(fields) = &self.0 {
+            let _ = fields.key_id.set(key_id.clone());
         }
     }
 
-    /// What came of it: Key Vault's name of its answer, if there was one, or the failure.
-    pub(in crate::grpc) fn answered(&self, outcome: Result<&str, &KmsError>) {
+    /// Sets Key Vault's request id, from its response or from the failure.
+    pub(in crate::grpc) fn set_request_id(&self, outcome: Result<&str, &KmsError>) {
         let request_id = outcome.map_or_else(|error| error.request_id.as_deref(), Some).unwrap_or_default();
-        if let Some(found) = self.0.as_ref().filter(|_| !request_id.is_empty()) {
-            let _ = found.request_id.set(request_id.to_owned()); // as above
+        if let Some(fields) = self.0.as_ref().filter(|_| !request_id.is_empty()) {
+            let _ = fields.request_id.set(request_id.to_owned());
         }
     }
 }
 
-/// A key operation that has not ended. Its line is written when it is dropped.
+/// A key operation in flight. Its record is appended when it is dropped.
 struct InFlight {
     log: AuditLog,
-    began: Instant,
+    start: Instant,
     api: Api,
     method: Method,
     is_probe: bool,
@@ -126,37 +126,37 @@ impl InFlight {
     fn new(log: AuditLog, api: Api, method: Method, request: &Request<Body>) -> Self {
         Self {
             log,
-            began: Instant::now(),
+            start: Instant::now(),
             api,
             method,
             is_probe: request.headers().contains_key(PROBE_HEADER),
             peer: request.extensions().get().copied().unwrap_or_default(),
             context: AuditContext(Some(Arc::default())),
-            outcome: NO_ANSWER,
+            outcome: NO_RESPONSE,
         }
     }
 
-    /// The status of a failure is in the headers, that of a success in the trailers.
-    fn answered(mut self, answer: &Response<Body>) {
+    /// Ends it with the status of its response: that of a failure is in the headers, that of a success in the trailers.
+    fn end(mut self, response: &Response<Body>) {
         self.outcome =
-            Status::from_header_map(answer.headers()).map_or("OK", |status| error::name(status.code()));
+            Status::from_header_map(response.headers()).map_or("OK", |status| error::name(status.code()));
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let found = self.context.0.as_deref();
+        let fields = self.context.0.as_deref();
         self.log.append(Record {
             time: SystemTime::now(),
-            uid: found.and_then(|found| found.uid.get().cloned()),
+            uid: fields.and_then(|fields| fields.uid.get().cloned()),
             operation: self.method,
             api: self.api,
             is_probe: self.is_probe,
-            key_id: found.and_then(|found| found.key_id.get().cloned()),
-            request_id: found.and_then(|found| found.request_id.get().cloned()),
+            key_id: fields.and_then(|fields| fields.key_id.get().cloned()),
+            request_id: fields.and_then(|fields| fields.request_id.get().cloned()),
             peer: self.peer,
             outcome: self.outcome,
-            took_ms: self.began.elapsed().as_micros() as f64 / 1000.0,
+            took_ms: self.start.elapsed().as_micros() as f64 / 1000.0,
         });
     }
 }

@@ -1,5 +1,5 @@
-//! Takes a call's message as a whole before anybody works on it: not too many limit, not too long a message, not for
-//! too long. Only then does it cost more than its bytes.
+//! Buffers the whole message of a call before the services see it, within limits on its length, on the time to receive
+//! it, and on the calls in flight. Until then a call costs no more than its bytes.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use super::status_text::{self, MESSAGE_LIMIT};
 use crate::grpc::transport::ConnectionState;
 use crate::kms::KmsError;
 
-/// How long a message may take to come: what a call without a deadline gets.
+/// The time within which the whole message must arrive: the deadline of a call that sets none.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The bytes before a message (gRPC over HTTP/2, "Length-Prefixed-Message").
-const PREFIX: usize = 5;
+/// The length of the prefix of a message in bytes (gRPC over HTTP/2, "Length-Prefixed-Message").
+const PREFIX_LENGTH: usize = 5;
 
-/// Wraps both services.
+/// The layer of [`Buffer`], around both services.
 #[derive(Clone)]
 pub(in crate::grpc) struct BufferLayer(Arc<CallLimit>);
 
 impl BufferLayer {
-    /// Bounds the calls in flight to so many.
-    pub(in crate::grpc) fn new(calls: u32) -> Self {
-        Self(Arc::new(CallLimit::new(calls)))
+    /// Makes a layer that allows `max_calls` calls in flight.
+    pub(in crate::grpc) fn new(max_calls: u32) -> Self {
+        Self(Arc::new(CallLimit::new(max_calls)))
     }
 }
 
@@ -44,7 +44,7 @@ impl<S> Layer<S> for BufferLayer {
     }
 }
 
-/// Hands on whole requests.
+/// A service that calls the inner one with complete requests only.
 #[derive(Clone)]
 pub(in crate::grpc) struct Buffer<S> {
     limit: Arc<CallLimit>,
@@ -70,52 +70,59 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let connection = request.extensions().get::<ConnectionState>().cloned().unwrap_or_default();
-        match self.limit.begin(&connection) {
-            Err(refused) => Either::Left(ready(Ok(Status::from(refused).into_http()))),
-            Ok(call) => Either::Right(Box::pin(serve(self.inner.clone(), request, call))),
+        match self.limit.acquire(&connection) {
+            Err(error) => Either::Left(ready(Ok(Status::from(error).into_http()))),
+            Ok(permit) => Either::Right(Box::pin(serve(self.inner.clone(), request, permit))),
         }
     }
 }
 
-async fn serve<S>(inner: S, request: Request<Body>, mut call: CallPermit) -> HttpResult<S::Error>
+/// Serves one call: receives its message, and calls the inner service with it.
+///
+/// # Errors
+/// Those of the inner service. A call whose message is refused gets a response with its status.
+async fn serve<S>(inner: S, request: Request<Body>, mut permit: CallPermit) -> HttpResult<S::Error>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
 {
     let (head, body) = request.into_parts();
-    let received = timeout(RECEIVE_TIMEOUT, receive(body, &mut call)).await;
-    let late = || Err(KmsError::deadline("the request's message").into());
-    match received.unwrap_or_else(|_| late()) {
-        Err(refused) => Ok(refused.into_http()),
+    let received = timeout(RECEIVE_TIMEOUT, receive(body, &mut permit)).await;
+    let timed_out = || Err(KmsError::deadline("the request's message").into());
+    match received.unwrap_or_else(|_| timed_out()) {
+        Err(status) => Ok(status.into_http()),
         Ok(message) => {
             let request = Request::from_parts(head, Body::new(axum::body::Body::from(message)));
-            let answer = inner.oneshot(request).await?;
-            Ok(answer.map(|body| Body::new(Sent { body, _call: call })))
+            let response = inner.oneshot(request).await?;
+            Ok(response.map(|body| Body::new(PermitBody { body, _permit: permit })))
         }
     }
 }
 
-/// The whole message.
-async fn receive(body: Body, call: &mut CallPermit) -> Result<Bytes, Status> {
+/// Receives the whole message.
+///
+/// # Errors
+/// The body fails, the message is longer than [`MESSAGE_LIMIT`], or the messages in flight use too many bytes.
+async fn receive(body: Body, permit: &mut CallPermit) -> Result<Bytes, Status> {
     let mut pieces = axum::body::Body::new(body).into_data_stream();
     let mut message = Vec::new();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|error| Status::from_error(error.into_inner()))?;
-        if message.len() + piece.len() > MESSAGE_LIMIT + PREFIX {
-            return Err(status_text::too_long());
+        if message.len() + piece.len() > MESSAGE_LIMIT + PREFIX_LENGTH {
+            return Err(status_text::message_too_long());
         }
-        call.receive(piece.len())?;
+        permit.acquire_bytes(piece.len())?;
         message.extend_from_slice(&piece);
     }
     Ok(message.into())
 }
 
-/// An answer whose call is open until it was handed to the transport.
-struct Sent {
+/// The body of a response, whose call stays in flight until the transport has taken it.
+struct PermitBody {
     body: Body,
-    _call: CallPermit,
+    _permit: CallPermit,
 }
 
-impl HttpBody for Sent {
+impl HttpBody for PermitBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -141,20 +148,25 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of a request whose body comes in those pieces, and then stops when `ends` is false.
-    async fn answer(pieces: Vec<usize>, ends: bool) -> Result<usize, Status> {
-        let seen = service_fn(|request: Request<Body>| async {
+    /// Sends a request whose body arrives in pieces of those lengths and is complete if `is_complete`. Returns the
+    /// length of the message that the service got.
+    ///
+    /// # Errors
+    /// The status of a refused request.
+    async fn send(pieces: Vec<usize>, is_complete: bool) -> Result<usize, Status> {
+        let echo = service_fn(|request: Request<Body>| async {
             let body = axum::body::to_bytes(axum::body::Body::new(request.into_body()), usize::MAX).await;
             Ok::<_, Infallible>(Response::new(Body::new(axum::body::Body::from(body.unwrap()))))
         });
         let pieces = stream::iter(pieces).map(|size| Ok::<_, Infallible>(vec![7; size]));
-        let rest = if ends { stream::empty().left_stream() } else { stream::pending().right_stream() };
+        let rest = if is_complete { stream::empty().left_stream() } else { stream::pending().right_stream() };
         let body = Body::new(axum::body::Body::from_stream(pieces.chain(rest)));
-        let answer = BufferLayer::new(1).layer(seen).oneshot(Request::new(body)).await.unwrap();
-        match Status::from_header_map(answer.headers()) {
+        let response = BufferLayer::new(1).layer(echo).oneshot(Request::new(body)).await.unwrap();
+        match Status::from_header_map(response.headers()) {
             Some(status) => Err(status),
             None => {
-                let body = axum::body::to_bytes(axum::body::Body::new(answer.into_body()), usize::MAX).await;
+                let body =
+                    axum::body::to_bytes(axum::body::Body::new(response.into_body()), usize::MAX).await;
                 Ok(body.unwrap().len())
             }
         }
@@ -162,13 +174,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_message_is_handed_on_as_a_whole() {
-        assert_eq!(answer(vec![1, 0, 4, MESSAGE_LIMIT], true).await.unwrap(), MESSAGE_LIMIT + PREFIX);
-        assert_eq!(answer(vec![], true).await.unwrap(), 0);
+        assert_eq!(send(vec![1, 0, 4, MESSAGE_LIMIT], true).await.unwrap(), MESSAGE_LIMIT + PREFIX_LENGTH);
+        assert_eq!(send(vec![], true).await.unwrap(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_message_that_is_too_long_is_refused_before_its_end() {
-        let refused = answer(vec![MESSAGE_LIMIT, PREFIX, 1], false).await.unwrap_err();
+        let refused = send(vec![MESSAGE_LIMIT, PREFIX_LENGTH, 1], false).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);
         assert!(refused.message().contains("131072 bytes"), "{refused:?}");
     }
@@ -176,7 +188,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_message_that_does_not_come_to_its_end_is_refused_in_time() {
         let start = tokio::time::Instant::now();
-        let refused = answer(vec![100], false).await.unwrap_err();
+        let refused = send(vec![100], false).await.unwrap_err();
         assert_eq!((refused.code(), start.elapsed()), (Code::DeadlineExceeded, RECEIVE_TIMEOUT));
         assert!(refused.message().contains("message"), "{refused:?}");
     }

@@ -3,7 +3,7 @@
 use crate::kms::{Api, Method};
 use crate::proto::{v1beta1, v2};
 
-/// The method that a path names, if there is one.
+/// Returns the method that a path names, if it names one.
 pub(in crate::grpc) fn of(path: &str) -> Option<(Api, Method)> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
     let api = match service {

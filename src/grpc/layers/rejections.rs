@@ -1,5 +1,5 @@
-//! Counts and logs what is refused before a handler has its request: too long, too many, too late, not to be read, or of
-//! a method that does not exist. Handlers do so themselves (`backend`).
+//! Counts and logs the requests that are refused before a handler has them: too long, too many, too late, malformed, or
+//! for an unknown method. `backend` does the same for those that a handler has.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use crate::grpc::error;
 use crate::kms::{Api, Method};
 use crate::telemetry::{LogDedup, Metrics, log_or_debug};
 
-/// The longest part of a path that is logged.
-const LONGEST_PATH: usize = 64;
+/// The longest prefix of a path that is logged, in characters.
+const MAX_PATH_LENGTH: usize = 64;
 
-/// Wraps both services.
+/// The layer of [`Rejections`], around both services.
 #[derive(Clone)]
 pub(in crate::grpc) struct RejectionsLayer(Arc<RejectionLog>);
 
 impl RejectionsLayer {
-    /// Counts there.
+    /// Makes a layer that counts in `metrics`.
     pub(in crate::grpc) fn new(metrics: Arc<Metrics>) -> Self {
-        Self(Arc::new(RejectionLog { metrics, logged: LogDedup::repeating() }))
+        Self(Arc::new(RejectionLog { metrics, log_dedup: LogDedup::repeating() }))
     }
 }
 
@@ -38,19 +38,19 @@ impl<S> Layer<S> for RejectionsLayer {
     }
 }
 
-/// Looks at each answer that no handler gave.
+/// A service that counts and logs each failure that no handler returned.
 #[derive(Clone)]
 pub(in crate::grpc) struct Rejections<S> {
     log: Arc<RejectionLog>,
     inner: S,
 }
 
-/// Whether a handler has the request. Travels with it.
+/// A flag that travels with a request: a handler has it.
 #[derive(Clone, Default)]
 pub(in crate::grpc) struct Handled(Arc<AtomicBool>);
 
 impl Handled {
-    /// A handler has it.
+    /// Sets the flag.
     pub(in crate::grpc) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -58,8 +58,8 @@ impl Handled {
 
 struct RejectionLog {
     metrics: Arc<Metrics>,
-    /// A client may ask as fast as it likes: by what there are only a few of, and not by what it can choose.
-    logged: LogDedup<(Option<(Api, Method)>, Code)>,
+    /// A client may call as fast as it likes, so the kinds are a closed set, and nothing that a client can choose.
+    log_dedup: LogDedup<(Option<(Api, Method)>, Code)>,
 }
 
 type HttpResult<R, E> = Result<Response<R>, E>;
@@ -82,27 +82,26 @@ where
         request.extensions_mut().insert(handled.clone());
         let peer = request.extensions().get().copied().unwrap_or_default();
         let (log, uri) = (self.log.clone(), request.uri().clone());
-        let answer = self.inner.call(request);
+        let response = self.inner.call(request);
         Box::pin(async move {
-            let answer = answer.await?;
+            let response = response.await?;
             if !handled.0.load(Ordering::Relaxed)
-                && let Some(status) = Status::from_header_map(answer.headers())
+                && let Some(status) = Status::from_header_map(response.headers())
                 && status.code() != Code::Cancelled
-            // it went away
             {
-                log.one_more(uri.path(), peer, &status);
+                log.record(uri.path(), peer, &status);
             }
-            Ok(answer)
+            Ok(response)
         })
     }
 }
 
 impl RejectionLog {
-    fn one_more(&self, path: &str, peer: Peer, status: &Status) {
+    fn record(&self, path: &str, peer: Peer, status: &Status) {
         let (method, code) = (method::of(path), error::name(status.code()));
         self.metrics.request_refused(method, code);
-        let should_log = self.logged.should_log((method, status.code()));
-        let path: String = path.chars().take(LONGEST_PATH).collect();
+        let should_log = self.log_dedup.should_log((method, status.code()));
+        let path: String = path.chars().take(MAX_PATH_LENGTH).collect();
         let (err, peer_pid, peer_uid) = (status.message(), peer.pid, peer.uid);
         log_or_debug!(should_log, warn, path, peer_pid, peer_uid, code, err, "Request refused");
     }
@@ -120,17 +119,17 @@ mod tests {
 
     const ENCRYPT: &str = "/v2.KeyManagementService/Encrypt";
 
-    /// The metrics after calls of that path were answered so.
-    async fn counted(path: &str, handled: bool, answer: fn() -> Response<()>) -> String {
+    /// Returns the metrics after a call of that path got that response, from a handler if `is_handled`.
+    async fn counted(path: &str, is_handled: bool, response: fn() -> Response<()>) -> String {
         let metrics = Arc::new(Metrics::new());
         let inner = service_fn(move |request: Request<()>| async move {
-            if handled {
+            if is_handled {
                 request.extensions().get::<Handled>().unwrap().set();
             }
-            Ok::<_, Infallible>(answer())
+            Ok::<_, Infallible>(response())
         });
-        let calls = RejectionsLayer::new(metrics.clone()).layer(inner);
-        calls.oneshot(Request::get(path).body(()).unwrap()).await.unwrap();
+        let service = RejectionsLayer::new(metrics.clone()).layer(inner);
+        service.oneshot(Request::get(path).body(()).unwrap()).await.unwrap();
         metrics.render()
     }
 
@@ -160,13 +159,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_warned_of_once_and_does_not_hide_another_refusal() {
-        let log = RejectionLog { metrics: Arc::new(Metrics::new()), logged: LogDedup::repeating() };
+        let log = RejectionLog { metrics: Arc::new(Metrics::new()), log_dedup: LogDedup::repeating() };
         let mut warnings = 0;
         for _ in 0..600 {
-            warnings += u32::from(log.logged.should_log((None, Code::Unimplemented)));
+            warnings += u32::from(log.log_dedup.should_log((None, Code::Unimplemented)));
             advance(Duration::from_millis(200)).await;
         }
         assert_eq!(warnings, 1);
-        assert!(log.logged.should_log((Some((Api::V2, Method::Encrypt)), Code::InvalidArgument)));
+        assert!(log.log_dedup.should_log((Some((Api::V2, Method::Encrypt)), Code::InvalidArgument)));
     }
 }

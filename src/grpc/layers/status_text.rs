@@ -1,7 +1,7 @@
-//! What tonic answers by itself, in the words of a KMS client.
+//! Rewrites the statuses that tonic generates itself to those that a KMS client expects.
 //!
-//! Of a request that is too long it says OUT_OF_RANGE, which to a KMS client is an invalid argument; of a method that
-//! does not exist it says nothing but UNIMPLEMENTED.
+//! tonic refuses a request that is too long with OUT_OF_RANGE, which is INVALID_ARGUMENT for a KMS client, and an
+//! unknown method with UNIMPLEMENTED and no message.
 
 use std::task::{Context, Poll};
 
@@ -9,21 +9,24 @@ use tonic::Status;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 use tower::{Layer, Service};
 
-/// The longest request in bytes. kube-apiserver's own are below 64 KiB.
+/// The longest message of a request in bytes. kube-apiserver's are below 64 KiB.
 pub(in crate::grpc) const MESSAGE_LIMIT: usize = 128 * 1024;
 
-const STATUS: &str = "grpc-status";
-const MESSAGE: &str = "grpc-message";
+const GRPC_STATUS: &str = "grpc-status";
+const GRPC_MESSAGE: &str = "grpc-message";
+/// The codes as `grpc-status` has them.
 const INVALID_ARGUMENT: HeaderValue = HeaderValue::from_static("3");
-const TOO_LONG: &str = "the request is longer than the limit of 131072 bytes";
-const NO_SUCH_METHOD: &str = "there is no such method: this is a KMS plugin, v1beta1 and v2";
+const OUT_OF_RANGE: &[u8] = b"11";
+const UNIMPLEMENTED: &[u8] = b"12";
+const MESSAGE_TOO_LONG: &str = "the request is longer than the limit of 131072 bytes";
+const UNKNOWN_METHOD: &str = "there is no such method: this is a KMS plugin, v1beta1 and v2";
 
-/// Refuses a request that is too long.
-pub(in crate::grpc) fn too_long() -> Status {
-    Status::invalid_argument(TOO_LONG)
+/// Returns the status of a request whose message is longer than [`MESSAGE_LIMIT`].
+pub(in crate::grpc) fn message_too_long() -> Status {
+    Status::invalid_argument(MESSAGE_TOO_LONG)
 }
 
-/// Wraps both services.
+/// The layer of [`StatusText`], around both services.
 #[derive(Clone, Copy, Default)]
 pub(in crate::grpc) struct StatusTextLayer;
 
@@ -35,7 +38,7 @@ impl<S> Layer<S> for StatusTextLayer {
     }
 }
 
-/// Rewrites tonic's own statuses.
+/// A service that rewrites tonic's own statuses.
 #[derive(Clone)]
 pub(in crate::grpc) struct StatusText<S> {
     inner: S,
@@ -65,13 +68,13 @@ where
 }
 
 fn rewrite(headers: &mut HeaderMap) {
-    match headers.get(STATUS).map(HeaderValue::as_bytes) {
-        Some(b"11") => {
-            headers.insert(STATUS, INVALID_ARGUMENT);
-            headers.insert(MESSAGE, HeaderValue::from_static(TOO_LONG));
+    match headers.get(GRPC_STATUS).map(HeaderValue::as_bytes) {
+        Some(OUT_OF_RANGE) => {
+            headers.insert(GRPC_STATUS, INVALID_ARGUMENT);
+            headers.insert(GRPC_MESSAGE, HeaderValue::from_static(MESSAGE_TOO_LONG));
         }
-        Some(b"12") => {
-            headers.insert(MESSAGE, HeaderValue::from_static(NO_SUCH_METHOD));
+        Some(UNIMPLEMENTED) => {
+            headers.insert(GRPC_MESSAGE, HeaderValue::from_static(UNKNOWN_METHOD));
         }
         _ => {}
     }
@@ -83,6 +86,6 @@ mod tests {
 
     #[test]
     fn the_message_names_the_limit() {
-        assert!(TOO_LONG.contains(&MESSAGE_LIMIT.to_string()));
+        assert!(MESSAGE_TOO_LONG.contains(&MESSAGE_LIMIT.to_string()));
     }
 }

@@ -1,7 +1,7 @@
-//! A listening socket that whoever started this process keeps open: systemd's socket activation (`sd_listen_fds(3)`).
+//! Socket activation (`sd_listen_fds(3)`): a listening socket that systemd, or another parent process, keeps open.
 //!
-//! Over a restart it goes on listening, so that clients wait in its backlog and are never refused. It is not ours:
-//! its file stays.
+//! It continues to listen during a restart, so that clients wait in its backlog and are never refused. This process
+//! does not own it, and so never removes its file.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -14,15 +14,15 @@ use rustix::net::sockopt::socket_acceptconn;
 
 use crate::config::ListenAddr;
 
-/// Write permission for others than the owner: they can connect.
-const OPEN_TO_OTHERS: u32 = 0o022;
+/// The write permissions of group and others, which let them connect.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// The file descriptors that `LISTEN_FDS` announces to this process, or why one is no unix socket.
+/// The file descriptors that `LISTEN_FDS` announces to this process: each a unix socket, or an error if it is not one.
 pub(crate) struct Inherited(Vec<io::Result<UnixListener>>);
 
 impl Inherited {
-    /// Takes them over. Changes the environment, and believes the numbers that it names: so before this process starts
-    /// a thread or opens a file.
+    /// Takes ownership of them. Changes the environment, and trusts the numbers in it, so call it before this process
+    /// starts a thread or opens a file.
     pub(crate) fn take() -> Self {
         let mut announced = ListenFd::from_env();
         let count = announced.len();
@@ -31,10 +31,10 @@ impl Inherited {
         Self((0..count).map(take).collect())
     }
 
-    /// The one socket to serve on; `None` when nothing was inherited.
+    /// Returns the socket to serve on; `None` when nothing was inherited.
     ///
     /// # Errors
-    /// A sentence that says what was inherited instead of a socket that listens on this address.
+    /// A sentence, when several sockets were inherited, or one that is not a unix socket listening on `address`.
     pub(super) fn socket(self, address: &ListenAddr) -> Result<Option<UnixListener>, String> {
         let count = self.0.len();
         let mut sockets = self.0.into_iter();
@@ -42,14 +42,17 @@ impl Inherited {
             return Err(format!("{count} sockets were inherited (LISTEN_FDS): one is expected"));
         };
         let Some(socket) = first else { return Ok(None) };
-        let no_socket = |error| format!("what was inherited (LISTEN_FDS) cannot be served on: {error}");
-        let socket = socket.map_err(no_socket)?;
+        let not_a_socket = |error| format!("what was inherited (LISTEN_FDS) cannot be served on: {error}");
+        let socket = socket.map_err(not_a_socket)?;
         check(&socket, address)?;
         Ok(Some(socket))
     }
 }
 
-/// Whether it listens, and there.
+/// Checks that the socket listens on `address`.
+///
+/// # Errors
+/// A sentence, when it does not listen, or listens on another address.
 fn check(socket: &UnixListener, address: &ListenAddr) -> Result<(), String> {
     if !socket_acceptconn(socket).unwrap_or(false) {
         return Err("the inherited socket (LISTEN_FDS) does not listen".into());
@@ -60,7 +63,7 @@ fn check(socket: &UnixListener, address: &ListenAddr) -> Result<(), String> {
         return Err(format!("the inherited socket (LISTEN_FDS) is at {own}: name the same address twice"));
     }
     if let ListenAddr::Path(path) = address {
-        warn_of_others(path);
+        warn_of_permissions(path);
     }
     Ok(())
 }
@@ -70,9 +73,9 @@ fn listen_addr(own: &SocketAddr) -> Option<ListenAddr> {
     path.or_else(|| Some(ListenAddr::Abstract(str::from_utf8(own.as_abstract_name()?).ok()?.to_owned())))
 }
 
-fn warn_of_others(path: &Path) {
+fn warn_of_permissions(path: &Path) {
     match std::fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o777) {
-        Ok(mode) if mode & OPEN_TO_OTHERS == 0 => {}
+        Ok(mode) if mode & WRITABLE_BY_OTHERS == 0 => {}
         Ok(mode) => {
             let danger = "Others than its owner can use the inherited socket, and decrypt everything";
             tracing::warn!(path = %path.display(), mode = format!("{mode:04o}"), "{danger}");
@@ -90,6 +93,10 @@ mod tests {
 
     use super::*;
 
+    /// Listens on the address.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
     fn listen_at(address: &ListenAddr) -> io::Result<UnixListener> {
         match address {
             ListenAddr::Path(path) => UnixListener::bind(path),

@@ -1,22 +1,22 @@
-//! Who listens at a unix socket that somebody else made.
+//! The owner of a unix socket on which another process listens.
 
 use std::fmt;
 
 use tokio::net::UnixStream;
 
-/// The process that listens at a socket (`SO_PEERCRED` of a connection to it).
+/// The process that listens on a socket (`SO_PEERCRED` of a connection to it).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SocketOwner {
-    /// systemd, for the service of a `.socket` unit, which it hands the socket to.
+    /// systemd, for the service of a `.socket` unit.
     Systemd,
-    /// The process of that id.
+    /// The process with that id.
     Process(i32),
-    /// A process outside of this PID namespace, or one that the kernel does not name.
+    /// A process outside of this PID namespace, or one that the kernel does not report.
     Unknown,
 }
 
 impl SocketOwner {
-    /// Who took that connection.
+    /// Returns the owner of the socket that accepted the connection.
     pub(crate) fn of(connection: &UnixStream) -> Self {
         let pid = connection.peer_cred().ok().and_then(|peer| peer.pid()).filter(|pid| *pid > 0);
         let Some(pid) = pid else { return Self::Unknown };

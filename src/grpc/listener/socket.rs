@@ -1,5 +1,5 @@
-//! The unix socket: made with mode 0600, never taken from somebody who uses it, removed when it is ours. Or inherited,
-//! and left to whoever made it.
+//! The unix socket. It is created with mode 0600, never replaces one that is in use, and is removed at the end. An
+//! inherited one is not removed.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -14,38 +14,38 @@ use super::owner::SocketOwner;
 use crate::config::ListenAddr;
 use crate::telemetry::LIFECYCLE;
 
-/// A listener, and the file to remove after it.
+/// A listener, and the file to remove when it is closed.
 pub(crate) struct BoundSocket {
-    /// Accepts connections.
+    /// The listener.
     pub listener: UnixListener,
-    /// The file, when the socket is not abstract and this process made it.
+    /// The file, when the socket is not abstract and this process created it.
     pub file: Option<SocketFile>,
 }
 
-/// The file of a socket that this process made.
+/// The file of a socket that this process created.
 pub(crate) struct SocketFile {
     path: PathBuf,
     identity: Identity,
 }
 
-/// Device, inode, and when the inode last changed: a file system may give a removed socket's inode to the next one.
+/// The device, the inode and its change time: a file system may give a removed socket's inode to the next one.
 type Identity = (u64, u64, i64, i64);
 
 impl SocketFile {
-    /// Removes the file, unless another process has put its own in its place.
+    /// Removes the file, unless another process has replaced it.
     pub(crate) fn remove(&self) {
-        let ours = identity(&self.path).is_ok_and(|identity| identity == self.identity);
-        if ours && let Err(error) = std::fs::remove_file(&self.path) {
+        let is_ours = identity(&self.path).is_ok_and(|identity| identity == self.identity);
+        if is_ours && let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), err = %error, "The socket could not be removed");
         }
     }
 }
 
 impl BoundSocket {
-    /// Takes the inherited socket, if there is one, else binds the address of `--listen-addr`.
+    /// Takes the inherited socket if there is one, and otherwise binds the address of `--listen-addr`.
     ///
     /// # Errors
-    /// A sentence that names the flag: not the socket that was expected, or what [`Self::bind`] says.
+    /// A sentence that names the flag, when an unexpected socket was inherited, or when [`Self::bind`] fails.
     pub(crate) async fn open(address: &ListenAddr, inherited: Inherited) -> Result<Self, String> {
         let named = |problem: String| format!("--listen-addr {address}: {problem}");
         let Some(socket) = inherited.socket(address).map_err(named)? else {
@@ -56,23 +56,28 @@ impl BoundSocket {
         Ok(Self { listener: listener.map_err(|error| named(error.to_string()))?, file: None })
     }
 
-    /// Binds the address of `--listen-addr`. A stale socket is replaced.
-    /// Changes the umask for a moment, so nothing else may create files meanwhile.
+    /// Binds the address of `--listen-addr`. Replaces a stale socket. Changes the umask for a moment, during which
+    /// nothing else may create files.
     ///
     /// # Errors
-    /// A sentence that names the path and says what to do: no parent folder, not a socket, in use, no permission.
+    /// A sentence with the path and the fix, when the parent folder is missing, the path is not a socket, the socket is
+    /// in use, or a permission is missing.
     pub(crate) async fn bind(address: &ListenAddr) -> Result<Self, String> {
         let ListenAddr::Path(path) = address else {
             let listener = bind(&address.socket_path(), address)?;
             return Ok(Self { listener, file: None });
         };
-        make_room(path).await.map_err(|problem| format!("--listen-addr {address}: {problem}"))?;
+        clear_path(path).await.map_err(|problem| format!("--listen-addr {address}: {problem}"))?;
         let listener = bind(path, address)?;
         let identity = identity(path).map_err(|error| format!("--listen-addr {address}: {error}"))?;
         Ok(Self { listener, file: Some(SocketFile { path: path.clone(), identity }) })
     }
 }
 
+/// Binds the path, or the abstract name, with mode 0600.
+///
+/// # Errors
+/// A sentence that names the flag, when the address is in use or cannot be bound.
 fn bind(path: &Path, address: &ListenAddr) -> Result<UnixListener, String> {
     let before = umask(Mode::from_raw_mode(0o177));
     let bound = UnixListener::bind(path);
@@ -85,8 +90,12 @@ fn bind(path: &Path, address: &ListenAddr) -> Result<UnixListener, String> {
     })
 }
 
-/// Removes a stale socket; refuses everything else that stands in the way.
-async fn make_room(path: &Path) -> Result<(), String> {
+/// Removes a stale socket at the path, so that it can be bound.
+///
+/// # Errors
+/// A sentence, when the parent folder is missing, the path is not a socket, the socket is in use, or a system call
+/// fails.
+async fn clear_path(path: &Path) -> Result<(), String> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     if !parent.is_dir() {
         return Err(format!("the folder {} does not exist; create it or mount it", parent.display()));
@@ -100,7 +109,7 @@ async fn make_room(path: &Path) -> Result<(), String> {
         return Err("something that is not a socket stands there; move it away or choose another path".into());
     }
     match UnixStream::connect(path).await {
-        Ok(connection) => Err(in_the_way(&SocketOwner::of(&connection))),
+        Ok(connection) => Err(in_use_by(&SocketOwner::of(&connection))),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             tracing::info!(path = %path.display(), "Removing a stale socket");
             std::fs::remove_file(path).map_err(|error| format!("the stale socket cannot be removed: {error}"))
@@ -109,8 +118,8 @@ async fn make_room(path: &Path) -> Result<(), String> {
     }
 }
 
-fn in_the_way(holder: &SocketOwner) -> String {
-    match holder {
+fn in_use_by(owner: &SocketOwner) -> String {
+    match owner {
         SocketOwner::Systemd => {
             "systemd listens on that socket: start the service that it hands the socket to, or stop \
                             the .socket unit"
@@ -125,6 +134,10 @@ fn in_the_way(holder: &SocketOwner) -> String {
     }
 }
 
+/// Returns the identity of the file at the path.
+///
+/// # Errors
+/// The file does not exist, or its metadata cannot be read.
 fn identity(path: &Path) -> io::Result<Identity> {
     let metadata = std::fs::symlink_metadata(path)?;
     Ok((metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
@@ -140,6 +153,10 @@ mod tests {
         folder.path().join("kms.socket")
     }
 
+    /// Binds the path.
+    ///
+    /// # Errors
+    /// Those of [`BoundSocket::bind`].
     async fn bind_at(path: &Path) -> Result<BoundSocket, String> {
         BoundSocket::bind(&ListenAddr::Path(path.to_owned())).await
     }
@@ -167,7 +184,7 @@ mod tests {
 
     #[test]
     fn another_process_is_named_and_is_to_be_stopped() {
-        let problem = in_the_way(&SocketOwner::Process(1));
+        let problem = in_use_by(&SocketOwner::Process(1));
         assert_eq!(problem, "the process 1 listens on that socket; stop it first");
     }
 

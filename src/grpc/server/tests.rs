@@ -1,4 +1,4 @@
-//! The whole server over a connection in memory: who may stay, and who is found to be gone.
+//! The whole server over a connection in memory: which idle clients stay connected, and which are disconnected.
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -12,14 +12,14 @@ use crate::benchmark::{CallPath, backend};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// The client's end of a connection that is served until the test ends.
-fn served() -> DuplexStream {
+/// Returns the client's end of a connection that is served until the test ends.
+fn connect() -> DuplexStream {
     let (client, server) = duplex(64 * 1024);
     let connections = stream::iter([(server, Peer::default())]).chain(stream::pending());
     let backend = backend(CallPath::Direct).0;
-    let most_calls = most_calls(&backend);
-    let calls = calls(backend, AuditLog::default());
-    tokio::spawn(serve_all(connections, calls, most_calls, std::future::pending()));
+    let max_calls = max_calls_of(&backend);
+    let service = service_stack(backend, AuditLog::default());
+    tokio::spawn(serve_all(connections, service, max_calls, std::future::pending()));
     client
 }
 
@@ -28,13 +28,13 @@ async fn version(client: &mut SendRequest<Full<Bytes>>) {
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(Full::new(Bytes::from_static(b"\0\0\0\0\0")));
-    let answer = client.send_request(request.unwrap()).await.unwrap();
-    assert!(!answer.headers().contains_key("grpc-status"), "{answer:?}"); // it is in the trailers of a success
+    let response = client.send_request(request.unwrap()).await.unwrap();
+    assert!(!response.headers().contains_key("grpc-status"), "{response:?}"); // a success has it in the trailers
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_answers_pings_may_be_idle_for_days() {
-    let (mut client, connection) = handshake(TokioExecutor::new(), TokioIo::new(served())).await.unwrap();
+    let (mut client, connection) = handshake(TokioExecutor::new(), TokioIo::new(connect())).await.unwrap();
     tokio::spawn(connection);
     for _ in 0..3 {
         version(&mut client).await;
@@ -45,9 +45,9 @@ async fn a_client_that_answers_pings_may_be_idle_for_days() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_answers_no_ping_is_gone() {
-    let mut client = served();
+    let mut client = connect();
     client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     let start = Instant::now();
     client.read_to_end(&mut Vec::new()).await.unwrap();
-    assert_eq!(start.elapsed().as_secs(), (PING_AFTER + PING_TIMEOUT).as_secs());
+    assert_eq!(start.elapsed().as_secs(), (KEEPALIVE_INTERVAL + KEEPALIVE_TIMEOUT).as_secs());
 }

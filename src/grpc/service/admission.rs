@@ -1,7 +1,7 @@
-//! Bounded admission of key operations: so many run, so many more wait, the most urgent first, the rest is refused at
-//! once.
+//! Bounded admission of key operations: a limited number runs, a limited number is queued by priority, the rest is
+//! refused at once.
 //!
-//! Stands before the mailbox of the `KeyVaultActor`, which has no back-pressure of its own.
+//! It precedes the mailbox of the `KeyVaultActor`, which applies no backpressure.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,56 +9,56 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::kms::{Code, KmsError};
-use crate::telemetry::{Counted, Metrics};
+use crate::telemetry::{GaugeGuard, Metrics};
 use crate::vault::{Priority, PriorityQueue, QueuePermit};
 
-/// How many operations may wait while `--max-in-flight` run.
-pub(in crate::grpc) const QUEUE: u32 = 1000;
+/// The number of operations that may be queued while `--max-in-flight` run.
+pub(in crate::grpc) const MAX_QUEUED: u32 = 1000;
 
-/// Admits key operations by their priority, and in the order they came within one.
+/// The admission of key operations by priority, and in order of arrival within a priority.
 pub(crate) struct Admission {
-    running: Arc<PriorityQueue>,
+    queue: Arc<PriorityQueue>,
     max_in_flight: NonZeroU32,
     metrics: Arc<Metrics>,
 }
 
-/// The right to run one key operation; ends when dropped.
+/// The permit to run one key operation, which is released when it is dropped.
 pub(crate) struct Admitted {
-    _counted: Counted, // before the permit goes to the next one: never more than --max-in-flight are counted
+    _gauge: GaugeGuard, // dropped before the permit goes to the next one: never more than --max-in-flight are counted
     _permit: QueuePermit,
 }
 
 impl Admission {
-    /// Lets `max_in_flight` operations run at a time.
+    /// Makes an admission that lets `max_in_flight` operations run at a time.
     pub(crate) fn new(max_in_flight: NonZeroU32, metrics: Arc<Metrics>) -> Self {
-        let running = max_in_flight.get() as usize;
-        Self { running: PriorityQueue::new(running), max_in_flight, metrics }
+        let queue = PriorityQueue::new(max_in_flight.get() as usize);
+        Self { queue, max_in_flight, metrics }
     }
 
-    /// Returns how many operations may run at a time.
+    /// Returns the number of operations that may run at a time.
     pub(in crate::grpc) fn max_in_flight(&self) -> NonZeroU32 {
         self.max_in_flight
     }
 
-    /// Waits for this operation's turn.
+    /// Waits until the operation may run.
     ///
     /// # Errors
-    /// `ResourceExhausted` at once when the queue is full; `DeadlineExceeded` when the turn does not come in time.
+    /// `ResourceExhausted` at once when the queue is full; `DeadlineExceeded` when the deadline passes in the queue.
     pub(crate) async fn admit(&self, priority: Priority, deadline: Instant) -> Result<Admitted, KmsError> {
-        let (queued, waiting) = self.metrics.queued();
-        if waiting >= QUEUE {
+        let (queued, queued_before) = self.metrics.queued();
+        if queued_before >= MAX_QUEUED {
             let message =
-                format!("{} operations run and {QUEUE} wait: the queue is full", self.max_in_flight);
+                format!("{} operations run and {MAX_QUEUED} wait: the queue is full", self.max_in_flight);
             return Err(KmsError::new(Code::ResourceExhausted, message).of_kind("queue-full"));
         }
-        let permit = timeout_at(deadline, self.running.acquire(priority)).await;
+        let permit = timeout_at(deadline, self.queue.acquire(priority)).await;
         drop(queued);
         let Ok(permit) = permit else {
             let ahead =
                 format!("{} operations that wait for Key Vault (--max-in-flight)", self.max_in_flight);
             return Err(KmsError::deadline(&ahead));
         };
-        Ok(Admitted { _counted: self.metrics.in_flight(), _permit: permit })
+        Ok(Admitted { _gauge: self.metrics.in_flight(), _permit: permit })
     }
 }
 
@@ -103,11 +103,11 @@ mod tests {
     async fn past_the_queue_the_answer_comes_at_once() {
         let admission = admission(1);
         let _first = admission.admit(Priority::Encrypt, soon()).await.unwrap();
-        for _ in 0..QUEUE {
+        for _ in 0..MAX_QUEUED {
             let admission = admission.clone();
             tokio::spawn(async move { admission.admit(Priority::Encrypt, soon()).await.map(drop) });
         }
-        while admission.metrics.queued().1 < QUEUE {
+        while admission.metrics.queued().1 < MAX_QUEUED {
             tokio::task::yield_now().await;
         }
         let start = Instant::now();

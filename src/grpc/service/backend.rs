@@ -1,4 +1,4 @@
-//! What both services share: admission, the ask, and the bookkeeping of one request.
+//! The backend of both services: admission, the call to the `KeyVaultActor`, and the accounting of each request.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,36 +21,36 @@ use crate::kms::{
 use crate::telemetry::{LogDedup, Metrics, log_or_debug, traces};
 use crate::vault::{DecryptJob, EncryptJob, KeyOperations, Priority};
 
-/// The longest part of a client's uid that is logged.
-const LONGEST_UID: usize = 64;
+/// The longest prefix of a client's uid that is logged, in characters.
+const MAX_UID_LENGTH: usize = 64;
 
-/// Behind both services.
+/// The backend that both services share.
 pub(crate) struct Backend {
     /// The keys in use.
     pub ring: Arc<KeyRing>,
-    /// Who makes the calls.
+    /// The executor of key operations.
     pub key_vault: Arc<dyn KeyOperations>,
-    /// Who lets them through.
+    /// The admission of key operations.
     pub admission: Admission,
-    /// What the probes found.
+    /// The latest health report.
     pub report: watch::Receiver<HealthReport>,
-    /// What Status answers in an outage.
+    /// The policy of Status in an outage.
     pub status_policy: StatusPolicy,
-    /// What requests show of Key Vault.
+    /// The passive health checks: the outcomes of clients' key operations.
     pub passive_health: Arc<PassiveHealth>,
-    /// Counts.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Numbers the requests that have no uid.
+    /// The number of requests without a uid.
     pub requests: AtomicU64,
-    /// Failures of our own probes that were logged.
+    /// The failures of our own probes that were logged.
     pub probe_failures: LogDedup<ErrorKind>,
 }
 
 impl Backend {
-    /// Encrypts under that key version, and encodes what Key Vault returned.
+    /// Encrypts with that key version, and encodes the ciphertext that Key Vault returns.
     ///
     /// # Errors
-    /// `InvalidArgument` for a plaintext that does not fit; else those of admission and of the engine.
+    /// `InvalidArgument` for a plaintext that is too long; the errors of admission and of the engine.
     pub(crate) async fn encrypt(
         &self,
         key: &Arc<KeyVersion>,
@@ -58,7 +58,7 @@ impl Backend {
         plaintext: Vec<u8>,
         context: RequestContext,
     ) -> Result<Encrypted, KmsError> {
-        context.audit.key(&key.id);
+        context.audit.set_key_id(&key.id);
         let plaintext = Plaintext::new(plaintext);
         key.check_plaintext(plaintext.expose().len(), algorithm)?;
         let (priority, deadline) = (context.priority(Priority::Encrypt), context.deadline);
@@ -66,15 +66,16 @@ impl Backend {
         let job = EncryptJob { key: key.clone(), algorithm, plaintext, priority, deadline };
         let outcome = self.key_vault.encrypt(job).await;
         self.observe(&outcome, &context, PassiveHealth::encrypted);
-        context.audit.answered(outcome.as_ref().map(|encrypted| &*encrypted.receipt.request_id));
+        context.audit.set_request_id(outcome.as_ref().map(|encrypted| &*encrypted.receipt.request_id));
         let Encrypted { ciphertext, receipt } = outcome?;
         Ok(Encrypted { ciphertext: Encoding::encode(&ciphertext), receipt })
     }
 
-    /// Decodes what a plugin of this family stored, and decrypts it with that key version.
+    /// Decodes a stored ciphertext, and decrypts it with that key version.
     ///
     /// # Errors
-    /// `InvalidArgument` for what no such plugin wrote; else those of admission and of the engine.
+    /// `InvalidArgument` for a ciphertext that neither this plugin nor Azure's wrote; the errors of admission and of
+    /// the engine.
     pub(crate) async fn decrypt(
         &self,
         key: &Arc<KeyVersion>,
@@ -82,7 +83,7 @@ impl Backend {
         ciphertext: &[u8],
         context: RequestContext,
     ) -> Result<Vec<u8>, KmsError> {
-        context.audit.key(&key.id);
+        context.audit.set_key_id(&key.id);
         let (encoding, ciphertext) = Encoding::decode(ciphertext)?;
         let (priority, deadline) = (context.priority(Priority::Decrypt), context.deadline);
         let _admitted = self.admission.admit(priority, deadline).await?;
@@ -90,12 +91,12 @@ impl Backend {
         let job = DecryptJob { key: key.clone(), algorithm, ciphertext, priority, deadline };
         let outcome = self.key_vault.decrypt(job).await.and_then(|decrypted| decode(encoding, decrypted));
         self.observe(&outcome, &context, PassiveHealth::decrypted);
-        context.audit.answered(outcome.as_ref().map(|decrypted| &*decrypted.request_id));
+        context.audit.set_request_id(outcome.as_ref().map(|decrypted| &*decrypted.request_id));
         Ok(outcome?.plaintext.expose().to_vec())
     }
 
-    /// Learns from a client's call; a probe draws its own conclusions. The failure of a call with a short deadline says
-    /// nothing of Key Vault.
+    /// Records a client's outcome as a sign of Key Vault's health. Skips probes, which the health report counts, and
+    /// failures of calls with a short timeout, which say nothing about Key Vault.
     fn observe<T>(
         &self,
         outcome: &Result<T, KmsError>,
@@ -105,29 +106,32 @@ impl Backend {
         match outcome {
             _ if context.is_probe => {}
             Ok(_) => succeeded(&self.passive_health, context.api),
-            Err(error) if error.code.meaning().blame == Blame::Plugin && context.is_patient() => {
+            Err(error) if error.code.meaning().blame == Blame::Plugin && context.has_sufficient_timeout() => {
                 self.passive_health.failed()
             }
             Err(_) => {}
         }
     }
 
-    /// The report of the probes. Waits for the first one.
+    /// Returns the health report. Waits for the first complete one, up to the deadline.
     pub(crate) async fn health(&self, deadline: Instant) -> HealthReport {
         let mut report = self.report.clone();
         let _ = timeout_at(deadline, report.wait_for(HealthReport::is_complete)).await;
         report.borrow().clone()
     }
 
-    /// The client's uid; a number where it sends none (v1, Status), so that requests can be told apart in the log.
+    /// Returns the client's uid, or a number where it sends none (v1, Status), to distinguish requests in the log.
     fn uid(&self, api: Api, uid: &str) -> String {
         match uid {
             "" => format!("{}-{}", api.as_str(), self.requests.fetch_add(1, Ordering::Relaxed)),
-            uid => uid.chars().take(LONGEST_UID).collect(),
+            uid => uid.chars().take(MAX_UID_LENGTH).collect(),
         }
     }
 
-    /// Runs one request in its log span and before its deadline, and counts it.
+    /// Runs one request in its span, and counts, logs and traces it.
+    ///
+    /// # Errors
+    /// The status of the error that `handle` returns.
     pub(crate) async fn run<Q, A, F>(
         &self,
         api: Api,
@@ -144,7 +148,7 @@ impl Backend {
         request.extensions().get().into_iter().for_each(Handled::set);
         let is_probe = context.is_probe;
         let uid = self.uid(api, uid);
-        context.audit.uid(&uid);
+        context.audit.set_uid(&uid);
         let span = if is_probe {
             traces::probe(api, method, &uid)
         } else {
@@ -153,7 +157,7 @@ impl Backend {
         let outcome = handle(request.into_inner(), context).instrument(span.clone()).await;
         let code = outcome.as_ref().err().map(|error| error.code);
         self.metrics.request(api, method, code, start.elapsed());
-        traces::answered(&span, outcome.as_ref().err());
+        traces::request_ended(&span, outcome.as_ref().err());
         span.in_scope(|| self.log(&outcome, start, is_probe));
         outcome.map(Response::new).map_err(|error| status(error, is_probe))
     }
@@ -163,12 +167,16 @@ impl Backend {
         let Err(error) = outcome else { return tracing::debug!(took_ms, "Request served") };
         let (code, cause) = (error.code.as_str(), error.cause.as_deref().unwrap_or_default());
         let (err, request_id) = (&*error.message, error.request_id.as_deref());
-        // of our own probes the health report says that they go on failing
+        // the health report shows repeated failures of our own probes
         let should_log = !is_probe || self.probe_failures.should_log(error.kind.clone());
         log_or_debug!(should_log, error, took_ms, code, err, cause, request_id, "Request failed");
     }
 }
 
+/// Decodes the plaintext.
+///
+/// # Errors
+/// The plaintext does not have this encoding; the error keeps Key Vault's request id.
 fn decode(encoding: Encoding, Decrypted { plaintext, request_id }: Decrypted) -> Result<Decrypted, KmsError> {
     match encoding.decode_plaintext(plaintext) {
         Ok(plaintext) => Ok(Decrypted { plaintext, request_id }),
@@ -176,7 +184,7 @@ fn decode(encoding: Encoding, Decrypted { plaintext, request_id }: Decrypted) ->
     }
 }
 
-/// Returns the gRPC status of a failure. One of our own probes learns its kind too.
+/// Returns the gRPC status of an error, for our own probes with its kind as a header.
 fn status(error: KmsError, is_probe: bool) -> Status {
     let kind = error.kind.as_str().parse();
     let mut status = Status::from(error);

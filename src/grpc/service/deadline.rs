@@ -1,4 +1,4 @@
-//! The caller's deadline, from the `grpc-timeout` header.
+//! The client's deadline, from the `grpc-timeout` header.
 //!
 //! Format: up to eight digits and a unit (gRPC over HTTP/2, "Timeout").
 
@@ -7,16 +7,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
-/// What a call without a deadline gets.
-const DEFAULT: Duration = Duration::from_secs(10);
-/// Longer deadlines are cut: nobody waits a day for a key.
-const LONGEST: Duration = Duration::from_secs(60);
+/// The timeout of a call that sets none.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest timeout; longer ones are reduced to it.
+const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// When to have answered: a little before the caller gives up, so that it learns the reason instead of a timeout.
+/// Returns the time by which to respond: 5 % of the timeout, at most 100 ms, before the client gives up, so that it
+/// gets the reason and not a timeout.
 pub(crate) fn of(metadata: &MetadataMap) -> Instant {
     let timeout =
-        metadata.get("grpc-timeout").and_then(|value| parse(value.to_str().ok()?)).unwrap_or(DEFAULT);
-    let timeout = timeout.min(LONGEST);
+        metadata.get("grpc-timeout").and_then(|value| parse(value.to_str().ok()?)).unwrap_or(DEFAULT_TIMEOUT);
+    let timeout = timeout.min(MAX_TIMEOUT);
     let margin = (timeout / 20).min(Duration::from_millis(100));
     Instant::now() + (timeout - margin)
 }

@@ -1,6 +1,7 @@
 //! The methods of both services, and the steps that they share.
 //!
-//! Handlers check their request, are admitted, and ask the `KeyVaultActor`; Version and Status answer from memory.
+//! Encrypt and Decrypt check their request, wait for admission, and call the `KeyVaultActor`; Version and Status
+//! respond from memory.
 
 mod admission;
 mod backend;
@@ -11,7 +12,7 @@ mod v1;
 mod v2;
 
 pub(crate) use admission::Admission;
-pub(super) use admission::QUEUE;
+pub(super) use admission::MAX_QUEUED;
 pub(crate) use backend::Backend;
 pub(super) use v1::V1;
 pub(super) use v2::V2;

@@ -1,4 +1,4 @@
-//! The context of one request: its API, its deadline, and whether one of our own probes sent it.
+//! The context of one request: its API, its deadline, and its origin, a client or one of our own probes.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use crate::grpc::layers::AuditContext;
 use crate::kms::Api;
 use crate::vault::Priority;
 
-/// Who waits for less than this may not see an answer though all is well.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The shortest timeout whose expiry indicates an outage: within less a healthy Key Vault may not respond.
+const SUFFICIENT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the steps of one request know about it beside its message.
+/// The context of one request, beside its message.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestContext {
-    /// The API it speaks.
+    /// The API.
     pub api: Api,
-    /// When it asked.
+    /// The time of arrival.
     arrived: Instant,
-    /// When to have answered.
+    /// The time by which to respond.
     pub deadline: Instant,
-    /// Whether it is the `HealthActor`.
+    /// The request is a probe of the `HealthActor`.
     pub is_probe: bool,
-    /// What the audit log is to know of it.
+    /// The fields for the audit log.
     pub(in crate::grpc) audit: AuditContext,
 }
 
 impl RequestContext {
-    /// The caller that sent this now.
+    /// Makes the context of a request that has just arrived.
     pub(super) fn of<M>(api: Api, request: &Request<M>) -> Self {
         let metadata = request.metadata();
         let (arrived, deadline) = (Instant::now(), deadline::of(metadata));
@@ -38,13 +38,13 @@ impl RequestContext {
         Self { api, arrived, deadline, is_probe: metadata.contains_key(PROBE_HEADER), audit }
     }
 
-    /// Whether it waits for as long as an answer of Key Vault may take.
-    pub(crate) fn is_patient(&self) -> bool {
-        self.deadline - self.arrived >= PATIENCE
+    /// Returns whether the timeout is long enough for a failure to be a sign of Key Vault's health.
+    pub(crate) fn has_sufficient_timeout(&self) -> bool {
+        self.deadline - self.arrived >= SUFFICIENT_TIMEOUT
     }
 
-    /// How urgent its request is, which would be `usually` that.
-    pub(crate) fn priority(&self, usually: Priority) -> Priority {
-        if self.is_probe { Priority::Probe } else { usually }
+    /// Returns the priority of the request: the lowest for a probe, otherwise `of_client`.
+    pub(crate) fn priority(&self, of_client: Priority) -> Priority {
+        if self.is_probe { Priority::Probe } else { of_client }
     }
 }

@@ -1,4 +1,4 @@
-//! What Status answers while Key Vault does not serve: with a key_id kube-apiserver goes on writing, and with an error
+//! The response of Status in an outage of Key Vault: with a key_id kube-apiserver continues to write, and with an error
 //! it stops after 3 minutes.
 
 use crate::actors::Outage;
@@ -6,19 +6,16 @@ use crate::config::{OnOutage, StatusPolicy};
 use crate::kms::KmsError;
 
 impl StatusPolicy {
-    /// Whether Status may still answer with the key_id.
+    /// Checks that Status may still respond with the key_id.
     ///
     /// # Errors
-    /// It may not, for this reason: Key Vault refuses for good, or an outage has lasted for too long.
+    /// The outage's error, when Key Vault refuses permanently, or when the outage exceeds the policy's limit.
     pub(super) fn check(&self, outage: &Outage) -> Result<(), KmsError> {
-        let coasts = match self.on_outage {
+        let may_coast = match self.on_outage {
             OnOutage::Fail => false,
             OnOutage::Coast => self.coast_limit.is_none_or(|limit| outage.since.elapsed() < limit),
         };
-        match coasts && !outage.is_permanent() {
-            true => Ok(()),
-            false => Err(outage.problem.clone()),
-        }
+        if may_coast && !outage.is_permanent() { Ok(()) } else { Err(outage.problem.clone()) }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::proto::v1beta1::{
     DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, VersionRequest, VersionResponse,
 };
 
-/// What kube-apiserver's v1 client insists on.
+/// The version that kube-apiserver's v1 client requires.
 const VERSION: &str = "v1beta1";
 const ALGORITHM: Algorithm = Algorithm::Rsa15;
 
@@ -19,7 +19,7 @@ const ALGORITHM: Algorithm = Algorithm::Rsa15;
 pub(crate) struct V1(Arc<Backend>);
 
 impl V1 {
-    /// The service on that backend.
+    /// Makes the service on that backend.
     pub(crate) fn new(backend: Arc<Backend>) -> Self {
         Self(backend)
     }
@@ -28,12 +28,12 @@ impl V1 {
 #[async_trait]
 impl KeyManagementService for V1 {
     async fn version(&self, request: Request<VersionRequest>) -> Result<Response<VersionResponse>, Status> {
-        let answer = VersionResponse {
+        let response = VersionResponse {
             version: VERSION.into(),
             runtime_name: "azure-kms-provider".into(),
             runtime_version: env!("CARGO_PKG_VERSION").into(),
         };
-        self.0.run(Api::V1, Method::Version, "", request, |_, _| async { Ok(answer) }).await
+        self.0.run(Api::V1, Method::Version, "", request, |_, _| async { Ok(response) }).await
     }
 
     async fn encrypt(&self, request: Request<EncryptRequest>) -> Result<Response<EncryptResponse>, Status> {

@@ -22,20 +22,24 @@ const REQUEST_ID: &str = "x-ms-request-id.azure.akv.io";
 const REGION: &str = "x-ms-keyvault-region.azure.akv.io";
 const FORMAT: &str = "version.azure.akv.io";
 const ALGORITHM_USED: &str = "algorithm.azure.akv.io";
-/// The only format of ciphertexts there is.
+/// The only format of ciphertexts.
 const FORMAT_1: &str = "1";
 
 /// The v2 service.
 pub(crate) struct V2(Arc<Backend>);
 
 impl V2 {
-    /// The service on that backend.
+    /// Makes the service on that backend.
     pub(crate) fn new(backend: Arc<Backend>) -> Self {
         Self(backend)
     }
 
-    /// kube-apiserver's write lease lives on a Status with a key_id, whatever its healthz says, and ends without one.
-    async fn answer_status(&self, context: RequestContext) -> Result<StatusResponse, KmsError> {
+    /// Returns the response of Status. One with a key_id extends kube-apiserver's write lease, whatever its healthz
+    /// says.
+    ///
+    /// # Errors
+    /// The outage's error, when the policy allows no key_id; a probe always gets one.
+    async fn status_response(&self, context: RequestContext) -> Result<StatusResponse, KmsError> {
         let report = self.0.health(context.deadline).await;
         if !context.is_probe
             && let Some(outage) = report.outage()
@@ -51,8 +55,8 @@ impl V2 {
 #[async_trait]
 impl KeyManagementService for V2 {
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        let answer = |_, context| self.answer_status(context);
-        self.0.run(Api::V2, Method::Status, "", request, answer).await
+        let respond = |_, context| self.status_response(context);
+        self.0.run(Api::V2, Method::Status, "", request, respond).await
     }
 
     async fn encrypt(&self, request: Request<EncryptRequest>) -> Result<Response<EncryptResponse>, Status> {
@@ -74,7 +78,7 @@ impl KeyManagementService for V2 {
         let (backend, uid) = (&self.0, request.get_ref().uid.clone());
         let decrypt = |request: DecryptRequest, context: RequestContext| async move {
             let key = backend.ring.find(&request.key_id)?;
-            context.audit.key(&key.id);
+            context.audit.set_key_id(&key.id);
             check(&request.annotations)?;
             let plaintext = backend.decrypt(key, ALGORITHM, &request.ciphertext, context).await?;
             Ok(DecryptResponse { plaintext })
@@ -96,7 +100,10 @@ fn annotations(receipt: Receipt) -> HashMap<String, Vec<u8>> {
     .collect()
 }
 
-/// The Go plugin's checks before it decrypts.
+/// Checks the annotations as the Go plugin does before it decrypts.
+///
+/// # Errors
+/// `InvalidArgument` when there are none, or when the algorithm or the format is missing or another one.
 fn check(annotations: &HashMap<String, Vec<u8>>) -> Result<(), KmsError> {
     if annotations.is_empty() {
         return Err(KmsError::invalid("the request has no annotations: it was not sealed by this plugin"));

@@ -1,241 +1,69 @@
-//! One connection. It ends when its client says no hello or takes no answers, and is not read from while its client
-//! asks for more than it is given turns for.
+//! One connection. It is closed when its client sends no connection preface or accepts no responses, and it applies
+//! backpressure to a client that sends calls faster than their tasks run.
 //!
-//! A client that has said hello and asks nothing may stay for ever: kube-apiserver is silent for minutes.
+//! A client that has sent the preface may stay idle indefinitely: kube-apiserver is silent for minutes.
 
-use std::collections::BTreeMap;
+mod state;
+
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
-use hyper::rt::Executor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::cooperate::Pause;
+use super::cooperate::Yield;
+pub(in crate::grpc) use state::{CallGuard, ConnectionState, RESERVED_CALLS};
 
-/// Length of the client's hello, the connection preface (RFC 9113 §3.4).
-const HELLO_LENGTH: usize = 24;
-/// How long a client may take to say hello.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may take nothing of what it was sent.
-const STALLED_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a call may be open: the longest deadline, and time to take the answer.
-const CALL_TIMEOUT: Duration = Duration::from_secs(90);
-/// How often those are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How long a client may take to go when the daemon drains, after the end of its last call.
-const FAREWELL: Duration = Duration::from_millis(500);
-/// Bytes that are read before the calls in them get their turn, so that it shows whether their answers are taken.
-const TURN: usize = 4 * 1024;
-/// Calls that came and did not have their turn yet, neither to be opened nor to be refused; with more of them nothing
-/// more is read.
-const MOST_NEW: usize = 16;
-/// Calls of each connection that need no place among those that all share.
-pub(in crate::grpc) const OWN_CALLS: usize = 2;
+/// Bytes that are read before the tasks of their calls are scheduled, so that a write stall is noticed in time.
+const READ_QUANTUM: usize = 4 * 1024;
 
-/// What is known of one connection. Travels with each of its requests.
-#[derive(Clone, Default)]
-pub(in crate::grpc) struct ConnectionState(Arc<State>);
-
-struct State {
-    own_permits: Arc<Semaphore>,
-    facts: Mutex<Facts>,
-}
-
-#[derive(Default)]
-struct Facts {
-    /// Bytes of the hello that came.
-    hello: usize,
-    /// The open calls, by number, and when they began.
-    calls: BTreeMap<u64, Instant>,
-    next_call: u64,
-    /// When the last of them ended.
-    last_end: Option<Instant>,
-    /// Since when the client takes nothing.
-    stalled: Option<Instant>,
-    /// The tasks of its calls.
-    tasks: usize,
-    /// Who wants to read as soon as those are fewer.
-    reader: Option<Waker>,
-}
-
-/// A call that is open on a connection; ends when dropped.
-pub(in crate::grpc) struct CallMark(ConnectionState, u64);
-
-/// The task of one call, from when it came to its end; ends when dropped.
-struct TaskMark(ConnectionState);
-
-impl Default for State {
-    fn default() -> Self {
-        Self { own_permits: Arc::new(Semaphore::new(OWN_CALLS)), facts: Mutex::default() }
-    }
-}
-
-impl ConnectionState {
-    /// Returns one of the permits that only this connection has.
-    pub(in crate::grpc) fn own_permit(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.own_permits.clone().try_acquire_owned().ok()
-    }
-
-    /// A call begins.
-    pub(in crate::grpc) fn mark_call(&self) -> CallMark {
-        let mut facts = self.facts();
-        let number = facts.next_call;
-        facts.next_call += 1;
-        facts.calls.insert(number, Instant::now());
-        facts.wake_reader();
-        drop(facts);
-        CallMark(self.clone(), number)
-    }
-
-    fn facts(&self) -> MutexGuard<'_, Facts> {
-        self.0.facts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn heard(&self, count: usize) {
-        let mut facts = self.facts();
-        facts.hello = (facts.hello + count).min(HELLO_LENGTH);
-    }
-
-    fn wrote(&self, took: bool) {
-        let mut facts = self.facts();
-        match took {
-            true => {
-                facts.stalled = None;
-                facts.wake_reader();
-            }
-            false => drop(facts.stalled.get_or_insert_with(Instant::now)),
-        }
-    }
-
-    fn has_said_hello(&self) -> bool {
-        self.facts().hello == HELLO_LENGTH
-    }
-
-    /// Whether the client is to wait: more requests would only pile up more answers.
-    fn holds(&self, cx: &Context<'_>) -> bool {
-        let mut facts = self.facts();
-        let holds = facts.stalled.is_some() || facts.tasks > facts.calls.len() + MOST_NEW;
-        facts.reader = holds.then(|| cx.waker().clone());
-        holds
-    }
-
-    /// Nothing is asked, and the last answer had time to get through.
-    fn is_idle(&self) -> bool {
-        let facts = self.facts();
-        facts.tasks == 0
-            && facts.calls.is_empty()
-            && facts.stalled.is_none()
-            && facts.last_end.is_none_or(|end| end.elapsed() >= FAREWELL)
-    }
-
-    fn is_stuck(&self) -> bool {
-        let facts = self.facts();
-        let longer = |since: &Instant, than| since.elapsed() >= than;
-        facts.stalled.is_some_and(|since| longer(&since, STALLED_TIMEOUT))
-            || facts.calls.first_key_value().is_some_and(|(_, since)| longer(since, CALL_TIMEOUT))
-    }
-
-    /// Ends when the connection is to be ended.
-    async fn overstays(self, mut draining: watch::Receiver<bool>) {
-        let mut draining = Box::pin(async move {
-            let _ = draining.wait_for(|draining| *draining).await; // an error: the server is gone, so it drains
-        });
-        let mut drains = timeout(HELLO_TIMEOUT, &mut draining).await.is_ok();
-        if !self.has_said_hello() {
-            return;
-        }
-        while !self.is_stuck() {
-            if drains {
-                sleep(FAREWELL).await;
-                if self.is_idle() {
-                    return;
-                }
-            } else {
-                drains = timeout(LOOK_EVERY, &mut draining).await.is_ok();
-            }
-        }
-    }
-}
-
-impl Facts {
-    fn wake_reader(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-}
-
-/// Runs the calls of this connection.
-impl<F: Future<Output: Send> + Send + 'static> Executor<F> for ConnectionState {
-    fn execute(&self, call: F) {
-        self.facts().tasks += 1;
-        let mark = TaskMark(self.clone());
-        tokio::spawn(async move {
-            call.await;
-            drop(mark);
-        });
-    }
-}
-
-impl Drop for TaskMark {
-    fn drop(&mut self) {
-        let mut facts = self.0.facts();
-        facts.tasks -= 1;
-        facts.wake_reader();
-    }
-}
-
-impl Drop for CallMark {
-    fn drop(&mut self) {
-        let mut facts = self.0.facts();
-        facts.calls.remove(&self.1);
-        facts.last_end = Some(Instant::now());
-    }
-}
-
-/// A connection that ends when its client overstays.
+/// A connection that closes when it expires.
 pub(in crate::grpc) struct Connection<S> {
     inner: S,
     state: ConnectionState,
-    overstays: Pin<Box<dyn Future<Output = ()> + Send>>,
-    overstayed: bool,
-    /// Bytes read since the last pause.
-    read: usize,
-    pause: Option<Pause>,
+    expired: Pin<Box<dyn Future<Output = ()> + Send>>,
+    is_expired: bool,
+    /// Bytes read since the last yield.
+    quantum_used: usize,
+    pending_yield: Option<Yield>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl<S> Connection<S> {
-    /// A connection that was just accepted, that holds that permit.
+    /// Wraps a connection that was just accepted. It holds the permit for as long as it lives.
     pub(in crate::grpc) fn new(
         inner: S,
         permit: OwnedSemaphorePermit,
         draining: watch::Receiver<bool>,
     ) -> Self {
         let state = ConnectionState::default();
-        let overstays = Box::pin(state.clone().overstays(draining));
-        Self { inner, state, overstays, overstayed: false, read: 0, pause: None, _permit: permit }
+        Self {
+            inner,
+            expired: Box::pin(state.clone().expired(draining)),
+            state,
+            is_expired: false,
+            quantum_used: 0,
+            pending_yield: None,
+            _permit: permit,
+        }
     }
 
-    /// What is known of it.
+    /// Returns its state.
     pub(in crate::grpc) fn state(&self) -> ConnectionState {
         self.state.clone()
     }
 
-    fn has_overstayed(&mut self, cx: &mut Context<'_>) -> bool {
-        self.overstayed = self.overstayed || self.overstays.as_mut().poll(cx).is_ready();
-        self.overstayed
+    /// Returns whether the connection has expired. If not, the task is woken when it does.
+    fn has_expired(&mut self, cx: &mut Context<'_>) -> bool {
+        self.is_expired = self.is_expired || self.expired.as_mut().poll(cx).is_ready();
+        self.is_expired
     }
 
-    /// What came of a write.
-    fn wrote<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        self.state.wrote(outcome.is_ready());
-        if outcome.is_pending() && self.has_overstayed(cx) {
+    /// Records the outcome of a write, and fails a pending one on an expired connection.
+    fn after_write<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.state.record_write(outcome.is_ready());
+        if outcome.is_pending() && self.has_expired(cx) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         outcome
@@ -245,25 +73,25 @@ impl<S> Connection<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.has_overstayed(cx) {
+        if this.has_expired(cx) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        if this.state.holds(cx) {
+        if this.state.applies_backpressure(cx) {
             return Poll::Pending;
         }
-        if this.read >= TURN {
-            if !this.pause.get_or_insert_with(|| Pause::start(cx)).is_over() {
+        if this.quantum_used >= READ_QUANTUM {
+            if !this.pending_yield.get_or_insert_with(|| Yield::start(cx)).is_done() {
                 return Poll::Pending;
             }
-            (this.read, this.pause) = (0, None);
+            (this.quantum_used, this.pending_yield) = (0, None);
         }
-        let room = buf.remaining().min(TURN - this.read);
+        let room = buf.remaining().min(READ_QUANTUM - this.quantum_used);
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
         ready!(Pin::new(&mut this.inner).poll_read(cx, &mut part))?;
         let count = part.filled().len();
         buf.advance(count);
-        this.read += count;
-        this.state.heard(count);
+        this.quantum_used += count;
+        this.state.record_read(count);
         Poll::Ready(Ok(()))
     }
 }
@@ -272,7 +100,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.inner).poll_write(cx, buf);
-        this.wrote(cx, outcome)
+        this.after_write(cx, outcome)
     }
 
     fn poll_write_vectored(
@@ -282,7 +110,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
-        this.wrote(cx, outcome)
+        this.after_write(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {

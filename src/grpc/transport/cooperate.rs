@@ -1,6 +1,6 @@
-//! Gives others their turn: a task that pauses goes on only after the tasks that it started have run.
+//! Cooperative scheduling: a task that yields continues only after the tasks that it spawned have run.
 //!
-//! To wake itself would not do: h2 asks for more bytes each time it hands out one call, within one and the same turn.
+//! Waking itself would not be enough: h2 asks for more bytes each time it hands out one call, within a single poll.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,32 +9,32 @@ use std::task::{Context, Wake, Waker};
 
 use tokio::task::yield_now;
 
-/// A pause of a task.
-pub(super) struct Pause(Arc<Over>);
+/// A yield of a task to the runtime.
+pub(super) struct Yield(Arc<YieldState>);
 
-struct Over {
-    over: AtomicBool,
+struct YieldState {
+    is_done: AtomicBool,
     task: Waker,
 }
 
-impl Wake for Over {
+impl Wake for YieldState {
     fn wake(self: Arc<Self>) {
-        self.over.store(true, Ordering::Relaxed);
+        self.is_done.store(true, Ordering::Relaxed);
         self.task.wake_by_ref();
     }
 }
 
-impl Pause {
-    /// Starts a pause; the task is woken at its end.
+impl Yield {
+    /// Starts to yield; the task is woken when that is done.
     pub(super) fn start(cx: &Context<'_>) -> Self {
-        let over = Arc::new(Over { over: AtomicBool::new(false), task: cx.waker().clone() });
-        // the runtime keeps the waker until this turn has ended
-        let _pending = pin!(yield_now()).poll(&mut Context::from_waker(&Waker::from(over.clone())));
-        Self(over)
+        let state = Arc::new(YieldState { is_done: AtomicBool::new(false), task: cx.waker().clone() });
+        // the runtime defers the waker until this poll has ended
+        let _pending = pin!(yield_now()).poll(&mut Context::from_waker(&Waker::from(state.clone())));
+        Self(state)
     }
 
-    /// Whether it is over.
-    pub(super) fn is_over(&self) -> bool {
-        self.0.over.load(Ordering::Relaxed)
+    /// Returns whether the task may continue.
+    pub(super) fn is_done(&self) -> bool {
+        self.0.is_done.load(Ordering::Relaxed)
     }
 }

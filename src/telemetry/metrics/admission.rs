@@ -1,4 +1,4 @@
-//! The key operations that run, and those that wait for it.
+//! The gauges of the key operations that run and are queued.
 
 use std::num::NonZeroU32;
 
@@ -7,47 +7,47 @@ use serde::{Deserialize, Serialize};
 
 use super::Metrics;
 
-/// Counts one in a gauge for as long as it lives.
-pub(crate) struct Counted(Gauge);
+/// A guard that counts one in a gauge until it is dropped.
+pub(crate) struct GaugeGuard(Gauge);
 
-impl Counted {
-    /// Counts one more. Returns how many there were before.
+impl GaugeGuard {
+    /// Increments the gauge. Returns the guard and the previous value.
     fn new(gauge: &Gauge) -> (Self, i64) {
         let before = gauge.inc();
         (Self(gauge.clone()), before)
     }
 }
 
-impl Drop for Counted {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
 }
 
-/// What the gauges say, and the bound of the first.
+/// A snapshot of both gauges, and the limit of the first.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AdmissionView {
-    /// `--max-in-flight`
+    /// The limit: `--max-in-flight`.
     pub max_in_flight: u32,
-    /// How many key operations run.
+    /// The number of key operations that run.
     pub in_flight: i64,
-    /// How many wait for that.
+    /// The number of key operations that are queued.
     pub queued: i64,
 }
 
 impl Metrics {
-    /// Counts one more key operation that waits, until the result is dropped. Returns how many waited before it.
-    pub(crate) fn queued(&self) -> (Counted, u32) {
-        let (counted, before) = Counted::new(&self.queued);
-        (counted, u32::try_from(before).unwrap_or_default())
+    /// Counts a queued key operation until the guard is dropped. Returns the number that was queued before it.
+    pub(crate) fn queued(&self) -> (GaugeGuard, u32) {
+        let (guard, before) = GaugeGuard::new(&self.queued);
+        (guard, u32::try_from(before).unwrap_or_default())
     }
 
-    /// Counts one more key operation that runs, until the result is dropped.
-    pub(crate) fn in_flight(&self) -> Counted {
-        Counted::new(&self.in_flight).0
+    /// Counts a running key operation until the guard is dropped.
+    pub(crate) fn in_flight(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.in_flight).0
     }
 
-    /// Returns how many do either now, where `max_in_flight` may run.
+    /// Returns a snapshot of both gauges, with the limit `max_in_flight`.
     pub(crate) fn admission(&self, max_in_flight: NonZeroU32) -> AdmissionView {
         let (in_flight, queued) = (self.in_flight.get(), self.queued.get());
         AdmissionView { max_in_flight: max_in_flight.get(), in_flight, queued }

@@ -9,23 +9,23 @@ use super::labels::{CallLabels, GoLabels, OperationLabels};
 use super::{KeyOperation, Metrics};
 use crate::telemetry::traces;
 
-/// The result of an attempt whose caller did not wait for its end.
+/// The result of an attempt that was dropped before it ended.
 const ABANDONED: &str = "abandoned";
 
-/// What is told of an attempt when it begins.
+/// The parameters of an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyVaultCall {
-    /// What Key Vault is asked to do.
+    /// The operation.
     pub operation: KeyOperation,
-    /// Whether it is made for the plugin itself: a health probe or a warm-up.
+    /// The attempt is the plugin's own: a health probe or a warm-up.
     pub is_probe: bool,
-    /// The caller's first attempt is 1, its first retry 2.
+    /// The number of the attempt: 1 is the first, 2 its first retry.
     pub attempt: u32,
-    /// Whether it is made on fresh connections because another is slow.
-    pub hedge: bool,
+    /// The attempt is a hedge: made on fresh connections because another is slow.
+    pub is_hedge: bool,
 }
 
-/// An attempt under way.
+/// An attempt in flight.
 pub(crate) struct Attempt<'a> {
     metrics: &'a Metrics,
     operation: KeyOperation,
@@ -35,7 +35,7 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl Metrics {
-    /// An attempt begins.
+    /// Starts to measure an attempt.
     pub(crate) fn key_vault_call(&self, call: KeyVaultCall) -> Attempt<'_> {
         if call.is_probe {
             self.probe_calls.inc();
@@ -46,12 +46,12 @@ impl Metrics {
 }
 
 impl Attempt<'_> {
-    /// The span to make it in.
+    /// Returns the span to run it in.
     pub(crate) fn span(&self) -> Span {
         self.span.clone()
     }
 
-    /// It ended: with that failure, or with success. Returns how long it took.
+    /// Ends it with that failure, or with success. Returns its duration.
     pub(crate) fn ended(mut self, failure: Option<&'static str>) -> Duration {
         self.result = failure.unwrap_or("success");
         self.start.elapsed()
@@ -67,7 +67,7 @@ impl Drop for Attempt<'_> {
         metrics.calls.get_or_create(&CallLabels { operation, result }).inc();
         if *result == ABANDONED {
             traces::key_vault_call_abandoned(span, ABANDONED);
-            return; // how long Key Vault would have taken nobody knows
+            return; // the duration of Key Vault's response is not known
         }
         let failure = Some(*result).filter(|result| *result != "success");
         traces::key_vault_call_ended(span, failure);
@@ -84,9 +84,9 @@ impl Drop for Attempt<'_> {
 
 #[cfg(test)]
 impl KeyVaultCall {
-    /// The first attempt of a client's call.
+    /// Returns the parameters of the first attempt for a client.
     pub(super) fn first(operation: KeyOperation) -> Self {
-        Self { operation, is_probe: false, attempt: 1, hedge: false }
+        Self { operation, is_probe: false, attempt: 1, is_hedge: false }
     }
 }
 

@@ -4,7 +4,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 
 use crate::kms::Method;
 
-/// The operations of Key Vault, as labels.
+/// An operation of Key Vault, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyOperation {
     /// `encrypt`
@@ -16,7 +16,7 @@ pub(crate) enum KeyOperation {
 }
 
 impl KeyOperation {
-    /// The label.
+    /// Returns the label.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Encrypt => "encrypt",

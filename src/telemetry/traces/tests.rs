@@ -1,4 +1,4 @@
-//! Which spans are exported, what they say, and that the log does not change.
+//! The spans that are exported and their fields, and the log, which does not change.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ use crate::telemetry::{Metrics, subscriber};
 const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const NOT_SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 
-/// The spans that ended in `work`, and the lines of the log.
+/// Returns the spans that ended in `work`, and the lines of the log.
 fn traced(per_million: u32, work: impl FnOnce()) -> (Vec<SpanData>, String) {
     let config = TracesConfig { endpoint: "http://127.0.0.1:4317".parse().unwrap(), per_million };
     let (tracer, mut ended) = collect(&config, Counter::default());
@@ -36,7 +36,7 @@ fn headers(traceparent: &str) -> MetadataMap {
 }
 
 fn call(is_probe: bool) -> KeyVaultCall {
-    KeyVaultCall { operation: KeyOperation::Decrypt, is_probe, attempt: 2, hedge: true }
+    KeyVaultCall { operation: KeyOperation::Decrypt, is_probe, attempt: 2, is_hedge: true }
 }
 
 fn value(span: &SpanData, name: &str) -> Option<Value> {
@@ -56,7 +56,7 @@ fn request_with_a_refused_call() {
         });
         key_vault_call_ended(&call, Some("forbidden"));
     });
-    answered(&span, Some(&KmsError::new(Code::PermissionDenied, "no right")));
+    request_ended(&span, Some(&KmsError::new(Code::PermissionDenied, "no right")));
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn our_own_probes_and_the_spans_of_libraries_are_not_exported() {
     let (spans, _) = traced(1_000_000, || {
         let probe = probe(Api::V2, Method::Encrypt, "v2-1");
         probe.in_scope(|| key_vault_call(call(true)).in_scope(|| key_vault_answered(200, Some("an-id"))));
-        answered(&probe, None);
+        request_ended(&probe, None);
         error_span!(target: "h2", "send").in_scope(|| error_span!("ours").in_scope(|| {}));
     });
     assert!(spans.is_empty(), "{spans:?}");
@@ -121,7 +121,7 @@ fn the_caller_s_trace_goes_on_if_it_is_sampled() {
     {
         let (spans, _) = traced(rate, || {
             let headers = header.map(headers).unwrap_or_default();
-            answered(&request(Api::V1, Method::Encrypt, "v1-1", &headers), None);
+            request_ended(&request(Api::V1, Method::Encrypt, "v1-1", &headers), None);
         });
         assert_eq!(spans.len(), exported, "{rate} {header:?}");
         for span in spans.iter().filter(|_| header.is_some()) {

@@ -180,8 +180,7 @@ impl Attempts {
         let (sent, token) = (Instant::now(), self.tokens.latest());
         let AttemptSpec { operation, priority, number: attempt, .. } = spec;
         let is_probe = priority == Priority::Probe;
-        let counted =
-            self.metrics.key_vault_call(KeyVaultCall { operation, is_probe, attempt, hedge: is_hedge });
+        let counted = self.metrics.key_vault_call(KeyVaultCall { operation, is_probe, attempt, is_hedge });
         let timed_out = |_| Err(VaultError::without_answer(Failure::TimedOut));
         let in_time = timeout_at(spec.deadline, connection.call(call)).instrument(counted.span());
         let outcome = in_time.await.unwrap_or_else(timed_out);

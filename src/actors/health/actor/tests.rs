@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::actors::supervision::{ActorName, no_supervisor};
-use crate::telemetry::overheard;
+use crate::telemetry::capture_logs;
 
 const INTERVAL: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -218,7 +218,7 @@ async fn what_was_shown_before_a_failure_does_not_make_up_for_it() {
 
 #[actix::test]
 async fn when_the_socket_is_gone_key_vault_is_neither_asked_nor_blamed() {
-    let (_guard, log) = overheard();
+    let (_guard, log) = capture_logs();
     let mut bench = healthy_bench().await;
     bench.script.is_socket_closed.store(true, Ordering::SeqCst);
     sleep(2 * INTERVAL).await;
@@ -233,7 +233,7 @@ async fn when_the_socket_is_gone_key_vault_is_neither_asked_nor_blamed() {
 
 #[actix::test]
 async fn a_socket_that_was_never_there_is_told_of() {
-    let (_guard, log) = overheard();
+    let (_guard, log) = capture_logs();
     let bench = bench();
     bench.script.is_socket_closed.store(true, Ordering::SeqCst);
     sleep(INTERVAL).await;
@@ -242,7 +242,7 @@ async fn a_socket_that_was_never_there_is_told_of() {
 
 #[actix::test]
 async fn each_reason_is_told_once_and_so_is_the_end() {
-    let (_guard, log) = overheard();
+    let (_guard, log) = capture_logs();
     let mut bench = bench();
     let reasons =
         (0..20).map(|n| ("unreachable", format!("v1 Encrypt: down, {n} attempts in {n}.5 s (Unavailable)")));

@@ -1,35 +1,35 @@
-//! How many large header blocks are collected at a time, over all connections.
+//! The limit on large header blocks that are collected at a time, over all connections.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A block of up to this length is not large: a KMS client's is below 1 KiB.
-const SMALL_BLOCK: usize = 4 * 1024;
-/// Large blocks at a time; what comes beyond is handed on, for h2 to judge.
-const MOST_LARGE: usize = 64;
+/// The longest block in bytes that is not large: a KMS client's is below 1 KiB.
+const MAX_SMALL_BLOCK: usize = 4 * 1024;
+/// Large blocks at a time; more are passed through, for h2 to check.
+const MAX_LARGE_BLOCKS: usize = 64;
 
-/// The places of large blocks.
+/// The permits of large blocks. Clones share them.
 #[derive(Clone)]
 pub(crate) struct LargeBlocks(Arc<Semaphore>);
 
-/// The place of one large block, once it has one.
+/// The permit of one block, once it is large.
 #[derive(Default)]
-pub(super) struct LargeBlock(Option<OwnedSemaphorePermit>);
+pub(super) struct LargeBlockPermit(Option<OwnedSemaphorePermit>);
 
 impl Default for LargeBlocks {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MOST_LARGE)))
+        Self(Arc::new(Semaphore::new(MAX_LARGE_BLOCKS)))
     }
 }
 
 impl LargeBlocks {
-    /// Whether that block may be so long.
-    pub(super) fn admit(&self, block: &mut LargeBlock, length: usize) -> bool {
-        if length > SMALL_BLOCK && block.0.is_none() {
-            block.0 = self.0.clone().try_acquire_owned().ok();
+    /// Returns whether the block may have that length in bytes. Acquires its permit if it is large.
+    pub(super) fn admit(&self, permit: &mut LargeBlockPermit, length: usize) -> bool {
+        if length > MAX_SMALL_BLOCK && permit.0.is_none() {
+            permit.0 = self.0.clone().try_acquire_owned().ok();
         }
-        length <= SMALL_BLOCK || block.0.is_some()
+        length <= MAX_SMALL_BLOCK || permit.0.is_some()
     }
 }
 
@@ -39,14 +39,14 @@ mod tests {
 
     #[test]
     fn only_so_many_blocks_may_be_large_and_any_number_small() {
-        let (places, mut held) = (LargeBlocks::default(), Vec::new());
-        for count in 0..=MOST_LARGE {
-            let mut block = LargeBlock::default();
-            assert!(places.admit(&mut block, SMALL_BLOCK));
-            assert_eq!(places.admit(&mut block, SMALL_BLOCK + 1), count < MOST_LARGE);
-            held.push(block);
+        let (blocks, mut held) = (LargeBlocks::default(), Vec::new());
+        for count in 0..=MAX_LARGE_BLOCKS {
+            let mut permit = LargeBlockPermit::default();
+            assert!(blocks.admit(&mut permit, MAX_SMALL_BLOCK));
+            assert_eq!(blocks.admit(&mut permit, MAX_SMALL_BLOCK + 1), count < MAX_LARGE_BLOCKS);
+            held.push(permit);
         }
         held.clear();
-        assert!(places.admit(&mut LargeBlock::default(), SMALL_BLOCK + 1));
+        assert!(blocks.admit(&mut LargeBlockPermit::default(), MAX_SMALL_BLOCK + 1));
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! kube-apiserver's KMS v1 client, and gRPC's C core, send the socket's path as `:authority`, percent-encoded
 //! (`%2Fopt%2Fazurekms.socket`) or raw. h2 answers such a request with RST_STREAM before any service code sees it,
-//! so nothing above the connection can help. [`AuthorityStream`] stands below h2, around the accepted stream. It
-//! looks at the first header block of a connection. If its authority is one that h2 takes, or absent, all bytes are
-//! handed on untouched from then on, at the cost of one branch a read. If not, every header block is decoded and
-//! written again with `localhost` in that place.
+//! so no layer above the connection can fix it. [`AuthorityStream`] runs below h2, around the accepted stream. It
+//! inspects the first header block of a connection. If h2 accepts its authority, or it has none, all bytes are passed
+//! through unchanged from then on, at the cost of one branch per read. Otherwise every header block is decoded and
+//! encoded again with `localhost` as its authority.
 //!
-//! A gRPC client uses one authority for a channel, so the first block speaks for the connection. The adapter never
-//! answers anything itself: what breaks the protocol is handed on as it came, for h2 to refuse.
+//! A gRPC client uses one authority for a channel, so the first block decides for the connection. The adapter never
+//! replies itself: bytes that violate the protocol are passed through unchanged, for h2 to refuse.
 
 mod block;
 mod frame;
@@ -24,20 +24,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(crate) use large::LargeBlocks;
 use rewriter::Rewriter;
 
-/// Bytes asked of the connection at a time while it is being rewritten.
+/// Bytes read from the connection at a time while it is being rewritten.
 const READ_SIZE: usize = 8 * 1024;
 
 /// A connection whose header blocks h2 accepts.
 pub(crate) struct AuthorityStream<S> {
     inner: S,
-    /// `None` once the bytes are handed on untouched.
+    /// `None` once the bytes are passed through.
     rewriter: Option<Box<Rewriter>>,
 }
 
 impl<S> AuthorityStream<S> {
     /// Wraps a connection that was just accepted.
-    pub(crate) fn new(inner: S, large: LargeBlocks) -> Self {
-        Self { inner, rewriter: Some(Box::new(Rewriter::new(large))) }
+    pub(crate) fn new(inner: S, large_blocks: LargeBlocks) -> Self {
+        Self { inner, rewriter: Some(Box::new(Rewriter::new(large_blocks))) }
     }
 }
 
@@ -45,7 +45,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for AuthorityStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while let Some(rewriter) = &mut this.rewriter {
-            if rewriter.take(buf) {
+            if rewriter.read(buf) {
                 return Poll::Ready(Ok(()));
             }
             if rewriter.is_done() {
@@ -94,16 +94,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for AuthorityStream<S> {
 pub(crate) mod fuzzing {
     use super::Rewriter;
 
-    /// Gives the bytes in pieces, and takes back what is handed on.
+    /// Feeds the rewriter the bytes in pieces, and reads all of its output.
     pub(crate) fn connection(bytes: &[u8], piece: usize) {
         let mut rewriter = Rewriter::new(super::LargeBlocks::default());
         let mut out = [0; 1024];
         for piece in bytes.chunks(piece) {
             rewriter.push(piece);
-            while rewriter.take(&mut tokio::io::ReadBuf::new(&mut out)) {}
+            while rewriter.read(&mut tokio::io::ReadBuf::new(&mut out)) {}
         }
         rewriter.finish();
-        while rewriter.take(&mut tokio::io::ReadBuf::new(&mut out)) {}
+        while rewriter.read(&mut tokio::io::ReadBuf::new(&mut out)) {}
         assert!(rewriter.is_done());
     }
 }

@@ -1,130 +1,130 @@
-//! Takes a connection's bytes in whatever pieces they come, and gives them back with acceptable header blocks.
+//! The rewriter: takes a connection's bytes in pieces of any size, and returns them with header blocks that h2 accepts.
 
 use tokio::io::ReadBuf;
 
-use super::block::BlockReader;
-use super::frame::{HEADER_LENGTH, Header, Kind, LONGEST_PAYLOAD, write_block};
-use super::large::{LargeBlock, LargeBlocks};
+use super::block::BlockDecoder;
+use super::frame::{FrameType, HEADER_LENGTH, Header, MAX_FRAME_SIZE, write_block};
+use super::large::{LargeBlockPermit, LargeBlocks};
+use crate::grpc::transport::PREFACE_LENGTH;
 
-/// Length of the client's connection preface (RFC 9113 §3.4).
-const PREFACE_LENGTH: usize = 24;
-/// The longest header block that is collected, over all its frames.
-const LONGEST_BLOCK: usize = 64 * 1024;
-/// The most frames that one header block may take.
-const MOST_FRAMES: usize = 64;
+/// The longest header block that is collected, in bytes over all its frames.
+const MAX_BLOCK_LENGTH: usize = 64 * 1024;
+/// The number of frames that one header block may have.
+const MAX_FRAMES: usize = 64;
 
-/// Whether the header blocks are still being looked at.
+/// The treatment of a connection's header blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// No header block was seen yet.
-    Open,
-    /// The first authority was bad: every block is rewritten.
-    Rewriting,
-    /// Everything is handed on as it comes.
-    HandingOn,
+enum Mode {
+    /// The first header block has not ended yet.
+    Undecided,
+    /// The first authority was refused: every block is rewritten.
+    Rewrite,
+    /// All bytes are passed through.
+    PassThrough,
 }
 
 /// A header block whose frames are being collected.
 #[derive(Default)]
 struct Collected {
     stream: u32,
-    end_stream: bool,
+    is_end_stream: bool,
     priority: Vec<u8>,
     block: Vec<u8>,
-    /// The frames as they came, in case they are to be handed on.
+    /// The frames as received, in case they are to be passed through.
     raw: Vec<u8>,
     frames: usize,
 }
 
-/// The state of one connection.
+/// The rewriter of one connection.
 pub(super) struct Rewriter {
-    verdict: Verdict,
-    reader: BlockReader,
+    mode: Mode,
+    decoder: BlockDecoder,
     input: Vec<u8>,
     output: Vec<u8>,
-    taken: usize,
-    /// Bytes to hand on before the next frame's header: the preface, or the payload of another frame.
-    hand_on: usize,
+    /// Bytes of the output that were read.
+    consumed: usize,
+    /// Bytes to pass through before the next frame's header: the preface, or a frame without a header block.
+    bytes_to_pass_through: usize,
     collected: Option<Collected>,
-    large: LargeBlocks,
-    /// The place of the collected block among the large ones.
-    place: LargeBlock,
+    large_blocks: LargeBlocks,
+    /// The permit of the collected block.
+    permit: LargeBlockPermit,
 }
 
 impl Rewriter {
-    /// The state of a new connection.
-    pub(super) fn new(large: LargeBlocks) -> Self {
+    /// Makes the rewriter of a new connection.
+    pub(super) fn new(large_blocks: LargeBlocks) -> Self {
         Self {
-            verdict: Verdict::Open,
-            reader: BlockReader::default(),
+            mode: Mode::Undecided,
+            decoder: BlockDecoder::default(),
             input: Vec::new(),
             output: Vec::new(),
-            taken: 0,
-            hand_on: PREFACE_LENGTH,
+            consumed: 0,
+            bytes_to_pass_through: PREFACE_LENGTH,
             collected: None,
-            large,
-            place: LargeBlock::default(),
+            large_blocks,
+            permit: LargeBlockPermit::default(),
         }
     }
 
-    /// Moves finished bytes into `buf`; false when there are none.
-    pub(super) fn take(&mut self, buf: &mut ReadBuf<'_>) -> bool {
-        let ready = &self.output[self.taken..];
+    /// Moves output into `buf`; returns false when there is none.
+    pub(super) fn read(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let ready = &self.output[self.consumed..];
         let count = ready.len().min(buf.remaining());
         buf.put_slice(&ready[..count]);
-        self.taken += count;
-        if self.taken == self.output.len() {
+        self.consumed += count;
+        if self.consumed == self.output.len() {
             self.output.clear();
-            self.taken = 0;
+            self.consumed = 0;
         }
         count > 0
     }
 
-    /// Whether the connection needs no more attention.
+    /// Returns whether everything that follows is passed through, and all output was read.
     pub(super) fn is_done(&self) -> bool {
-        self.verdict == Verdict::HandingOn && self.taken == self.output.len()
+        self.mode == Mode::PassThrough && self.consumed == self.output.len()
     }
 
-    /// The connection has ended: what is pending is handed on.
+    /// Ends the connection: passes through the bytes that are pending.
     pub(super) fn finish(&mut self) {
-        self.give_up();
+        self.stop_rewriting();
     }
 
-    /// The next bytes of the connection.
+    /// Adds the next bytes of the connection.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
-        while self.verdict != Verdict::HandingOn && self.step() {}
-        if self.verdict == Verdict::HandingOn {
+        while self.mode != Mode::PassThrough && self.step() {}
+        if self.mode == Mode::PassThrough {
             self.output.append(&mut self.input);
         }
     }
 
-    /// One frame, or a part of a payload; false when more bytes are needed.
+    /// Processes one frame, or a part of a payload; returns false when more bytes are needed.
     fn step(&mut self) -> bool {
-        if self.hand_on > 0 {
-            let count = self.hand_on.min(self.input.len());
+        if self.bytes_to_pass_through > 0 {
+            let count = self.bytes_to_pass_through.min(self.input.len());
             self.output.extend(self.input.drain(..count));
-            self.hand_on -= count;
+            self.bytes_to_pass_through -= count;
             return count > 0;
         }
-        let Some(header) = Header::read(&self.input) else { return false };
-        match (header.kind, &self.collected) {
-            (Kind::Other, None) => {
-                self.hand_on = HEADER_LENGTH + header.length;
+        let Some(header) = Header::parse(&self.input) else { return false };
+        match (header.frame_type, &self.collected) {
+            (FrameType::Other, None) => {
+                self.bytes_to_pass_through = HEADER_LENGTH + header.length;
                 true
             }
-            (Kind::Headers, None) | (Kind::Continuation, Some(_)) => self.collect(header),
-            _ => self.give_up(), // a block is interrupted, or continued without a beginning
+            (FrameType::Headers, None) | (FrameType::Continuation, Some(_)) => self.collect(header),
+            _ => self.stop_rewriting(), // a block is interrupted, or continued without a start
         }
     }
 
     fn collect(&mut self, header: Header) -> bool {
-        if header.length > LONGEST_PAYLOAD {
-            return self.give_up();
+        if header.length > MAX_FRAME_SIZE {
+            return self.stop_rewriting();
         }
         let before = self.collected.as_ref().map_or(0, |collected| collected.block.len());
-        if !self.large.admit(&mut self.place, before + header.length) {
-            return self.give_up();
+        if !self.large_blocks.admit(&mut self.permit, before + header.length) {
+            return self.stop_rewriting();
         }
         let end = HEADER_LENGTH + header.length;
         if self.input.len() < end {
@@ -132,60 +132,62 @@ impl Rewriter {
         }
         let frame: Vec<u8> = self.input.drain(..end).collect();
         if !self.append(header, &frame) {
-            return self.give_up();
+            return self.stop_rewriting();
         }
         if header.ends_block() {
             self.end_block();
-            self.place = LargeBlock::default();
+            self.permit = LargeBlockPermit::default();
         }
         true
     }
 
-    /// Adds one frame to the block; false when it does not fit. Its bytes are kept in either case.
+    /// Adds one frame to the block; returns false when it does not fit. Its bytes are kept in either case.
     fn append(&mut self, header: Header, frame: &[u8]) -> bool {
         let collected = self.collected.get_or_insert_default();
         collected.raw.extend_from_slice(frame);
         collected.frames += 1;
         let payload = &frame[HEADER_LENGTH..];
-        if header.kind == Kind::Continuation {
+        if header.frame_type == FrameType::Continuation {
             collected.block.extend_from_slice(payload);
-            let bounded = collected.block.len() <= LONGEST_BLOCK && collected.frames <= MOST_FRAMES;
-            return header.stream == collected.stream && bounded;
+            let is_within_limits =
+                collected.block.len() <= MAX_BLOCK_LENGTH && collected.frames <= MAX_FRAMES;
+            return header.stream == collected.stream && is_within_limits;
         }
-        let Some(opened) = header.open(payload) else { return false };
+        let Some(headers) = header.parse_payload(payload) else { return false };
         collected.stream = header.stream;
-        collected.end_stream = opened.end_stream;
-        collected.priority.extend_from_slice(opened.priority);
-        collected.block.extend_from_slice(opened.fragment);
+        collected.is_end_stream = headers.is_end_stream;
+        collected.priority.extend_from_slice(headers.priority);
+        collected.block.extend_from_slice(headers.fragment);
         true
     }
 
     fn end_block(&mut self) {
         let Some(collected) = self.collected.take() else { return };
-        match self.reader.read(&collected.block) {
-            Some(block) if self.verdict == Verdict::Open && block.is_acceptable() => {
-                self.hand_on_from(collected)
+        match self.decoder.decode(&collected.block) {
+            Some(block) if self.mode == Mode::Undecided && block.is_acceptable() => {
+                self.pass_through_from(collected)
             }
             Some(block) => {
-                self.verdict = Verdict::Rewriting;
-                let Collected { stream, end_stream, priority, .. } = collected;
-                write_block(&mut self.output, stream, end_stream, &priority, &block.rewritten());
+                self.mode = Mode::Rewrite;
+                let Collected { stream, is_end_stream, priority, .. } = collected;
+                let block = block.encode_with_localhost();
+                write_block(&mut self.output, stream, is_end_stream, &priority, &block);
             }
-            None => self.hand_on_from(collected),
+            None => self.pass_through_from(collected),
         }
     }
 
-    fn hand_on_from(&mut self, collected: Collected) {
+    fn pass_through_from(&mut self, collected: Collected) {
         self.output.extend_from_slice(&collected.raw);
-        self.verdict = Verdict::HandingOn;
+        self.mode = Mode::PassThrough;
     }
 
-    /// Hands on everything from the collected block on. If blocks were rewritten before, h2's table is empty, so a
-    /// reference to an older entry is an error there and never another header.
-    fn give_up(&mut self) -> bool {
+    /// Passes through everything from the collected block on; returns false. If blocks were rewritten before, h2's
+    /// dynamic table is empty, so a reference to an older entry is an error there and never another header.
+    fn stop_rewriting(&mut self) -> bool {
         let collected = self.collected.take().unwrap_or_default();
-        self.place = LargeBlock::default();
-        self.hand_on_from(collected);
+        self.permit = LargeBlockPermit::default();
+        self.pass_through_from(collected);
         self.output.append(&mut self.input);
         false
     }

@@ -1,4 +1,4 @@
-//! Byte for byte, in any pieces, against an independent decoder and against arbitrary bytes.
+//! The rewriter byte for byte, with pieces of any size, against an independent decoder and with arbitrary bytes.
 
 use loona_hpack::{Decoder, Encoder};
 use proptest::prelude::*;
@@ -11,9 +11,9 @@ const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+fn frame(frame_type: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    out.extend_from_slice(&[kind, flags]);
+    out.extend_from_slice(&[frame_type, flags]);
     out.extend_from_slice(&stream.to_be_bytes());
     out.extend_from_slice(payload);
     out
@@ -30,7 +30,7 @@ fn request(authority: Option<&str>) -> Headers {
     headers
 }
 
-/// Sends `input` in pieces of the given sizes and reads all that comes out.
+/// Sends `input` in pieces of the given sizes and returns the whole output.
 fn through(input: &[u8], pieces: &[usize]) -> Vec<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (input, pieces) = (input.to_vec(), pieces.to_vec());
@@ -54,29 +54,29 @@ fn through(input: &[u8], pieces: &[usize]) -> Vec<u8> {
     })
 }
 
-/// Splits what came out into the preface and frames, and decodes the header blocks with a fresh decoder.
+/// Splits an output into the preface and frames, and decodes the header blocks with a new decoder.
 fn blocks_of(bytes: &[u8]) -> Vec<(u8, u32, Headers)> {
     let mut rest = bytes.strip_prefix(PREFACE).unwrap();
     let (mut decoder, mut blocks) = (Decoder::new(), Vec::new());
-    let mut open: Option<(u8, u32, Vec<u8>)> = None;
+    let mut collected: Option<(u8, u32, Vec<u8>)> = None;
     while rest.len() >= 9 {
         let length = u32::from_be_bytes([0, rest[0], rest[1], rest[2]]) as usize;
-        let (kind, flags) = (rest[3], rest[4]);
+        let (frame_type, flags) = (rest[3], rest[4]);
         let stream = u32::from_be_bytes([rest[5], rest[6], rest[7], rest[8]]);
         let payload = &rest[9..9 + length];
         rest = &rest[9 + length..];
-        match kind {
+        match frame_type {
             1 => {
                 assert_eq!(flags & 0x8, 0, "padding is dropped");
                 let priority = if flags & 0x20 != 0 { 5 } else { 0 };
-                open = Some((flags & 0x1, stream, payload[priority..].to_vec()));
+                collected = Some((flags & 0x1, stream, payload[priority..].to_vec()));
             }
-            9 => open.as_mut().unwrap().2.extend_from_slice(payload),
+            9 => collected.as_mut().unwrap().2.extend_from_slice(payload),
             _ => continue,
         }
         if flags & 0x4 != 0 {
-            let (end_stream, stream, block) = open.take().unwrap();
-            blocks.push((end_stream, stream, decoder.decode(&block).unwrap()));
+            let (is_end_stream, stream, block) = collected.take().unwrap();
+            blocks.push((is_end_stream, stream, decoder.decode(&block).unwrap()));
         }
     }
     blocks

@@ -1,4 +1,4 @@
-//! The queue, the collector that fails, and the end.
+//! The queue, outages of the collector, and the flush at the end.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,29 +15,29 @@ use crate::telemetry::subscriber;
 
 const ENDPOINT: &str = "http://127.0.0.1:4317";
 
-/// What the collector does with a batch.
+/// The behaviour of the collector on a batch.
 #[derive(Clone, Copy, Debug)]
-enum Does {
-    Take,
+enum Behaviour {
+    Accept,
     Refuse,
     Hang,
 }
 
-/// A collector that counts what it took.
+/// A collector that counts the spans that it accepted.
 #[derive(Clone, Debug)]
 struct Collector {
-    does: Arc<Mutex<Does>>,
-    asked: Arc<Notify>,
+    behaviour: Arc<Mutex<Behaviour>>,
+    called: Arc<Notify>,
     spans: Arc<AtomicU32>,
 }
 
 impl Collector {
-    fn that(does: Does) -> Self {
-        Self { does: Arc::new(Mutex::new(does)), asked: Arc::default(), spans: Arc::default() }
+    fn new(behaviour: Behaviour) -> Self {
+        Self { behaviour: Arc::new(Mutex::new(behaviour)), called: Arc::default(), spans: Arc::default() }
     }
 
-    fn next(&self, does: Does) {
-        *self.does.lock().unwrap() = does;
+    fn set_behaviour(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().unwrap() = behaviour;
     }
 
     fn spans(&self) -> u32 {
@@ -47,15 +47,15 @@ impl Collector {
 
 impl SpanExporter for Collector {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.asked.notify_one();
-        let does = *self.does.lock().unwrap();
-        match does {
-            Does::Take => {
+        self.called.notify_one();
+        let behaviour = *self.behaviour.lock().unwrap();
+        match behaviour {
+            Behaviour::Accept => {
                 self.spans.fetch_add(batch.len() as u32, Ordering::SeqCst);
                 Ok(())
             }
-            Does::Refuse => Err(OTelSdkError::InternalFailure("refused".into())),
-            Does::Hang => std::future::pending().await,
+            Behaviour::Refuse => Err(OTelSdkError::InternalFailure("refused".into())),
+            Behaviour::Hang => std::future::pending().await,
         }
     }
 }
@@ -70,7 +70,7 @@ fn end(tracer: &SdkTracer, spans: usize) {
     }
 }
 
-/// The lines of the log from now on.
+/// Captures the lines of the log from now on.
 fn log() -> (Arc<Mutex<String>>, tracing::subscriber::DefaultGuard) {
     let log = Arc::new(Mutex::new(String::new()));
     let sink = log.clone();
@@ -80,14 +80,16 @@ fn log() -> (Arc<Mutex<String>>, tracing::subscriber::DefaultGuard) {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_waits_for_the_last_spans_and_not_for_a_collector_that_hangs() {
-    for (does, exported, waited) in [(Does::Take, 3, Duration::ZERO), (Does::Hang, 0, FLUSH)] {
+    for (behaviour, exported, waited) in
+        [(Behaviour::Accept, 3, Duration::ZERO), (Behaviour::Hang, 0, FLUSH_TIMEOUT)]
+    {
         let (tracer, ended) = collect(&all(), Counter::default());
-        let collector = Collector::that(does);
-        let exporting = ended.export_by(collector.clone(), ENDPOINT.into());
+        let collector = Collector::new(behaviour);
+        let export_task = ended.export_by(collector.clone(), ENDPOINT.into());
         end(&tracer, 3);
         let start = Instant::now();
-        exporting.flush().await;
-        assert_eq!((collector.spans(), start.elapsed()), (exported, waited), "{does:?}");
+        export_task.flush().await;
+        assert_eq!((collector.spans(), start.elapsed()), (exported, waited), "{behaviour:?}");
     }
 }
 
@@ -95,11 +97,11 @@ async fn the_end_waits_for_the_last_spans_and_not_for_a_collector_that_hangs() {
 async fn a_full_queue_drops_and_counts_and_never_waits() {
     let dropped = Counter::default();
     let (tracer, ended) = collect(&all(), dropped.clone());
-    end(&tracer, QUEUE + 5);
+    end(&tracer, QUEUE_CAPACITY + 5);
     assert_eq!(dropped.get(), 5);
-    let collector = Collector::that(Does::Take);
+    let collector = Collector::new(Behaviour::Accept);
     ended.export_by(collector.clone(), ENDPOINT.into()).flush().await;
-    assert_eq!(collector.spans() as usize, QUEUE);
+    assert_eq!(collector.spans() as usize, QUEUE_CAPACITY);
     end(&tracer, 1);
     assert_eq!(dropped.get(), 6); // after the end
 }
@@ -109,15 +111,15 @@ async fn an_outage_of_the_collector_is_told_once_and_its_spans_are_counted() {
     let (log, _on) = log();
     let dropped = Counter::default();
     let (tracer, ended) = collect(&all(), dropped.clone());
-    let collector = Collector::that(Does::Refuse);
-    let exporting = ended.export_by(collector.clone(), ENDPOINT.into());
-    for does in [Does::Refuse, Does::Hang, Does::Take, Does::Take] {
-        collector.next(does);
+    let collector = Collector::new(Behaviour::Refuse);
+    let export_task = ended.export_by(collector.clone(), ENDPOINT.into());
+    for behaviour in [Behaviour::Refuse, Behaviour::Hang, Behaviour::Accept, Behaviour::Accept] {
+        collector.set_behaviour(behaviour);
         end(&tracer, 2);
-        collector.asked.notified().await;
-        tokio::time::sleep(EXPORT).await; // paused time: what hangs is given up
+        collector.called.notified().await;
+        tokio::time::sleep(EXPORT_TIMEOUT).await; // paused time: a call that hangs times out
     }
-    exporting.flush().await;
+    export_task.flush().await;
     assert_eq!((dropped.get(), collector.spans()), (4, 4));
     let log = log.lock().unwrap().clone();
     assert_eq!(log.matches("Traces cannot be exported").count(), 1, "{log}");

@@ -35,7 +35,7 @@ async fn a_second_connection_that_hangs_after_the_first_is_replaced_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_vault_whose_every_connection_hangs_is_told_of_once() {
-    let (_guard, log) = crate::telemetry::overheard();
+    let (_guard, log) = crate::telemetry::capture_logs();
     let bench = bench_of(Scripted { silent_connections: usize::MAX, ..scripted() });
     for _ in 0..20 {
         bench.encrypt().await.unwrap_err();

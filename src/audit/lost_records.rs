@@ -1,4 +1,4 @@
-//! Records that are not in the file.
+//! The records that are lost: dropped, or not written.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,41 +6,42 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::AuditView;
 use crate::telemetry::{LIFECYCLE, LogDedup, Metrics};
 
-/// Counts them, and says so once for each time that records are lost. Clones share everything.
+/// The count of lost records. Logs once when records are lost, and once when they are written again. Clones share it.
 #[derive(Clone)]
-pub(super) struct Losses {
+pub(super) struct LostRecords {
     path: Arc<PathBuf>,
     metrics: Arc<Metrics>,
-    logged: Arc<LogDedup<()>>,
-    /// Why they are lost now.
+    log_dedup: Arc<LogDedup<()>>,
+    /// The reason why they are lost now.
     problem: Arc<Mutex<Option<String>>>,
 }
 
-impl Losses {
-    /// None yet in that file.
+impl LostRecords {
+    /// Makes the count for the file at that path.
     pub(super) fn new(path: PathBuf, metrics: Arc<Metrics>) -> Self {
-        Self { path: Arc::new(path), metrics, logged: Arc::new(LogDedup::once()), problem: Arc::default() }
+        Self { path: Arc::new(path), metrics, log_dedup: Arc::new(LogDedup::once()), problem: Arc::default() }
     }
 
-    /// One more is lost, for that reason.
-    pub(super) fn one_more(&self, why: &str) {
+    /// Counts one more, lost for that reason.
+    pub(super) fn add(&self, reason: &str) {
         self.metrics.audit_line_lost();
-        *self.problem() = Some(why.to_owned());
-        if self.logged.should_log(()) {
+        *self.problem() = Some(reason.to_owned());
+        if self.log_dedup.should_log(()) {
             let path = self.path.display();
-            tracing::error!(target: LIFECYCLE, %path, err = why, "Audit lines are lost");
+            tracing::error!(target: LIFECYCLE, %path, err = reason, "Audit lines are lost");
         }
     }
 
-    /// One was written, and none waits.
-    pub(super) fn none_now(&self) {
+    /// Ends the outage: a record was written, and none is queued.
+    pub(super) fn recover(&self) {
         *self.problem() = None;
-        if self.logged.recover() {
+        if self.log_dedup.recover() {
             let lost = self.metrics.audit_lines_lost();
             tracing::warn!(target: LIFECYCLE, lost_since_start = lost, "Audit lines are written again");
         }
     }
 
+    /// Returns a snapshot.
     pub(super) fn view(&self) -> AuditView {
         AuditView { problem: self.problem().clone(), lines_lost: self.metrics.audit_lines_lost() }
     }

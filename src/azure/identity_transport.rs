@@ -196,6 +196,17 @@ mod tests {
     }
 
     #[test]
+    fn failures_differ_by_the_number_of_entra_id_and_not_by_the_status_of_an_outage() {
+        let number = |number: u32| {
+            refusal(400, &format!(r#"{{"error":"invalid_grant","error_codes":[{number}]}}"#)).kind
+        };
+        assert_eq!(number(53_003), number(53_003));
+        assert_ne!(number(53_003), number(50_053));
+        assert_eq!(refusal(500, "").kind, refusal(503, "").kind);
+        assert_ne!(refusal(500, "").kind, number(53_003));
+    }
+
+    #[test]
     fn imds_is_called_at_the_configured_address() {
         let request = Request::new(
             Url::parse("http://169.254.169.254/metadata/identity/oauth2/token?a=b").unwrap(),

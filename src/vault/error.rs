@@ -183,6 +183,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn counts_and_times_do_not_make_another_kind_and_all_else_does() {
+        let kind = |failure, status, code: &str| {
+            let code = Some(code.to_owned()).filter(|code| !code.is_empty());
+            KmsError::from(VaultError { status: Some(status), code, ..VaultError::without_answer(failure) })
+                .kind
+        };
+        let silent = KmsError::from(VaultError::without_answer(Failure::TimedOut));
+        assert_eq!(silent.clone().with_detail("3 attempts in 2.4 s").kind, silent.kind);
+        assert_eq!(kind(Failure::ServerError, 500, ""), kind(Failure::ServerError, 503, ""));
+        assert_ne!(
+            kind(Failure::Forbidden, 403, "ForbiddenByRbac"),
+            kind(Failure::Forbidden, 403, "ForbiddenByFirewall")
+        );
+        assert_ne!(kind(Failure::ServerError, 500, ""), silent.kind);
+    }
+
+    #[test]
     fn every_hint_has_its_anchor_in_the_troubleshooting_page() {
         let page = include_str!("../../docs/troubleshooting.md");
         for (code, _) in HINTS {

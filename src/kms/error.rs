@@ -8,23 +8,23 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Code {
     /// The request can never succeed: its content is empty, too long, or not this plugin's.
-    InvalidArgument,
+    InvalidArgument = 3,
     /// The key version named by the caller, or in the configuration, does not exist.
-    NotFound,
+    NotFound = 5,
     /// Key Vault refuses this identity (HTTP 403).
-    PermissionDenied,
+    PermissionDenied = 7,
     /// No usable token: Entra ID or Key Vault refuses the credential (HTTP 401).
-    Unauthenticated,
+    Unauthenticated = 16,
     /// A limit was reached: the queue here, or throttling by Key Vault (HTTP 429).
-    ResourceExhausted,
+    ResourceExhausted = 8,
     /// Key Vault, Entra ID or IMDS cannot be reached, or answers 5xx.
-    Unavailable,
+    Unavailable = 14,
     /// The caller's deadline passed first.
-    DeadlineExceeded,
+    DeadlineExceeded = 4,
     /// The key is disabled, not yet valid or expired.
-    FailedPrecondition,
+    FailedPrecondition = 9,
     /// A defect, here or in an answer of Key Vault.
-    Internal,
+    Internal = 13,
 }
 
 /// The side that caused a failure.
@@ -52,7 +52,6 @@ pub(crate) struct Meaning {
 
 impl Code {
     /// All codes.
-    #[cfg(test)]
     pub(crate) const ALL: [Self; 9] = [
         Self::InvalidArgument,
         Self::NotFound,
@@ -64,6 +63,11 @@ impl Code {
         Self::FailedPrecondition,
         Self::Internal,
     ];
+
+    /// Returns the code with that number of gRPC's; `None` for a code that this plugin does not use.
+    pub(crate) fn from_grpc(number: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| *code as i32 == number)
+    }
 
     /// Returns the consequences of the code for retries, blame and Status, which only this function decides.
     pub(crate) fn meaning(self) -> Meaning {
@@ -201,6 +205,25 @@ mod tests {
         counted.sort_unstable();
         blamed.sort_unstable();
         assert_eq!(counted, blamed);
+    }
+
+    #[test]
+    fn every_code_is_found_by_its_number() {
+        for (at, code) in Code::ALL.into_iter().enumerate() {
+            let place = match code {
+                Code::InvalidArgument => 0,
+                Code::NotFound => 1,
+                Code::PermissionDenied => 2,
+                Code::Unauthenticated => 3,
+                Code::ResourceExhausted => 4,
+                Code::Unavailable => 5,
+                Code::DeadlineExceeded => 6,
+                Code::FailedPrecondition => 7,
+                Code::Internal => 8, // a code that is missing here is missing in `Code::ALL`
+            };
+            assert_eq!((at, Code::from_grpc(code as i32)), (place, Some(code)));
+        }
+        assert_eq!(Code::from_grpc(tonic::Code::Aborted as i32), None);
     }
 
     #[test]

@@ -40,6 +40,30 @@ pub(crate) enum Failure {
     WrongResource,
 }
 
+/// The time of another attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// It would fail as well.
+    Never,
+    /// As soon as there is another token.
+    WithNewToken,
+    /// As soon as the throttle lets a call pass.
+    AfterThrottle,
+    /// After a pause that grows with each attempt, or after `Retry-After`.
+    AfterBackoff,
+}
+
+/// The evidence that a failure is of Key Vault's availability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Availability {
+    /// Key Vault responded, even if it refused.
+    Up,
+    /// Key Vault does not serve.
+    Down,
+    /// None.
+    Unknown,
+}
+
 impl Failure {
     /// Returns the value of metric labels.
     pub(crate) fn as_str(self) -> &'static str {
@@ -62,9 +86,40 @@ impl Failure {
         }
     }
 
-    /// Returns whether a retry may succeed. All operations of [`Vault`](super::Vault) are idempotent.
-    pub(crate) fn is_transient(self) -> bool {
-        matches!(self, Self::Throttled | Self::ServerError | Self::Unreachable | Self::Malformed)
+    /// Returns when another attempt may succeed. All operations of [`Vault`](super::Vault) are idempotent.
+    pub(super) fn retry(self) -> Retry {
+        match self {
+            Self::Unauthorized | Self::NoToken => Retry::WithNewToken,
+            Self::Throttled => Retry::AfterThrottle,
+            Self::ServerError | Self::Unreachable | Self::Malformed => Retry::AfterBackoff,
+            Self::TimedOut // the deadline has passed
+            | Self::Forbidden
+            | Self::KeyUnusable
+            | Self::OperationNotAllowed
+            | Self::NotFound
+            | Self::BadRequest
+            | Self::Unexpected
+            | Self::WrongKey
+            | Self::WrongResource => Retry::Never,
+        }
+    }
+
+    /// Returns the evidence that it is of Key Vault being up or down, for the circuit breaker.
+    pub(super) fn availability(self) -> Availability {
+        match self {
+            Self::ServerError | Self::Unreachable | Self::TimedOut => Availability::Down,
+            // detected in this process, or sent by a gateway
+            Self::NoToken | Self::WrongResource | Self::Malformed => Availability::Unknown,
+            Self::Unauthorized
+            | Self::Forbidden
+            | Self::KeyUnusable
+            | Self::OperationNotAllowed
+            | Self::NotFound
+            | Self::BadRequest
+            | Self::Throttled
+            | Self::Unexpected
+            | Self::WrongKey => Availability::Up,
+        }
     }
 
     /// Returns the code that a client gets.

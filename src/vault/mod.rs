@@ -13,6 +13,7 @@ use async_trait::async_trait;
 
 pub(crate) use description::KeyDescription;
 pub(crate) use engine::{Engine, Priority, PriorityQueue, QueuePermit, RateLimitView, SharedState};
+use error::{Availability, Retry};
 pub(crate) use error::{Failure, VaultError};
 pub(crate) use operations::{DecryptJob, EncryptJob, KeyOperations};
 pub(crate) use token::{

@@ -213,19 +213,9 @@ fn problem(method: &str, status: &Status) -> KmsError {
     }
 }
 
-/// Returns the code that our own server has mapped to that gRPC code; others come from the connection.
+/// Returns the code that our own server meant; others come from the connection.
 fn kms_code(code: tonic::Code) -> Code {
-    match code {
-        tonic::Code::InvalidArgument => Code::InvalidArgument,
-        tonic::Code::NotFound => Code::NotFound,
-        tonic::Code::PermissionDenied => Code::PermissionDenied,
-        tonic::Code::Unauthenticated => Code::Unauthenticated,
-        tonic::Code::ResourceExhausted => Code::ResourceExhausted,
-        tonic::Code::DeadlineExceeded => Code::DeadlineExceeded,
-        tonic::Code::FailedPrecondition => Code::FailedPrecondition,
-        tonic::Code::Internal => Code::Internal,
-        _ => Code::Unavailable,
-    }
+    Code::from_grpc(code as i32).unwrap_or(Code::Unavailable)
 }
 
 #[cfg(test)]

@@ -105,7 +105,16 @@ impl<'a> Advice<'a> {
             (Failure::Throttled, _) => {
                 "try again; others use up the vault's limits: lower --keyvault-qps".into()
             }
-            _ => TRY_AGAIN.into(),
+            (
+                Failure::BadRequest
+                | Failure::ServerError
+                | Failure::Unreachable
+                | Failure::TimedOut
+                | Failure::Malformed
+                | Failure::Unexpected
+                | Failure::NoToken,
+                _,
+            ) => TRY_AGAIN.into(),
         }
     }
 

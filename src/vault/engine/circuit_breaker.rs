@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::backoff;
 use crate::kms::{Code, KmsError};
 use crate::telemetry::LIFECYCLE;
-use crate::vault::{Failure, VaultError};
+use crate::vault::{Availability, Failure, VaultError};
 
 /// The number of consecutive failures at which the breaker opens …
 const FAILURE_THRESHOLD: u32 = 5;
@@ -181,15 +181,16 @@ impl Permit<'_> {
 
     /// Records that the call failed. Only some kinds of failure mean that Key Vault is down.
     pub(crate) fn failed(self, error: &VaultError) {
-        match error.failure {
-            Failure::TimedOut if self.sent.elapsed() < SHORTEST_COUNTED_TIMEOUT => {}
-            Failure::ServerError | Failure::Unreachable | Failure::TimedOut => {
-                self.breaker.state().record_failure(error, self.is_trial);
-            }
-            // detected in this process, or sent by a gateway
-            Failure::NoToken | Failure::WrongResource | Failure::Malformed => {}
-            _ => self.answered(),
+        match error.failure.availability() {
+            Availability::Down if error.failure == Failure::TimedOut && self.is_too_early() => {}
+            Availability::Down => self.breaker.state().record_failure(error, self.is_trial),
+            Availability::Unknown => {}
+            Availability::Up => self.answered(),
         }
+    }
+
+    fn is_too_early(&self) -> bool {
+        self.sent.elapsed() < SHORTEST_COUNTED_TIMEOUT
     }
 }
 

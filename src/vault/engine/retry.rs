@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::circuit_breaker::Outage;
 use crate::backoff;
 use crate::kms::KmsError;
-use crate::vault::{Failure, VaultError};
+use crate::vault::{Failure, Retry, VaultError};
 
 /// The first delay before a retry; it doubles with each retry, with jitter on top.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
@@ -78,14 +78,14 @@ impl RetryState {
     }
 
     fn backoff(&mut self, error: &VaultError) -> Option<Duration> {
-        match error.failure {
-            // the next attempt begins by waiting for another token or for the throttle
-            Failure::NoToken | Failure::Unauthorized | Failure::Throttled => Some(Duration::ZERO),
-            failure if failure.is_transient() => {
+        match error.failure.retry() {
+            Retry::Never => None,
+            // the next attempt begins by waiting for that
+            Retry::WithNewToken | Retry::AfterThrottle => Some(Duration::ZERO),
+            Retry::AfterBackoff => {
                 let delay = self.delays.next().unwrap_or(LONGEST_DELAY);
                 Some(delay.max(error.retry_after.unwrap_or_default()))
             }
-            _ => None,
         }
     }
 
@@ -93,9 +93,10 @@ impl RetryState {
     pub(super) fn final_error(&mut self, otherwise: KmsError) -> KmsError {
         let Some(error) = self.last_error.take() else { return otherwise };
         let elapsed = self.started.elapsed().as_secs_f64();
-        let is_retryable = error.failure.is_transient() || error.failure == Failure::TimedOut;
+        let was_retried = matches!(error.failure.retry(), Retry::AfterThrottle | Retry::AfterBackoff)
+            || error.failure == Failure::TimedOut;
         let explained = KmsError::from(error);
-        match (is_retryable, self.attempts) {
+        match (was_retried, self.attempts) {
             (false, _) => explained,
             (true, 1) => explained.with_detail(&format!("1 attempt in {elapsed:.1} s")),
             (true, attempts) => explained.with_detail(&format!("{attempts} attempts in {elapsed:.1} s")),

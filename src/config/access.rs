@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use super::azure_json::{CLOUD, Fields};
 use super::cloud::{self, Cloud};
 use super::credential::{self, CredentialConfig};
-use super::fields::{CLOUD, Fields};
 use super::files;
 use super::network::{self, CaFile, NetworkConfig};
 use super::problems::Problems;

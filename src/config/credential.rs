@@ -7,12 +7,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::certificate::{self, ClientCertificate};
-use super::cloud::Cloud;
-use super::fields::{
+use super::azure_json::{
     CERTIFICATE, CLIENT, DATA_PLANE, Fields, MANAGED, OBJECT_ID, SECRET, TENANT, TOKEN_FILE, USER_ASSIGNED,
     WORKLOAD,
 };
+use super::certificate::{self, ClientCertificate};
+use super::cloud::Cloud;
 use super::secret::Secret;
 use super::{data_plane, files};
 

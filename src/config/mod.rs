@@ -3,16 +3,16 @@
 //! Read by `app` from the flags, the environment and `azure.json`. Every problem is reported at once.
 
 mod access;
+mod azure_json;
 mod certificate;
 mod cloud;
 mod credential;
 mod data_plane;
-#[cfg(any(test, feature = "benchmark"))]
-mod defaults;
 mod duration;
-mod environment;
-mod fields;
+mod environment_warnings;
 mod files;
+#[cfg(any(test, feature = "benchmark"))]
+mod flag_defaults;
 mod integer;
 mod key;
 mod listen;
@@ -48,10 +48,10 @@ pub(crate) use values::{any_duration, audit_log, port, positive_duration};
 pub(crate) mod fuzzing {
     use std::path::Path;
 
-    use super::{certificate, cloud, credential, data_plane, fields};
+    use super::{azure_json, certificate, cloud, credential, data_plane};
 
     pub(crate) fn azure_json(content: &[u8]) {
-        if let Ok(fields) = fields::Fields::parse(content) {
+        if let Ok(fields) = azure_json::Fields::parse(content) {
             let _ = credential::choose(&fields, &cloud::Cloud::public(), &|_| None);
         }
     }

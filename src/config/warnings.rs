@@ -1,7 +1,7 @@
 //! Warnings at the start: of what is accepted but may not be meant.
 
 use super::access::Access;
-use super::environment;
+use super::environment_warnings;
 use super::listen::ListenAddr;
 use super::types::Config;
 use crate::cli::{DEFAULT_PROXY_PORT, Flags};
@@ -42,10 +42,10 @@ pub(super) fn of(flags: &Flags, config: &Config, access: &Access) -> Vec<String>
         let mut hosts: Vec<&str> = vec![&vault];
         hosts.extend(access.credential.authority_host());
         hosts.retain(|host| access.network.redirected(host).is_none());
-        warnings.extend(environment::proxies(&*config.access_source.env, &hosts));
+        warnings.extend(environment_warnings::proxies(&*config.access_source.env, &hosts));
     }
     if config.traces.is_some() {
-        warnings.extend(environment::traces(&*config.access_source.env));
+        warnings.extend(environment_warnings::traces(&*config.access_source.env));
     }
     warnings
 }

@@ -6,12 +6,14 @@ mod api;
 mod ciphertext;
 mod error;
 mod key;
+mod key_ring;
 mod plaintext;
 
 pub(crate) use api::{Api, Method};
 pub(crate) use ciphertext::Encoding;
 pub(crate) use error::{Blame, Code, ErrorKind, KmsError};
-pub(crate) use key::{Algorithm, KeyId, KeyRing, KeyVersion};
+pub(crate) use key::{Algorithm, KeyId, KeyVersion};
+pub(crate) use key_ring::KeyRing;
 pub(crate) use plaintext::Plaintext;
 
 /// The result of an encrypt operation.

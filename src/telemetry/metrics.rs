@@ -3,7 +3,7 @@
 //! Labels are closed sets: never the text of an error, the name of a key or a value from a client.
 
 mod admission;
-mod attempt;
+mod key_vault_call;
 mod labels;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 
 use crate::kms::{Api, Code, Method};
 pub(crate) use admission::{AdmissionView, GaugeGuard};
-pub(crate) use attempt::KeyVaultCall;
+pub(crate) use key_vault_call::KeyVaultCall;
 pub(crate) use labels::KeyOperation;
 use labels::{
     BuildLabels, CallLabels, GoLabels, HealthcheckLabels, MethodLabels, OperationLabels, RequestLabels,

@@ -16,8 +16,8 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tonic::{Code, Request};
 
+use crate::canaries::{self, PLAINTEXT};
 use crate::harness::{Client, Start, Vault};
-use crate::planted::{self, PLAINTEXT};
 
 fn file(vault: &Vault) -> PathBuf {
     vault.dir.path().join("audit.log")
@@ -186,7 +186,7 @@ async fn a_uid_is_cut_and_escaped_and_nothing_secret_is_in_a_line() {
     let (v2, v1) = (sealed.ciphertext.clone(), client.encrypt_v1(PLAINTEXT.as_bytes()).await.unwrap());
     client.decrypt_v2(sealed).await.unwrap();
     client.decrypt_v1(&v1).await.unwrap();
-    planted::refused(&vault, &mut client).await;
+    canaries::be_refused(&vault, &mut client).await;
     daemon.terminate();
     daemon.exit().await;
     let lines = of_clients(&file(&vault));
@@ -195,7 +195,7 @@ async fn a_uid_is_cut_and_escaped_and_nothing_secret_is_in_a_line() {
     let text = std::fs::read_to_string(file(&vault)).unwrap();
     let [v1, v2] = [v1, v2].map(|sealed| String::from_utf8(sealed).unwrap());
     let more = [v1, v2, "Bearer".into(), info.vault_host.clone(), info.tenant_id.clone()];
-    for secret in planted::secrets(&info).into_iter().chain(more) {
+    for secret in canaries::secrets(&info).into_iter().chain(more) {
         assert!(!text.contains(&secret), "{secret} is in the audit log:\n{text}");
     }
 }

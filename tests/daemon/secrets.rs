@@ -1,7 +1,7 @@
 //! Nothing secret is in the log, at the highest verbosity, whatever happens.
 
+use crate::canaries;
 use crate::harness::Vault;
-use crate::planted;
 
 /// Certificate and federated token, at the start and at a reload.
 #[tokio::test]
@@ -40,13 +40,13 @@ async fn no_token_secret_or_plaintext_is_logged_even_at_the_highest_verbosity() 
             vault.daemon().arg("-v=10").arg(format!("--log-format-json={json}")).listening().await;
         let mut client = daemon.client();
         client.status().await.unwrap();
-        planted::used(&vault, &mut client).await;
+        canaries::use_everywhere(&vault, &mut client).await;
         daemon.inject("key-vault", "panic").await;
         daemon.logs_times("Actor started", 5).await; // four at the start
         daemon.terminate();
         daemon.exit().await;
         let log = daemon.log();
-        for secret in planted::secrets(&info) {
+        for secret in canaries::secrets(&info) {
             assert!(!log.contains(&secret), "{secret} is in the log:\n{log}");
         }
     }

@@ -9,8 +9,8 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status};
 
+use crate::canaries;
 use crate::harness::{Client, Daemon, Start, Vault, annotation, run};
-use crate::planted;
 
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN_ID: &str = "b7ad6b7169203331";
@@ -164,12 +164,12 @@ async fn no_secret_identity_or_url_is_exported() {
     let (vault, collector) = (Vault::start().await, Collector::start().await);
     let info = vault.emulator.info().clone();
     let daemon = to(&collector, vault.daemon()).arg("-v=10").healthy().await;
-    planted::used(&vault, &mut daemon.client()).await;
+    canaries::use_everywhere(&vault, &mut daemon.client()).await;
     end(daemon).await;
     let exported = collector.bytes();
     assert!(exported.contains("UNAUTHENTICATED"), "{exported}");
     let names = [&info.client_id, &info.tenant_id, &info.vault_host, "https://", &info.key_versions[0]];
-    for hidden in planted::secrets(&info).into_iter().chain(names.map(|name: &str| name.to_owned())) {
+    for hidden in canaries::secrets(&info).into_iter().chain(names.map(|name: &str| name.to_owned())) {
         assert!(!exported.contains(&hidden), "{hidden} is in {exported}");
     }
 }

@@ -5,14 +5,17 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Mode;
-use rustix::process::umask;
-use tokio::net::{UnixListener, UnixStream};
+use rustix::fs::{Mode, fchmod};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 use super::activation::Inherited;
 use super::owner::SocketOwner;
 use crate::config::ListenAddr;
 use crate::telemetry::LIFECYCLE;
+
+const FOR_ITS_OWNER_ONLY: Mode = Mode::from_raw_mode(0o600);
+/// Connections that the kernel accepts before this process does.
+const BACKLOG: u32 = 1024;
 
 /// A listener, and the file to remove when it is closed.
 pub(crate) struct BoundSocket {
@@ -56,8 +59,7 @@ impl BoundSocket {
         Ok(Self { listener: listener.map_err(|error| named(error.to_string()))?, file: None })
     }
 
-    /// Binds the address of `--listen-addr`. Replaces a stale socket. Changes the umask for a moment, during which
-    /// nothing else may create files.
+    /// Binds the address of `--listen-addr`. Replaces a stale socket.
     ///
     /// # Errors
     /// A sentence with the path and the fix, when the parent folder is missing, the path is not a socket, the socket is
@@ -74,15 +76,24 @@ impl BoundSocket {
     }
 }
 
+/// Listens at the path, or the abstract name. The file has its mode from the first moment on, as the kernel takes it
+/// from the socket (`unix(7)`); a umask would be that of all threads.
+///
+/// # Errors
+/// As `bind(2)`.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let socket = UnixSocket::new_stream()?;
+    fchmod(&socket, FOR_ITS_OWNER_ONLY)?;
+    socket.bind(path)?;
+    socket.listen(BACKLOG)
+}
+
 /// Binds the path, or the abstract name, with mode 0600.
 ///
 /// # Errors
 /// A sentence that names the flag, when the address is in use or cannot be bound.
 fn bind(path: &Path, address: &ListenAddr) -> Result<UnixListener, String> {
-    let before = umask(Mode::from_raw_mode(0o177));
-    let bound = UnixListener::bind(path);
-    umask(before);
-    bound.map_err(|error| match error.kind() {
+    listen(path).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!("--listen-addr {address}: another process listens there; stop it first")
         }

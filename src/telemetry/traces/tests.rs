@@ -1,6 +1,6 @@
 //! The spans that are exported and their fields, and the log, which does not change.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::Value;
 use opentelemetry::trace::SpanKind;
@@ -15,8 +15,13 @@ use crate::telemetry::{Metrics, subscriber};
 const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const NOT_SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 
+/// Held by tests of spans: whether a span is made depends on all subscribers of the process while its callsite is
+/// registered.
+static SUBSCRIBERS: Mutex<()> = Mutex::new(());
+
 /// Returns the spans that ended in `work`, and the lines of the log.
 fn traced(per_million: u32, work: impl FnOnce()) -> (Vec<SpanData>, String) {
+    let _only = SUBSCRIBERS.lock().unwrap_or_else(PoisonError::into_inner);
     let config = TracesConfig { endpoint: "http://127.0.0.1:4317".parse().unwrap(), per_million };
     let (tracer, mut ended) = collect(&config, Counter::default());
     let log = Arc::new(Mutex::new(String::new()));
@@ -142,6 +147,7 @@ fn a_traceparent_that_is_none_begins_a_new_trace() {
 
 #[test]
 fn what_nobody_listens_to_has_no_span() {
+    let _only = SUBSCRIBERS.lock().unwrap_or_else(PoisonError::into_inner);
     let log = subscriber(LogConfig { is_json: false, verbosity: 10 }, None, |_| {});
     tracing::subscriber::with_default(log, || {
         assert!(key_vault_call(call(false)).is_disabled());

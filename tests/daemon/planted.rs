@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::harness::{Client, Vault};
 
-/// What is sealed.
+/// The plaintext that is encrypted.
 pub(crate) const PLAINTEXT: &str = "pl4int3xt-0f-a-data-key-32-byte!";
 
 /// Both APIs, a token that is replaced, and every refusal.
@@ -27,7 +27,8 @@ pub(crate) async fn refused(vault: &Vault, client: &mut Client) {
     }
 }
 
-/// What nobody may find: the client secret and its beginning, the plaintext as it is and as it is sent, and tokens.
+/// Returns the texts that nobody may find: the client secret and its beginning, the plaintext as it is and as it is sent,
+/// and the beginnings of tokens.
 pub(crate) fn secrets(info: &Info) -> [String; 6] {
     let encoded = URL_SAFE_NO_PAD.encode(PLAINTEXT);
     let beginning = info.client_secret[..13].to_owned();

@@ -11,7 +11,7 @@ use crate::world::World;
 
 /// Actors are crashed no more often than the daemon's restart limit (30 in 60 s) bears; one fault may be two failures.
 const CRASH_EVERY: Duration = Duration::from_secs(4);
-/// How long calls that began in an outage may still fail: kube-apiserver's timeout.
+/// The time for which calls that began in an outage may still fail: kube-apiserver's timeout.
 const AFTERMATH: Duration = Duration::from_secs(4);
 
 /// A small generator (xorshift64*), so that a seed is all that a schedule needs.
@@ -27,6 +27,9 @@ impl Dice {
 }
 
 /// Runs events until the time is up, then lets everything recover.
+///
+/// # Errors
+/// The daemon does not take a fault, or the new client secret cannot be registered or written.
 pub(crate) async fn run(world: &World, load: &Load, options: &Options) -> Result<(), String> {
     let start = Instant::now();
     let end = start + Duration::from_secs(60 * options.minutes);
@@ -102,6 +105,10 @@ fn spoil(world: &World, told: &str, faults: Faults) -> String {
     told.to_owned()
 }
 
+/// Makes a random actor fail in a random way, and says which.
+///
+/// # Errors
+/// The daemon refuses the fault, or does not answer on its healthz port.
 async fn crash(world: &World, dice: &mut Dice) -> Result<String, String> {
     let actor = ["token", "key-vault", "health", "reload"][dice.below(4) as usize];
     let fault = ["panic", "error", "stop", "stall", "block"][dice.below(5) as usize];

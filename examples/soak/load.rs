@@ -9,7 +9,7 @@ use kms_testkit::{Client, Daemon};
 use tokio::task::JoinHandle;
 use tonic::Status;
 
-/// What became of the calls.
+/// The outcomes of the calls.
 #[derive(Default)]
 pub(crate) struct Calls {
     /// Durations in µs of the calls that succeeded.
@@ -89,7 +89,10 @@ async fn client_loop(
     calls
 }
 
-/// v1 and v2 in turn.
+/// Encrypts and decrypts once, by v1 and v2 in turn.
+///
+/// # Errors
+/// One of the two calls fails: its gRPC status.
 async fn round_trip(
     client: &mut Client,
     turn: u64,
@@ -107,6 +110,10 @@ async fn round_trip(
     Ok(())
 }
 
+/// Waits for the call, and records its duration if it succeeds.
+///
+/// # Errors
+/// The call fails: its gRPC status.
 async fn timed<T>(calls: &mut Calls, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
     let start = Instant::now();
     let answer = call.await?;

@@ -29,7 +29,11 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether everything that may not happen did not happen.
+/// Runs the soak test, and returns whether everything went as it must.
+///
+/// # Errors
+/// An argument is wrong, a program cannot be built or started, or the daemon does not take a fault or report its
+/// metrics.
 async fn run() -> Result<bool, String> {
     let options = Options::parse(std::env::args().skip(1))?;
     let programs = programs::build()?;

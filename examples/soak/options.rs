@@ -1,6 +1,6 @@
 //! The command line: `--minutes N`, `--seed N`, `--clients N`.
 
-/// What to run.
+/// The parameters of a run.
 pub(crate) struct Options {
     pub(crate) minutes: u64,
     pub(crate) seed: u64,
@@ -9,6 +9,9 @@ pub(crate) struct Options {
 
 impl Options {
     /// Reads pairs of a flag and a number.
+    ///
+    /// # Errors
+    /// A flag is unknown, or its value is not a number above 0.
     pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self { minutes: 1, seed: 1, clients: 8 };
         while let Some(flag) = args.next() {

@@ -5,7 +5,7 @@ use crate::load::Calls;
 /// Memory may grow by so much of itself while everything fails, in percent.
 const GROWTH: u64 = 60;
 
-/// What came of it.
+/// The results of a run.
 pub(crate) struct Summary {
     pub(crate) calls: Calls,
     /// Resident memory of the daemon in KiB.

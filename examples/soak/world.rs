@@ -13,7 +13,7 @@ use crate::programs::Programs;
 /// Tokens expire all the time; a third of this is longer than Entra ID is ever down.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(30);
 
-/// What runs. Everything ends, and the folder goes, when it is dropped.
+/// The running daemon and emulator. They end, and their folder is removed, when it is dropped.
 pub(crate) struct World {
     pub(crate) daemon: Daemon,
     pub(crate) emulator: Emulator,
@@ -23,6 +23,9 @@ pub(crate) struct World {
 
 impl World {
     /// Starts both, and waits until the daemon is healthy.
+    ///
+    /// # Errors
+    /// A file cannot be written, a program does not start, or the daemon does not become healthy in time.
     pub(crate) async fn start(programs: &Programs) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
         let vault = folder.path().join("vault");
@@ -47,11 +50,18 @@ impl World {
     }
 
     /// Replaces the client secret as an operator does: the new one is registered first.
+    ///
+    /// # Errors
+    /// The emulator refuses the new secret, or `azure.json` cannot be replaced.
     pub(crate) fn rotate_secret(&self, number: u64) -> Result<(), String> {
         write_secret(&self.emulator, &self.azure_json, &format!("secret-{number}"))
     }
 }
 
+/// Registers the secret beside the one in the file, then replaces the file.
+///
+/// # Errors
+/// The emulator refuses the application, or the file cannot be written.
 fn write_secret(emulator: &Emulator, azure_json: &PathBuf, secret: &str) -> Result<(), String> {
     let info = emulator.info();
     let kept = std::fs::read_to_string(azure_json).unwrap_or_default();

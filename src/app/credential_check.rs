@@ -28,6 +28,10 @@ impl AzureCredentialCheck {
         Self { config, cloud, ring }
     }
 
+    /// Fetches a token with the new credential.
+    ///
+    /// # Errors
+    /// Entra ID or IMDS refuses it, cannot be reached, or does not answer within [`STEP`].
     async fn token(&self, access: &Access) -> Result<Token, String> {
         let source = AzureTokenSource::new(access, &self.config.key.resource, self.config.assertion)?;
         let fetched = timeout(STEP, source.fetch(0)).await;
@@ -52,6 +56,10 @@ impl AzureCredentialCheck {
         checked.map_err(|_| format!("no answer of Key Vault within {} s", STEP.as_secs()))?
     }
 
+    /// Encrypts a probe and decrypts it again.
+    ///
+    /// # Errors
+    /// Key Vault refuses one of the two operations, or returns another plaintext.
     async fn encrypt_and_decrypt(&self, vault: &dyn Vault) -> Result<(), String> {
         let key = self.ring.current();
         let explain = |error: VaultError| error.with_cause();

@@ -34,6 +34,11 @@ pub(super) fn normalise(
 
 type Argument = Result<String, OsString>;
 
+/// Rewrites one argument of Go's syntax as `--name=value`.
+///
+/// # Errors
+/// The argument is not UTF-8, is no known flag, or lacks its value; or the value of a boolean flag is neither true nor
+/// false.
 fn normalise_one(
     arg: Argument,
     next: impl FnOnce() -> Option<Argument>,
@@ -77,6 +82,10 @@ fn no_flag(arg: &str, known: &clap::Command) -> String {
     }
 }
 
+/// Returns the next argument, as the value of a flag.
+///
+/// # Errors
+/// There is none, or it is not UTF-8.
 fn following(name: &str, next: Option<Argument>) -> Result<String, String> {
     match next {
         Some(Ok(value)) => Ok(value),

@@ -159,6 +159,10 @@ pub(crate) mod fuzzing {
 mod tests {
     use super::*;
 
+    /// Parses arguments that are UTF-8.
+    ///
+    /// # Errors
+    /// The program would end instead of running a command: its output and exit code.
     fn parse_all(args: &[&str]) -> Result<Command, CliExit> {
         parse(args.iter().map(OsString::from))
     }

@@ -21,6 +21,10 @@ pub(crate) fn healthcheck(flags: &Healthcheck) -> Result<String, String> {
     runtime.block_on(query(&socket, limit))
 }
 
+/// Calls v1 Version, then v2 Status, of the daemon at that socket.
+///
+/// # Errors
+/// A call fails, there is no answer within the limit, or the daemon says that it is not healthy.
 async fn query(socket: &ListenAddr, limit: Duration) -> Result<String, String> {
     let mut client = Probe::new(socket, limit);
     let calls = async {

@@ -49,6 +49,10 @@ enum Selection {
 }
 
 impl Selection {
+    /// Parses the value of `--only`.
+    ///
+    /// # Errors
+    /// It is not pod, encryption or all.
     fn parse(text: &str) -> Result<Self, String> {
         match text {
             "pod" => Ok(Self::Pod),
@@ -59,6 +63,10 @@ impl Selection {
     }
 }
 
+/// Returns the EncryptionConfiguration for that version of the API.
+///
+/// # Errors
+/// The version is neither v1 nor v2.
 fn encryption(kms: &str) -> Result<&'static str, String> {
     match kms {
         "v1" => Ok(V1),
@@ -107,6 +115,10 @@ fn pod<'a>(manifests: &'a Manifests, problems: &mut Problems) -> Option<Pod<'a>>
     Some(Pod { image, port, given, configuration, socket, audit_log })
 }
 
+/// Checks the characters of the name of an image.
+///
+/// # Errors
+/// It is empty, or has a character that is not allowed in one.
 fn image_name(image: &str) -> Result<(), String> {
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"./:-_@".contains(&byte);
     if !image.is_empty() && image.bytes().all(is_known) {

@@ -45,6 +45,10 @@ pub(crate) fn status(flags: &Status, out: &mut dyn Write) -> Result<(), String> 
     })
 }
 
+/// Reads the flags.
+///
+/// # Errors
+/// An address or the time limit is wrong: names the flag.
 fn read(flags: &Status) -> Result<Query, String> {
     let socket = ListenAddr::parse(&flags.socket).map_err(|problem| format!("--socket: {problem}"))?;
     let healthz = Healthz::parse(&flags.healthz).map_err(|problem| format!("--healthz: {problem}"))?;
@@ -52,6 +56,10 @@ fn read(flags: &Status) -> Result<Query, String> {
     Ok(Query { socket, healthz, limit })
 }
 
+/// Writes the state as a table or a line of JSON.
+///
+/// # Errors
+/// The output is closed or cannot be written.
 fn show(state: &DaemonState, is_json: bool, out: &mut dyn Write) -> io::Result<()> {
     if is_json {
         writeln!(out, "{}", serde_json::to_string(state)?)?;

@@ -92,6 +92,10 @@ impl AccessSource {
         hashes(&self.files(access))
     }
 
+    /// Reads the files, without their hashes.
+    ///
+    /// # Errors
+    /// A file is missing, or its content is wrong: all problems together.
     fn read(&self) -> Result<Access, Problems> {
         let mut problems = Problems::default();
         let ca_files = self.ca_files(&mut problems);

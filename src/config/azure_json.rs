@@ -129,6 +129,10 @@ const FIELDS: [&str; 12] = [
 pub(super) struct Truth(pub(super) bool);
 
 impl Truth {
+    /// Reads the current field's value.
+    ///
+    /// # Errors
+    /// The value is not a boolean, with or without quotes, and neither empty nor null.
     fn read<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
         *self = map.next_value()?;
         Ok(())
@@ -200,6 +204,10 @@ impl<'de> Visitor<'de> for FieldsSeed<'_> {
 /// The line and column where a parser stopped, from 1.
 type Position = (u64, u64);
 
+/// Parses JSON, and notes in `failed` which field was wrong.
+///
+/// # Errors
+/// The text is not JSON, or the value of a field is wrong: the position where the parser stopped.
 fn from_json(text: &str, failed: &Failed) -> Result<Fields, Position> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let fields = FieldsSeed(failed).deserialize(&mut deserializer);
@@ -207,6 +215,10 @@ fn from_json(text: &str, failed: &Failed) -> Result<Fields, Position> {
     fields.map_err(|error| (error.line() as u64, error.column() as u64))
 }
 
+/// Parses YAML, and notes in `failed` which field was wrong.
+///
+/// # Errors
+/// The text is not YAML, or the value of a field is wrong: the position where the parser stopped.
 fn from_yaml(text: &str, failed: &Failed) -> Result<Fields, Position> {
     let fields = serde_saphyr::with_deserializer_from_str(text, |deserializer| {
         FieldsSeed(failed).deserialize(deserializer)

@@ -63,6 +63,10 @@ pub(super) fn parse(content: &[u8], password: &str) -> Result<(KeyPair, Vec<Vec<
     Ok((key, chain_of(own, certificates)))
 }
 
+/// Reads a PKCS#12 archive.
+///
+/// # Errors
+/// It is not PKCS#12, the password is wrong, or it does not hold exactly one private key.
 fn pkcs12(content: &[u8], password: &str) -> Result<Parts, String> {
     use p12_keystore::error::Error;
     let archive = Pkcs12Archive::from_pkcs12(content, password);
@@ -83,6 +87,10 @@ fn pkcs12(content: &[u8], password: &str) -> Result<Parts, String> {
     Ok((key, archive.certs.iter().map(|bag| bag.cert.as_der().to_vec()).collect()))
 }
 
+/// Reads a private key and certificates in PEM.
+///
+/// # Errors
+/// The key is absent or encrypted, or a certificate is not valid PEM.
 fn pem(content: &[u8]) -> Result<Parts, String> {
     if content.windows(9).any(|window| window == b"ENCRYPTED") {
         return Err(
@@ -129,6 +137,10 @@ fn certifies(issuer: &[u8], certificate: &[u8]) -> bool {
     }
 }
 
+/// Checks that the certificate is valid now.
+///
+/// # Errors
+/// It is not X.509, has expired, or is not valid yet.
 fn check_dates(certificate: &[u8]) -> Result<(), String> {
     let parsed =
         X509Certificate::from_der(certificate).map_err(|_| "holds a certificate that is not X.509")?;

@@ -95,6 +95,10 @@ struct Resources {
     managed_hsm: String,
 }
 
+/// Reads the cloud from the file that the environment names.
+///
+/// # Errors
+/// The variable is absent, or the file cannot be read or parsed.
 fn azure_stack(env: &dyn Fn(&str) -> Option<String>) -> Result<Cloud, String> {
     let path = env(STACK_VARIABLE).filter(|path| !path.is_empty());
     let path = path.ok_or(format!("AzureStackCloud needs {STACK_VARIABLE}, the path of its description"))?;
@@ -133,6 +137,10 @@ fn is_given(value: &str) -> bool {
     !matches!(value, "" | "N/A")
 }
 
+/// Checks the domain and the resource of a service of an Azure Stack.
+///
+/// # Errors
+/// The domain is absent or has other characters than a DNS name, or the resource is not an https URL.
 fn service((suffix_field, suffix): (&str, &str), (field, resource): (&str, &str)) -> Result<Service, String> {
     let is_plain = suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
     if !is_given(suffix) || !is_plain || suffix.starts_with('.') {
@@ -167,6 +175,10 @@ pub(super) fn authority_host(endpoint: &str, field: &str) -> Result<String, Stri
 mod tests {
     use super::*;
 
+    /// Finds a cloud without any variable in the environment.
+    ///
+    /// # Errors
+    /// The name is unknown, that of a closed cloud, or AzureStackCloud.
     fn named(name: &str) -> Result<Cloud, String> {
         find(name, &|_| None)
     }

@@ -157,6 +157,10 @@ struct Choice<'a> {
 }
 
 impl Choice<'_> {
+    /// Chooses the first credential that the fields, then the environment, describe.
+    ///
+    /// # Errors
+    /// They describe none, or the first one is incomplete or wrong.
     fn make(&self) -> Result<CredentialConfig, String> {
         let fields = self.fields;
         if fields.use_workload_identity.0 {
@@ -180,6 +184,10 @@ impl Choice<'_> {
         Err(format!("holds no credential: set {MANAGED} to true, or {CLIENT} and {SECRET} or {CERTIFICATE}"))
     }
 
+    /// Reads the client secret.
+    ///
+    /// # Errors
+    /// A field holds the placeholder, or the tenant is wrong.
     fn client_secret(&self) -> Result<CredentialConfig, String> {
         let (client_id, secret) = (&self.fields.client_id, &self.fields.client_secret);
         if client_id == PLACEHOLDER || **secret == PLACEHOLDER {
@@ -190,6 +198,10 @@ impl Choice<'_> {
         self.principal(&self.fields.tenant_id, client_id, Proof::Secret(Secret::new(secret.to_string())))
     }
 
+    /// Reads the client certificate.
+    ///
+    /// # Errors
+    /// The client id is absent, the certificate cannot be used, or the tenant is wrong.
     fn client_certificate(&self) -> Result<CredentialConfig, String> {
         let fields = self.fields;
         if !is_given(client_id(fields)) {
@@ -202,6 +214,10 @@ impl Choice<'_> {
         self.principal(&fields.tenant_id, &fields.client_id, Proof::Certificate(certificate))
     }
 
+    /// Reads the identity from the file of the data plane.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its content is wrong.
     fn data_plane_identity(&self) -> Result<CredentialConfig, String> {
         let path = Path::new(&self.fields.data_plane_identity_path);
         let identity = data_plane::load(path)
@@ -214,6 +230,10 @@ impl Choice<'_> {
         }))
     }
 
+    /// Reads the workload identity from the fields, or else from the environment.
+    ///
+    /// # Errors
+    /// A value is in neither, the token file cannot be read, or the tenant is wrong.
     fn workload_identity(&self) -> Result<CredentialConfig, String> {
         let value = |field: &str, name: &str, variable: &str| {
             let value = if is_given(field) { Some(field.to_owned()) } else { self.variable(variable) };
@@ -228,6 +248,10 @@ impl Choice<'_> {
         self.principal(&tenant_id, &client_id, Proof::TokenFile(path))
     }
 
+    /// Makes the credential of a service principal.
+    ///
+    /// # Errors
+    /// The tenant is absent, or has characters that are in no id and no domain.
     fn principal(&self, tenant: &str, client_id: &str, proof: Proof) -> Result<CredentialConfig, String> {
         let is_plain =
             tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');

@@ -88,6 +88,10 @@ mod tests {
         })
     }
 
+    /// Parses the file from a JSON value.
+    ///
+    /// # Errors
+    /// [`parse`] refuses it.
     fn parse_json(file: &Value) -> Result<DataPlaneIdentity, String> {
         parse(file.to_string().as_bytes(), Path::new("/identity.json"))
     }

@@ -87,6 +87,10 @@ fn key_names(flags: &Flags, problems: &mut Problems) -> Option<KeyNames> {
     checks.iter().all(Option::is_some).then_some(KeyNames { vault, key, version })
 }
 
+/// Returns the service that holds the key.
+///
+/// # Errors
+/// The cloud has no managed HSMs, and one is asked for.
 fn service(cloud: &Cloud, is_managed_hsm: bool) -> Result<&Service, String> {
     if is_managed_hsm {
         cloud.managed_hsms.as_ref().ok_or_else(|| "this cloud has no managed HSMs".to_owned())
@@ -117,6 +121,10 @@ fn proxy(flags: &Flags, problems: &mut Problems) -> Option<reqwest::Url> {
     problems.flag("proxy-address", network::proxy(&flags.proxy_address, &port.to_string()))
 }
 
+/// Reads the algorithm and the header of client assertions.
+///
+/// # Errors
+/// The algorithm is neither PS256 nor RS256.
 fn assertion(flags: &Flags) -> Result<AssertionConfig, String> {
     let has_chain = flags.send_certificate_chain == "true";
     match flags.client_assertion.to_ascii_uppercase().as_str() {
@@ -149,6 +157,10 @@ fn healthz(flags: &Flags, bind: IpAddr, problems: &mut Problems) -> Option<Healt
     Some(HealthzConfig { addr: SocketAddr::new(bind, port?.get()), path: path?, timeout: timeout? })
 }
 
+/// Checks that the metrics have a port of their own.
+///
+/// # Errors
+/// The health checks have the same port.
 fn own_port(metrics: Option<SocketAddr>, healthz: Option<&HealthzConfig>) -> Result<(), String> {
     match (metrics.map(|addr| addr.port()), healthz.map(|healthz| healthz.addr.port())) {
         (Some(port), Some(taken)) if port == taken => Err(format!("port {port} is --healthz-port's already")),

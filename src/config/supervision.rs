@@ -46,6 +46,10 @@ pub(super) fn read(flags: &Flags, problems: &mut Problems) -> Option<Supervision
     Some(SupervisionConfig { limit: limit?, period: period?, backoff, backoff_max, at_limit: at_limit? })
 }
 
+/// Checks the order of the two backoffs.
+///
+/// # Errors
+/// The first is longer than the longest.
 fn in_order(first: Duration, longest: Duration) -> Result<(), String> {
     if first <= longest {
         Ok(())
@@ -54,6 +58,10 @@ fn in_order(first: Duration, longest: Duration) -> Result<(), String> {
     }
 }
 
+/// Parses what happens at the restart limit.
+///
+/// # Errors
+/// It is neither exit nor retry.
 fn limit_action(text: &str) -> Result<LimitAction, String> {
     match text.to_ascii_lowercase().as_str() {
         "exit" => Ok(LimitAction::Exit),

@@ -48,6 +48,10 @@ pub(super) fn traces(flags: &Flags, problems: &mut Problems) -> Option<TracesCon
     Some(TracesConfig { endpoint: endpoint?, per_million: per_million? })
 }
 
+/// Parses a sampling rate, in traces per million.
+///
+/// # Errors
+/// It is not a whole number from 0 to [`MILLION`].
 fn per_million(text: &str) -> Result<u32, String> {
     let rate = integer::parse(text).filter(|rate| *rate <= MILLION);
     rate.ok_or_else(|| format!("{text:?} must be a whole number from 0 to {MILLION}"))

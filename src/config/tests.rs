@@ -9,10 +9,18 @@ use crate::cli::{self, Command};
 
 const VERSION: &str = "0123456789abcdef0123456789abcdef";
 
+/// Loads a configuration from the required flags and these, without any variable in the environment.
+///
+/// # Errors
+/// [`load`] refuses a flag or a file: all problems.
 fn load_args(extra: &[&str]) -> Result<Config, Problems> {
     load_in(Arc::new(|_: &str| None), extra)
 }
 
+/// Loads a configuration from the required flags and these, in that environment.
+///
+/// # Errors
+/// [`load`] refuses a flag or a file: all problems.
 fn load_in(env: Arc<Env>, extra: &[&str]) -> Result<Config, Problems> {
     let folder = tempfile::tempdir().unwrap();
     let azure_json = folder.path().join("azure.json");

@@ -56,6 +56,10 @@ async fn until_lines(path: &Path, outcome: &str, count: usize) {
         .unwrap_or_else(|_| panic!("no {count} lines with {outcome}"));
 }
 
+/// Encrypts by v2 with that UID.
+///
+/// # Errors
+/// The daemon refuses the call: its gRPC code.
 async fn encrypt(client: &mut Client, uid: String) -> Result<(), Code> {
     let request = EncryptRequest { plaintext: b"0123456789abcdef".to_vec(), uid };
     client.v2.encrypt(request).await.map(drop).map_err(|status| status.code())

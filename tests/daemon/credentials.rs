@@ -80,18 +80,17 @@ async fn a_workload_identity_is_used_from_the_file_and_from_the_environment() {
         vault.emulator.set_application(registered).unwrap();
         let issued = vault.emulator.federated_token(&FederatedToken::of(trusted.subject)).unwrap();
         std::fs::write(&token, issued + "\n").unwrap();
-        let daemon = match from_environment {
-            false => {
-                let file =
-                    json!({ "useFederatedWorkloadIdentityExtension": true, "aadFederatedTokenFile": token });
-                vault.daemon().arg(application(&vault, &file))
-            }
-            true => vault
+        let daemon = if from_environment {
+            vault
                 .daemon()
                 .arg(vault.azure_json("{}"))
                 .env("AZURE_FEDERATED_TOKEN_FILE", token.display().to_string())
                 .env("AZURE_CLIENT_ID", info.client_id)
-                .env("AZURE_TENANT_ID", info.tenant_id),
+                .env("AZURE_TENANT_ID", info.tenant_id)
+        } else {
+            let file =
+                json!({ "useFederatedWorkloadIdentityExtension": true, "aadFederatedTokenFile": token });
+            vault.daemon().arg(application(&vault, &file))
         };
         let daemon = daemon.healthy().await;
         daemon.client().round_trips().await.unwrap();

@@ -221,7 +221,7 @@ fn the_readme_starts_the_daemon_with_flags_that_exist() {
     assert_eq!(code, 0, "{stderr}");
 }
 
-/// What stands between a pair of backticks and begins so.
+/// Returns the first words of the code in backticks that begins so, without that beginning.
 fn quoted<'a>(text: &'a str, begin: &str) -> Vec<&'a str> {
     let quoted = text.split('`').skip(1).step_by(2);
     quoted.filter_map(|code| code.strip_prefix(begin)).filter_map(|rest| rest.split(' ').next()).collect()
@@ -249,4 +249,45 @@ fn the_dockerfile_has_the_versions_of_program_and_toolchain() {
     for part in [format!("/rust:{rust}-"), format!("image.version=\"{}\"", env!("CARGO_PKG_VERSION"))] {
         assert!(read("Dockerfile").contains(&part), "{part}");
     }
+}
+
+/// The folders of Rust code, from the root of the repository.
+const CODE: [&str; 7] = ["src", "emulator", "testkit", "benches", "examples", "tests", "fuzz/fuzz_targets"];
+
+/// The files whose doc comments are clap's help texts, which users read.
+const HELP_TEXTS: [&str; 2] = ["src/cli/flags.rs", "src/cli/commands.rs"];
+
+/// The first words that make a doc comment a question or half a sentence.
+const QUESTIONS: [&str; 12] =
+    ["What", "Who", "Whom", "Whose", "How", "Whether", "Which", "Where", "When", "Why", "If", "That"];
+
+/// Returns the first line of each block of doc comments, with its number.
+fn doc_blocks(code: &str) -> impl Iterator<Item = (usize, &str)> {
+    let is_doc = |line: &str| line.trim_start().starts_with("///");
+    let before = std::iter::once("").chain(code.lines());
+    let lines = code.lines().zip(before).enumerate();
+    lines
+        .filter(move |(_, (line, before))| is_doc(line) && !is_doc(before))
+        .map(|(at, (line, _))| (at + 1, line))
+}
+
+#[test]
+fn doc_comments_begin_with_a_verb_or_a_noun() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for (path, text) in CODE.iter().flat_map(|folder| files(&root.join(folder))) {
+        let path = path.strip_prefix(root).unwrap();
+        if path.extension() != Some("rs".as_ref())
+            || HELP_TEXTS.iter().any(|exempt| path == Path::new(exempt))
+        {
+            continue;
+        }
+        let asks = |line: &str| {
+            let mut words = line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+            words.next().is_some_and(|word| QUESTIONS.contains(&word))
+        };
+        let blocks = doc_blocks(&text).filter(|(_, line)| asks(line));
+        found.extend(blocks.map(|(at, line)| format!("{}:{at}: {}", path.display(), line.trim())));
+    }
+    assert!(found.is_empty(), "begin with a verb or a noun:\n{}", found.join("\n"));
 }

@@ -77,7 +77,7 @@ pub(crate) fn key_id(info: &akv_emulator::Info, host: &str) -> String {
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What a run of the program prints, and its exit code.
+/// Runs the program, and returns its exit code and what it wrote to stdout and stderr.
 pub(crate) fn run(args: &[&str]) -> (i32, String, String) {
     run_with(args, &[])
 }

@@ -91,7 +91,7 @@ fn the_kubelet_asks_the_address_that_is_bound() {
     assert!(probe.lines().nth(1).unwrap().trim().starts_with(&format!("host: {bound} ")), "{probe}");
 }
 
-/// What `manifests` prints for these flags.
+/// Returns the output of `manifests` with these flags.
 fn printed(flags: &[&str]) -> String {
     let (code, stdout, stderr) = run(&[&["manifests"], flags].concat());
     assert_eq!(code, 0, "{stderr}");

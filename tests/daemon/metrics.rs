@@ -8,7 +8,7 @@ use crate::harness::Vault;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ALERTS: &str = include_str!("../../manifests/alerts.yaml");
 const DASHBOARD: &str = include_str!("../../manifests/dashboard.json");
-/// How the names of the metrics begin that the alerts and the dashboard use.
+/// The prefixes of the metrics that the alerts and the dashboard use.
 const OURS: [&str; 2] = ["azure_kms_", "kubernetes_healthcheck"];
 const RUNBOOK: &str = "docs/troubleshooting.md";
 const HEAD: &str = "# Metrics\n\nThe daemon exports these at `:8095/metrics`, as OpenMetrics text. `just docs` writes this \

@@ -41,7 +41,7 @@ impl Checked {
         self.names().into_iter().filter(|name| self.result(name) == result).collect()
     }
 
-    /// That check failed and no other, for that cause and with that remedy, and the exit code is 1.
+    /// Asserts that only that check failed, for that cause and with that fix, and that the exit code is 1.
     #[track_caller]
     fn only(&self, name: &str, cause: &str, fix: &str) {
         assert_eq!((self.code, self.with_result("failed")), (1, vec![name]), "{:#}", self.report);

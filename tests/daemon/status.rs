@@ -153,7 +153,7 @@ fn watch(daemon: &Daemon) -> (Child, Lines<BufReader<ChildStdout>>) {
     (watch, lines)
 }
 
-/// Which end answered, of the next line.
+/// Reads the next line, and returns whether the socket and the healthz port answered.
 fn next_answer(lines: &mut Lines<BufReader<ChildStdout>>) -> [bool; 2] {
     let answers: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     ["socket", "daemon"].map(|end| answers[end]["answered"].is_object())

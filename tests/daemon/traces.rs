@@ -29,7 +29,7 @@ fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
     spans.iter().filter(|span| span.name == name).collect()
 }
 
-/// Whether it is an attempt beside one that was slow, as any can be on a busy machine.
+/// Returns whether it is a second attempt beside a slow one, as there can be for any call on a busy machine.
 fn is_second(span: &Span) -> bool {
     attribute(span, "hedge") == "true"
 }
@@ -55,7 +55,10 @@ fn hex(id: &[u8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// v2 Encrypt with that traceparent.
+/// Calls v2 Encrypt with that traceparent.
+///
+/// # Errors
+/// The call fails: its gRPC status.
 async fn encrypt_in(client: &Client, sampled: &str) -> Result<Response<v2::EncryptResponse>, Status> {
     let mut request = Request::new(v2::EncryptRequest { plaintext: b"x".to_vec(), uid: "traced".into() });
     let parent = format!("00-{TRACE_ID}-{SPAN_ID}-{sampled}");

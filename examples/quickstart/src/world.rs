@@ -10,7 +10,7 @@ use crate::program::Program;
 use crate::programs::Programs;
 use crate::report::Report;
 
-/// What runs. Everything ends, and the folder goes, when it is dropped.
+/// The running daemon and emulator. They end, and their folder is removed, when it is dropped.
 pub(crate) struct World {
     pub(crate) daemon: Program,
     pub(crate) emulator: Program,

@@ -59,6 +59,10 @@ struct Plan {
 }
 
 impl Plan {
+    /// Reads the flags and the files that they name.
+    ///
+    /// # Errors
+    /// A flag is wrong, or a file cannot be read or parsed.
     fn new(flags: &Preflight) -> Result<Self, String> {
         let format = Format::parse(&flags.output)?;
         let wait = config::any_duration(&flags.wait).map_err(|problem| format!("--wait: {problem}"))?;
@@ -72,6 +76,10 @@ impl Plan {
         Ok(Self { format, wait, listen, is_managed_hsm, read, encryption_config })
     }
 
+    /// Runs the checks on a runtime of their own.
+    ///
+    /// # Errors
+    /// The runtime cannot be created.
     fn run(self) -> Result<(Report, Format), String> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("no threads: {error}"))?;

@@ -122,6 +122,10 @@ fn found(network: &NetworkConfig, host: &str) -> String {
     }
 }
 
+/// Resolves a name; an IPv6 address may stand in brackets.
+///
+/// # Errors
+/// The resolver refuses the name, knows no address of it, or does not answer within [`STEP`].
 async fn resolve(name: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let found = timeout(STEP, lookup_host((name.trim_matches(['[', ']']), port))).await;
     let found = found.map_err(|_| no_answer())?.map_err(|error| error.to_string())?;
@@ -129,6 +133,10 @@ async fn resolve(name: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     if found.is_empty() { Err("the name has no address".into()) } else { Ok(found) }
 }
 
+/// Connects to the first address that accepts, and returns it.
+///
+/// # Errors
+/// None accepts within [`STEP`]: the cause of each.
 async fn connect(addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
     let mut causes = Vec::new();
     for addr in addresses {

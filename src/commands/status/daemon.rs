@@ -44,6 +44,10 @@ impl Healthz {
         serde_json::from_slice(&body).map_err(|_| format!("{}: another version, or another program", self.0))
     }
 
+    /// Sends a GET, and reads the response up to [`LONGEST`].
+    ///
+    /// # Errors
+    /// The connection is refused or breaks off, or the body is longer than that.
     async fn get(&self, path: &str) -> Result<(StatusCode, Vec<u8>), String> {
         let failed = |error: &dyn std::error::Error| format!("{}: {error}", self.0);
         let stream = TcpStream::connect(&self.0).await.map_err(|error| failed(&error))?;

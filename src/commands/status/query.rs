@@ -75,6 +75,10 @@ impl Query {
     }
 }
 
+/// Calls v2 Status.
+///
+/// # Errors
+/// No response arrives; a response with an error is a result.
 async fn socket_status(socket: &ListenAddr, limit: Duration) -> Result<SocketStatus, String> {
     match Probe::new(socket, limit).ask_status().await {
         Ok(v2::StatusResponse { version, healthz, key_id }) => {

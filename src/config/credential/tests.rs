@@ -4,11 +4,19 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Chooses the credential of that `azure.json` in that environment.
+///
+/// # Errors
+/// The text cannot be parsed, or no credential can be chosen: all problems.
 fn read_with(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<CredentialConfig, Vec<String>> {
     let fields = Fields::parse(text.as_bytes()).map_err(|problem| vec![problem])?;
     choose(&fields, &Cloud::public(), env)
 }
 
+/// Chooses the credential of that `azure.json`, without any variable in the environment.
+///
+/// # Errors
+/// The text cannot be parsed, or no credential can be chosen: all problems.
 fn read_text(text: &str) -> Result<CredentialConfig, Vec<String>> {
     read_with(text, &|_| None)
 }

@@ -31,7 +31,7 @@ async fn compared_file(content: &str) -> Value {
     serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}\n{stderr}"))
 }
 
-/// What is not well in the file, as `result name: cause`.
+/// Returns the checks of the file that failed or warned, as `result name: cause`.
 fn trouble(report: &Value) -> Vec<String> {
     let checks = report["checks"].as_array().unwrap().iter();
     let ours = checks.filter(|check| check["name"].as_str().unwrap().starts_with("encryption-config"));

@@ -62,6 +62,10 @@ impl Provider {
     }
 }
 
+/// Reads the providers of an entry of `resources`.
+///
+/// # Errors
+/// A field is unknown, a list is absent or empty, or a provider is wrong: the place in the file.
 fn providers(at: &str, entry: &Value) -> Result<Vec<Provider>, String> {
     let entry = fields(at, entry, &["resources", "providers"])?;
     list(&format!("{at}.resources"), entry.get("resources"))?;
@@ -74,6 +78,10 @@ fn providers(at: &str, entry: &Value) -> Result<Vec<Provider>, String> {
         .collect()
 }
 
+/// Reads one provider.
+///
+/// # Errors
+/// It does not have exactly one field, the field is unknown, or its kms provider is wrong.
 fn parse_provider(at: &str, provider: &Value) -> Result<Provider, String> {
     let known = ["aesgcm", "aescbc", "secretbox", "identity", "kms"];
     let provider = fields(at, provider, &known)?;
@@ -86,6 +94,10 @@ fn parse_provider(at: &str, provider: &Value) -> Result<Provider, String> {
     }
 }
 
+/// Reads the fields of a kms provider.
+///
+/// # Errors
+/// A field is unknown, not a string, or, for `cachesize`, not a whole number.
 fn kms(at: &str, value: &Value) -> Result<Kms, String> {
     let found = fields(at, value, &["apiVersion", "name", "endpoint", "timeout", "cachesize"])?;
     let text = |field: &str| match found.get(field) {
@@ -119,11 +131,19 @@ fn fields<'a>(at: &str, value: &'a Value, known: &[&str]) -> Result<&'a Map<Stri
     }
 }
 
+/// Reads a list.
+///
+/// # Errors
+/// The value is absent, not a list, or an empty one.
 fn list<'a>(at: &str, value: Option<&'a Value>) -> Result<&'a Vec<Value>, String> {
     let list = value.and_then(Value::as_array).filter(|list| !list.is_empty());
     list.ok_or(format!("{at}: must be a list that is not empty"))
 }
 
+/// Checks that a field has that text.
+///
+/// # Errors
+/// It is absent, or has another value.
 fn expect(found: &Map<String, Value>, field: &str, value: &str) -> Result<(), String> {
     if found.get(field).and_then(Value::as_str) == Some(value) {
         Ok(())

@@ -37,7 +37,7 @@ pub(crate) async fn run(world: &World, load: &Load, options: &Options) -> Result
     let (mut crashed, mut secrets) = (None, 0);
     while Instant::now() < end {
         let event = dice.below(12);
-        let told = match event {
+        let event_text = match event {
             0 | 1 if crashed.is_none_or(|at: Instant| at.elapsed() >= CRASH_EVERY) => {
                 crashed = Some(Instant::now());
                 crash(world, &mut dice).await?
@@ -64,7 +64,7 @@ pub(crate) async fn run(world: &World, load: &Load, options: &Options) -> Result
             11 if dice.below(3) == 0 => outage(world, load).await,
             _ => "calm".to_owned(),
         };
-        println!("{:>6.1} s  {told}", start.elapsed().as_secs_f64());
+        println!("{:>6.1} s  {event_text}", start.elapsed().as_secs_f64());
         sleep(Duration::from_millis(1500 + dice.below(2000))).await;
         world.emulator.clear_faults();
         sleep(Duration::from_millis(500)).await;
@@ -100,9 +100,9 @@ fn entra_down() -> Faults {
     Faults { entra: down, ..Faults::default() }
 }
 
-fn spoil(world: &World, told: &str, faults: Faults) -> String {
+fn spoil(world: &World, event_text: &str, faults: Faults) -> String {
     world.emulator.set_faults(faults);
-    told.to_owned()
+    event_text.to_owned()
 }
 
 /// Makes a random actor fail in a random way, and says which.

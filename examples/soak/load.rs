@@ -99,14 +99,14 @@ async fn round_trip(
     plaintext: &[u8],
     calls: &mut Calls,
 ) -> Result<(), Status> {
-    let opened = if turn.is_multiple_of(2) {
-        let sealed = timed(calls, client.encrypt_v1(plaintext)).await?;
-        timed(calls, client.decrypt_v1(&sealed)).await?
+    let decrypted = if turn.is_multiple_of(2) {
+        let encrypted = timed(calls, client.encrypt_v1(plaintext)).await?;
+        timed(calls, client.decrypt_v1(&encrypted)).await?
     } else {
-        let sealed = timed(calls, client.encrypt_v2(plaintext)).await?;
-        timed(calls, client.decrypt_v2(sealed)).await?
+        let encrypted = timed(calls, client.encrypt_v2(plaintext)).await?;
+        timed(calls, client.decrypt_v2(encrypted)).await?
     };
-    calls.wrong += u64::from(opened != plaintext);
+    calls.wrong += u64::from(decrypted != plaintext);
     Ok(())
 }
 

@@ -16,9 +16,9 @@ async fn v1_round_trips_and_its_ciphertext_is_key_vault_s_base64url_text() {
     let version = client.v1.version(version).await.unwrap().into_inner();
     assert_eq!(version.version, "v1beta1");
     assert!(!version.runtime_name.is_empty() && !version.runtime_version.is_empty());
-    let sealed = client.encrypt_v1(b"a data key").await.unwrap();
-    assert_eq!(URL_SAFE_NO_PAD.decode(&sealed).unwrap().len(), 256);
-    assert_eq!(client.decrypt_v1(&sealed).await.unwrap(), b"a data key");
+    let encrypted = client.encrypt_v1(b"a data key").await.unwrap();
+    assert_eq!(URL_SAFE_NO_PAD.decode(&encrypted).unwrap().len(), 256);
+    assert_eq!(client.decrypt_v1(&encrypted).await.unwrap(), b"a data key");
 }
 
 #[tokio::test]
@@ -29,17 +29,17 @@ async fn v2_round_trips_with_the_go_plugin_s_key_id_version_and_annotations() {
     let status = client.status().await.unwrap();
     assert_eq!((status.version.as_str(), status.healthz.as_str()), ("v2beta1", "ok"));
     assert_eq!(status.key_id, vault.key_id());
-    let sealed = client.encrypt_v2(b"a seed").await.unwrap();
-    assert_eq!(sealed.key_id, status.key_id);
-    assert_eq!(sealed.ciphertext.len(), 342);
-    let text = |name| annotation(&sealed.annotations, name);
-    assert_eq!(sealed.annotations.len(), 5);
+    let encrypted = client.encrypt_v2(b"a seed").await.unwrap();
+    assert_eq!(encrypted.key_id, status.key_id);
+    assert_eq!(encrypted.ciphertext.len(), 342);
+    let text = |name| annotation(&encrypted.annotations, name);
+    assert_eq!(encrypted.annotations.len(), 5);
     assert_eq!(text("version.azure.akv.io"), "1");
     assert_eq!(text("algorithm.azure.akv.io"), "RSA-OAEP-256");
     assert_eq!(text("x-ms-keyvault-region.azure.akv.io"), "westeurope");
     assert_eq!(text("x-ms-request-id.azure.akv.io").len(), 36);
     assert!(text("date.azure.akv.io").ends_with(" GMT"));
-    assert_eq!(client.decrypt_v2(sealed).await.unwrap(), b"a seed");
+    assert_eq!(client.decrypt_v2(encrypted).await.unwrap(), b"a seed");
 }
 
 #[tokio::test]
@@ -48,9 +48,9 @@ async fn what_the_openshift_fork_wrote_is_read_too() {
     let daemon = vault.daemon().listening().await;
     let mut client = daemon.client();
     let inner = URL_SAFE_NO_PAD.encode(b"a seed");
-    let mut sealed = client.encrypt_v2(inner.as_bytes()).await.unwrap();
-    sealed.ciphertext = URL_SAFE_NO_PAD.decode(&sealed.ciphertext).unwrap();
-    assert_eq!(client.decrypt_v2(sealed).await.unwrap(), b"a seed");
+    let mut encrypted = client.encrypt_v2(inner.as_bytes()).await.unwrap();
+    encrypted.ciphertext = URL_SAFE_NO_PAD.decode(&encrypted.ciphertext).unwrap();
+    assert_eq!(client.decrypt_v2(encrypted).await.unwrap(), b"a seed");
 }
 
 #[tokio::test]
@@ -58,17 +58,17 @@ async fn v2_decrypt_refuses_another_key_id_and_other_annotations() {
     let vault = Vault::start().await;
     let daemon = vault.daemon().arg("--health-interval=1h").healthy().await;
     let mut client = daemon.client();
-    let sealed = client.encrypt_v2(b"a seed").await.unwrap();
+    let encrypted = client.encrypt_v2(b"a seed").await.unwrap();
     vault.emulator.reset_stats();
     let changes: [fn(&mut v2::EncryptResponse); 5] = [
-        |sealed| sealed.key_id = "0".repeat(64),
-        |sealed| sealed.annotations.clear(),
-        |sealed| drop(sealed.annotations.insert("version.azure.akv.io".into(), b"2".to_vec())),
-        |sealed| drop(sealed.annotations.insert("algorithm.azure.akv.io".into(), b"RSA1_5".to_vec())),
-        |sealed| sealed.ciphertext = b"foreign".to_vec(),
+        |encrypted| encrypted.key_id = "0".repeat(64),
+        |encrypted| encrypted.annotations.clear(),
+        |encrypted| drop(encrypted.annotations.insert("version.azure.akv.io".into(), b"2".to_vec())),
+        |encrypted| drop(encrypted.annotations.insert("algorithm.azure.akv.io".into(), b"RSA1_5".to_vec())),
+        |encrypted| encrypted.ciphertext = b"foreign".to_vec(),
     ];
     for change in changes {
-        let mut changed = sealed.clone();
+        let mut changed = encrypted.clone();
         change(&mut changed);
         assert_eq!(client.decrypt_v2(changed).await.unwrap_err().code(), Code::InvalidArgument);
     }
@@ -81,9 +81,9 @@ async fn a_ciphertext_of_another_key_is_an_invalid_argument() {
     let daemon = vault.daemon().listening().await;
     let mut client = daemon.client();
     // in v2: the padding of v1 (RSA1_5) fits one foreign ciphertext in some 100,000 by chance
-    let mut sealed = client.encrypt_v2(b"x").await.unwrap();
-    sealed.ciphertext = URL_SAFE_NO_PAD.encode([7; 256]).into_bytes();
-    let error = client.decrypt_v2(sealed).await.unwrap_err();
+    let mut encrypted = client.encrypt_v2(b"x").await.unwrap();
+    encrypted.ciphertext = URL_SAFE_NO_PAD.encode([7; 256]).into_bytes();
+    let error = client.decrypt_v2(encrypted).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
     assert!(error.message().contains("BadParameter"), "{}", error.message());
 }

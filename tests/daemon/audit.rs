@@ -186,9 +186,9 @@ async fn a_uid_is_cut_and_escaped_and_nothing_secret_is_in_a_line() {
     let uid = format!("\"}}\n{{\"uid\":\"\u{1b}{}", "u".repeat(1_000));
     let request = EncryptRequest { plaintext: PLAINTEXT.into(), uid: uid.clone() };
     client.v2.encrypt(request).await.unwrap();
-    let sealed = client.encrypt_v2(PLAINTEXT.as_bytes()).await.unwrap();
-    let (v2, v1) = (sealed.ciphertext.clone(), client.encrypt_v1(PLAINTEXT.as_bytes()).await.unwrap());
-    client.decrypt_v2(sealed).await.unwrap();
+    let encrypted = client.encrypt_v2(PLAINTEXT.as_bytes()).await.unwrap();
+    let (v2, v1) = (encrypted.ciphertext.clone(), client.encrypt_v1(PLAINTEXT.as_bytes()).await.unwrap());
+    client.decrypt_v2(encrypted).await.unwrap();
     client.decrypt_v1(&v1).await.unwrap();
     canaries::be_refused(&vault, &mut client).await;
     daemon.terminate();
@@ -197,7 +197,7 @@ async fn a_uid_is_cut_and_escaped_and_nothing_secret_is_in_a_line() {
     let cut: String = uid.chars().take(64).collect();
     assert_eq!((lines.len(), lines[0]["uid"].as_str()), (9, Some(cut.as_str())));
     let text = std::fs::read_to_string(file(&vault)).unwrap();
-    let [v1, v2] = [v1, v2].map(|sealed| String::from_utf8(sealed).unwrap());
+    let [v1, v2] = [v1, v2].map(|encrypted| String::from_utf8(encrypted).unwrap());
     let more = [v1, v2, "Bearer".into(), info.vault_host.clone(), info.tenant_id.clone()];
     for secret in canaries::secrets(&info).into_iter().chain(more) {
         assert!(!text.contains(&secret), "{secret} is in the audit log:\n{text}");

@@ -75,8 +75,8 @@ async fn each_rpc_is_a_span_with_its_uid_and_each_call_to_key_vault_one_in_it_wi
     client.status().await.unwrap();
     let cipher = client.encrypt_v1(b"a data key").await.unwrap();
     client.decrypt_v1(&cipher).await.unwrap();
-    let sealed = client.encrypt_v2(b"a seed").await.unwrap();
-    client.decrypt_v2(sealed.clone()).await.unwrap();
+    let encrypted = client.encrypt_v2(b"a seed").await.unwrap();
+    client.decrypt_v2(encrypted.clone()).await.unwrap();
     end(daemon).await;
     let spans = collector.spans();
     for (api, uid, method, calls) in [
@@ -102,7 +102,7 @@ async fn each_rpc_is_a_span_with_its_uid_and_each_call_to_key_vault_one_in_it_wi
     let expected = spans.iter().filter(|span| !is_second(span)).count();
     assert_eq!(expected, 10, "the probes of the daemon itself are not there: {spans:#?}");
     let encrypt = children(&spans, named(&spans, "v2.KeyManagementService/Encrypt")[0])[0];
-    let answered = annotation(&sealed.annotations, "x-ms-request-id.azure.akv.io");
+    let answered = annotation(&encrypted.annotations, "x-ms-request-id.azure.akv.io");
     assert_eq!(attribute(encrypt, "azure.service.request.id"), answered);
     assert!(collector.resource().contains(&("service.name".into(), "azure-kms-provider".into())));
 }

@@ -10,8 +10,8 @@ async fn what_is_refused_has_its_line_and_a_name_only_if_key_vault_refused() {
     let vault = Vault::start().await;
     let mut daemon = audited(&vault).healthy().await;
     let mut client = daemon.client();
-    let sealed = client.encrypt_v2(b"a seed").await.unwrap();
-    let (mut other_key, mut bare) = (sealed.clone(), sealed);
+    let encrypted = client.encrypt_v2(b"a seed").await.unwrap();
+    let (mut other_key, mut bare) = (encrypted.clone(), encrypted);
     other_key.key_id = "0".repeat(64);
     bare.annotations.clear();
     client.decrypt_v2(other_key).await.unwrap_err();

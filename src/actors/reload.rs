@@ -91,7 +91,7 @@ pub(crate) struct ReloadActor {
     /// The contents whose reload failed last: tried again when the pause is over, and not by the timer.
     failed: Option<Contents>,
     is_reloading: bool,
-    /// Set when SIGHUP came during a reload.
+    /// Set when a forced reload is due during another one.
     is_reload_pending: bool,
     pauses: ExponentialBackoff,
     retry: Option<SpawnHandle>,
@@ -130,18 +130,12 @@ impl ReloadActor {
         }
     }
 
-    /// Reloads on SIGHUP, even if the files have not changed.
-    fn reload_requested(&mut self, ctx: &mut Context<Self>) {
+    /// Reloads on SIGHUP or after the pause that follows a failure, even if the files have not changed: at once, or when
+    /// the reload in progress has ended.
+    fn force_reload(&mut self, ctx: &mut Context<Self>) {
         if self.is_reloading {
             self.is_reload_pending = true;
         } else {
-            self.reload(true, ctx);
-        }
-    }
-
-    /// Reloads after the pause that follows a failure.
-    fn retry(&mut self, ctx: &mut Context<Self>) {
-        if !self.is_reloading {
             self.reload(true, ctx);
         }
     }
@@ -209,7 +203,7 @@ impl ReloadActor {
         tracing::error!(target: LIFECYCLE, err = problem, retry_in_ms, "Reload failed, the old credential stays");
         self.lifeline.publish(&self.parts.report, |published| published.problem = Some(problem));
         self.parts.metrics.reloaded(false);
-        self.retry = Some(ctx.run_later(pause, Self::retry));
+        self.retry = Some(ctx.run_later(pause, Self::force_reload));
     }
 
     /// Clears the problem that an earlier generation reported with a change that was undone since.
@@ -256,7 +250,7 @@ impl Actor for ReloadActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        on_change(self.parts.requests.clone(), Self::reload_requested, ctx);
+        on_change(self.parts.requests.clone(), Self::force_reload, ctx);
         ctx.run_later(self.parts.interval, Self::poll);
     }
 }

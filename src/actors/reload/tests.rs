@@ -175,6 +175,21 @@ async fn what_does_not_work_is_not_taken_over_and_is_tried_again() {
 }
 
 #[actix::test]
+async fn a_retry_that_is_due_while_the_timer_reads_the_files_is_not_lost() {
+    let bench = plain();
+    let (parts, last_retry) = (bench.parts.clone(), 2 * FIRST_PAUSE);
+    let _actor = ReloadActor::create(|ctx| {
+        let mut actor = ReloadActor::new(parts, Lifeline::new(ActorName::Reload, 1, no_supervisor()));
+        actor.reject(Contents::new(), "refused".into(), ctx);
+        actor.is_reloading = true;
+        ctx.run_later(last_retry, |actor, ctx| actor.end_reload(ReloadOutcome::Unchanged, ctx));
+        actor
+    });
+    sleep(last_retry + Duration::from_secs(1)).await;
+    assert_eq!(bench.checks(), 1);
+}
+
+#[actix::test]
 async fn a_broken_or_missing_file_keeps_the_old_credential_until_it_is_mended() {
     let mut bench = plain();
     for broken in ["{", "", "{}", r#"{"cloud":"AzureMoonCloud"}"#] {

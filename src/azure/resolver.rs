@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::lookup_host;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 /// The time within which known addresses are not looked up again.
@@ -34,8 +35,20 @@ pub(crate) struct CachingResolver {
 #[derive(Default)]
 struct Host {
     known: Option<(Addresses, Instant)>,
-    /// The latest lookup, and when it began.
-    lookup: Option<(Lookup, Instant)>,
+    lookup: Option<InFlight>,
+}
+
+/// The latest lookup.
+struct InFlight {
+    lookup: Lookup,
+    task: AbortHandle,
+    began: Instant,
+}
+
+impl InFlight {
+    fn is_joinable(&self) -> bool {
+        !self.task.is_finished() && self.began.elapsed() < STUCK_AFTER
+    }
 }
 
 /// The failure of a lookup, which the cause of a failed call names.
@@ -75,7 +88,10 @@ impl CachingResolver {
         lookup.await
     }
 
-    /// Returns the known addresses, or else the lookup to wait for. Begins one unless they are fresh.
+    /// Returns the known addresses. Begins a lookup unless they are fresh.
+    ///
+    /// # Errors
+    /// None are known: returns the lookup to wait for.
     fn known_or_lookup(&self, host: &str) -> Result<Addresses, Lookup> {
         let mut hosts = self.hosts();
         let entry = hosts.entry(host.to_owned()).or_default();
@@ -84,18 +100,14 @@ impl CachingResolver {
         {
             return Ok(addresses.clone());
         }
-        let in_flight = entry
-            .lookup
-            .take()
-            .filter(|(lookup, began)| lookup.peek().is_none() && began.elapsed() < STUCK_AFTER);
-        let lookup = in_flight.unwrap_or_else(|| (self.look_up(host.to_owned()), Instant::now()));
-        let waited_for = lookup.0.clone();
-        entry.lookup = Some(lookup);
-        entry.known.as_ref().map(|(addresses, _)| addresses.clone()).ok_or(waited_for)
+        let joinable = entry.lookup.take().filter(InFlight::is_joinable);
+        let in_flight = joinable.unwrap_or_else(|| self.look_up(host.to_owned()));
+        let lookup = entry.lookup.insert(in_flight).lookup.clone();
+        entry.known.as_ref().map(|(addresses, _)| addresses.clone()).ok_or(lookup)
     }
 
     /// Begins a lookup, which goes on whoever waits for it.
-    fn look_up(&self, host: String) -> Lookup {
+    fn look_up(&self, host: String) -> InFlight {
         let (resolver, looking) = (self.clone(), (self.lookup)(host.clone()));
         let task = tokio::spawn(async move {
             let none = || io::Error::other("no address");
@@ -106,8 +118,10 @@ impl CachingResolver {
             }
             found.map_err(|error| LookupError(Arc::new(error)))
         });
+        let (handle, began) = (task.abort_handle(), Instant::now());
         let stopped = |error| LookupError(Arc::new(io::Error::other(error)));
-        async move { task.await.unwrap_or_else(|error| Err(stopped(error))) }.boxed().shared()
+        let lookup = async move { task.await.unwrap_or_else(|error| Err(stopped(error))) }.boxed().shared();
+        InFlight { lookup, task: handle, began }
     }
 
     fn set(&self, host: String, addresses: Addresses) {

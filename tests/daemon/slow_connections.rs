@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use akv_emulator::ConnectProxy;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::harness::{Start, Vault};
+use crate::network::args_without;
 
 /// A port that passes connections on after a while: TCP connects at once, and TLS waits.
 struct SlowPort {
@@ -68,6 +70,21 @@ async fn a_daemon_becomes_healthy_however_long_connecting_takes() {
         let daemon = daemon_through(&vault, &port).healthy().await;
         daemon.client().round_trips().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_daemon_becomes_healthy_behind_a_slow_proxy() {
+    let vault = Vault::start().await;
+    let info = vault.emulator.info();
+    let hosts =
+        [(info.vault_host.clone(), info.vault_addr), (info.authority_host.clone(), info.authority_addr)];
+    let proxy = ConnectProxy::start(hosts.into()).await.unwrap();
+    let address = proxy.url().trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+    let port = SlowPort::start(address, Duration::from_secs(4)).await;
+    let daemon = vault.daemon_with(args_without(&vault, "--connect-to"));
+    let daemon = daemon.env("HTTPS_PROXY", format!("http://{}", port.addr)).healthy().await;
+    daemon.client().round_trips().await.unwrap();
+    assert_eq!(proxy.tunnels().len(), 2);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::actors::{
     KeyVaultActor, KeyVaultParts, PassiveHealth, Probe, ReloadActor, ReloadParts, ReloadReport, TokenActor,
     TokenParts,
 };
-use crate::azure::{AzureTokenSource, AzureVault};
+use crate::azure::{AzureTokenSource, AzureVault, Connector};
 use crate::config::{Access, Cloud, Config};
 use crate::kms::KeyRing;
 use crate::telemetry::Metrics;
@@ -124,8 +124,9 @@ impl Children {
         let shared = self.shared.clone();
         let engine = move |access: &Access| {
             let (config, network, reader) = (config.clone(), access.network.clone(), tokens.clone());
+            let connector = Connector::default();
             let connect = move || {
-                let vault = AzureVault::new(&config.key, &network, reader.clone())?;
+                let vault = AzureVault::new(&config.key, &network, &connector, reader.clone())?;
                 Ok(Arc::new(vault) as Arc<dyn Vault>)
             };
             Engine::new(Arc::new(connect), tokens.clone(), shared.clone(), metrics.clone())

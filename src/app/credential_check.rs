@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::actors::CredentialCheck;
-use crate::azure::{AzureTokenSource, AzureVault};
+use crate::azure::{AzureTokenSource, AzureVault, Connector};
 use crate::config::{Access, Cloud, Config};
 use crate::kms::{Algorithm, KeyRing, Plaintext};
 use crate::vault::{RejectedTokens, Token, TokenReader, TokenSource, TokenState, Vault, VaultError};
@@ -51,7 +51,7 @@ impl AzureCredentialCheck {
         let state =
             watch::channel(TokenState { token: Some(token), refresh_failure: None, credential_number: 0 }).1;
         let tokens = TokenReader::new(state, RejectedTokens::none());
-        let vault = AzureVault::new(&self.config.key, &access.network, tokens)?;
+        let vault = AzureVault::new(&self.config.key, &access.network, &Connector::default(), tokens)?;
         let checked = timeout(STEP, self.encrypt_and_decrypt(&vault)).await;
         checked.map_err(|_| format!("no answer of Key Vault within {} s", STEP.as_secs()))?
     }

@@ -5,6 +5,7 @@ use reqwest::tls::TlsInfo;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::cause::network_cause;
+use super::connector::Connector;
 use super::proxy_mode::Target;
 use super::transport;
 use crate::config::NetworkConfig;
@@ -25,7 +26,8 @@ pub(crate) enum ReachError {
 /// # Errors
 /// The client cannot be created, or there is no response.
 pub(crate) async fn reach_vault(host: &str, network: &NetworkConfig) -> Reached {
-    let client = transport::client(host, Target::KeyVault, network).map_err(ReachError::NoClient)?;
+    let client = transport::client(host, Target::KeyVault, network, &Connector::default())
+        .map_err(ReachError::NoClient)?;
     get(&*client, &format!("https://{host}/")).await
 }
 
@@ -34,7 +36,8 @@ pub(crate) async fn reach_vault(host: &str, network: &NetworkConfig) -> Reached 
 /// # Errors
 /// As [`reach_vault`].
 pub(crate) async fn reach_entra(host: &str, network: &NetworkConfig) -> Reached {
-    let client = transport::client(host, Target::EntraId, network).map_err(ReachError::NoClient)?;
+    let client = transport::client(host, Target::EntraId, network, &Connector::default())
+        .map_err(ReachError::NoClient)?;
     get(&*client, &format!("https://{host}/")).await
 }
 

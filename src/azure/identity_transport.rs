@@ -8,6 +8,7 @@ use azure_core::http::{AsyncRawResponse, HttpClient, RawResponse, Request, Url};
 
 use super::aadsts;
 use super::cause::{find_cause, network_cause};
+use super::connector::Connector;
 use super::proxy_mode::Target;
 use super::transport;
 use crate::config::{Access, CredentialConfig};
@@ -32,7 +33,12 @@ impl IdentityTransport {
         let network = &access.network;
         match &access.credential {
             CredentialConfig::ServicePrincipal(principal) => {
-                let client = transport::client(&principal.authority_host, Target::EntraId, network)?;
+                let client = transport::client(
+                    &principal.authority_host,
+                    Target::EntraId,
+                    network,
+                    &Connector::default(),
+                )?;
                 Ok(Self { client, imds_base: None })
             }
             CredentialConfig::ManagedIdentity(_) => {

@@ -6,14 +6,17 @@ mod aadsts;
 mod assertion;
 mod cause;
 mod connectivity;
+mod connector;
 mod identity_transport;
 mod proxy_mode;
 mod published_credential;
+mod resolver;
 mod token_source;
 mod transport;
 mod vault;
 
 pub(crate) use connectivity::{ReachError, presented_certificate, reach_entra, reach_imds, reach_vault};
+pub(crate) use connector::Connector;
 pub(crate) use token_source::AzureTokenSource;
 pub(crate) use transport::check_client;
 pub(crate) use vault::AzureVault;

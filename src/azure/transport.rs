@@ -2,19 +2,21 @@
 //!
 //! A missing CA bundle is an error here; the client that the SDK creates by default would panic.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use azure_core::http::HttpClient;
 use reqwest::{Certificate, Client, ClientBuilder, redirect};
 
 use super::cause::with_causes;
+use super::connector::Connector;
 use super::proxy_mode::{ProxyModeClient, Target};
+use super::resolver::CachingResolver;
 use crate::config::NetworkConfig;
 
-/// The time limit for connecting: name resolution, TCP and TLS. Another attempt still fits into the 3 s that
-/// kube-apiserver waits.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The time limit of a call for connecting: name resolution, TCP, proxy and TLS. The callers of requests stop waiting
+/// earlier, and connecting goes on; no caller waits for a token or for the warm-up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time without an acknowledgement of sent bytes after which a connection is closed (`TCP_USER_TIMEOUT`, RFC 5482).
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time after which an idle connection is closed, before Azure does: its load balancers' idle timeout is 4 minutes.
@@ -24,6 +26,9 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The addresses of hosts, which all clients of the process share: a new client does not have to wait for them.
+static RESOLVER: LazyLock<CachingResolver> = LazyLock::new(CachingResolver::default);
+
 /// Creates a client for `https://{host}`, or for the proxy in front of it.
 ///
 /// # Errors
@@ -32,11 +37,12 @@ pub(super) fn client(
     host: &str,
     target: Target,
     network: &NetworkConfig,
+    connector: &Connector,
 ) -> Result<Arc<dyn HttpClient>, String> {
     match &network.proxy {
-        None => Ok(Arc::new(build(host, https_builder(host, target, network)?)?)),
+        None => Ok(Arc::new(build(host, https_builder(host, target, network, connector)?)?)),
         Some(proxy) => {
-            let client = plain_client("the proxy", target)?;
+            let client = plain_client("the proxy", target, connector)?;
             Ok(Arc::new(ProxyModeClient::new(client, proxy.clone(), target)))
         }
     }
@@ -47,7 +53,7 @@ pub(super) fn client(
 /// # Errors
 /// As [`client`].
 pub(crate) fn check_client(host: &str, network: &NetworkConfig) -> Result<(), String> {
-    client(host, Target::KeyVault, network).map(drop)
+    client(host, Target::KeyVault, network, &Connector::default()).map(drop)
 }
 
 /// Creates a client that accepts any certificate and keeps it, to report the names in one that was refused. Never used
@@ -56,7 +62,7 @@ pub(crate) fn check_client(host: &str, network: &NetworkConfig) -> Result<(), St
 /// # Errors
 /// As [`client`].
 pub(super) fn unverifying_client(host: &str, network: &NetworkConfig) -> Result<Client, String> {
-    let builder = https_builder(host, Target::KeyVault, network)?;
+    let builder = https_builder(host, Target::KeyVault, network, &Connector::default())?;
     build(host, builder.tls_danger_accept_invalid_certs(true).tls_info(true))
 }
 
@@ -64,9 +70,14 @@ pub(super) fn unverifying_client(host: &str, network: &NetworkConfig) -> Result<
 ///
 /// # Errors
 /// A `--ca-file` cannot be used.
-fn https_builder(host: &str, target: Target, network: &NetworkConfig) -> Result<ClientBuilder, String> {
+fn https_builder(
+    host: &str,
+    target: Target,
+    network: &NetworkConfig,
+    connector: &Connector,
+) -> Result<ClientBuilder, String> {
     let name = host.split(':').next().unwrap_or(host); // that of an Azure Stack may have a port
-    let mut builder = base(target).tls_certs_merge(extra_roots(network)?);
+    let mut builder = base(target, connector).tls_certs_merge(extra_roots(network)?);
     if let Some(addr) = network.redirected(host) {
         builder = builder.resolve(name, addr).no_proxy(); // a proxy would resolve the name itself
     }
@@ -89,15 +100,15 @@ fn build(host: &str, builder: ClientBuilder) -> Result<Client, String> {
 /// # Errors
 /// The client cannot be created; says why.
 pub(super) fn imds_client() -> Result<Client, String> {
-    plain_client("IMDS", Target::EntraId)
+    plain_client("IMDS", Target::EntraId, &Connector::default())
 }
 
 /// Creates a client that uses no proxy and no extra trust roots, for the destination that `name` gives in errors.
 ///
 /// # Errors
 /// The client cannot be created; says why.
-fn plain_client(name: &str, target: Target) -> Result<Client, String> {
-    base(target)
+fn plain_client(name: &str, target: Target, connector: &Connector) -> Result<Client, String> {
+    base(target, connector)
         .no_proxy()
         .build()
         .map_err(|error| format!("no HTTP client for {name}: {}", with_causes(&error)))
@@ -105,7 +116,7 @@ fn plain_client(name: &str, target: Target) -> Result<Client, String> {
 
 /// Returns the settings that all clients share. Connections for tokens are not kept: many minutes pass between two
 /// requests, and an old connection may hang.
-fn base(target: Target) -> ClientBuilder {
+fn base(target: Target, connector: &Connector) -> ClientBuilder {
     let max_idle = match target {
         Target::KeyVault => usize::MAX,
         Target::EntraId => 0,
@@ -113,6 +124,8 @@ fn base(target: Target) -> ClientBuilder {
     Client::builder()
         .pool_max_idle_per_host(max_idle)
         .redirect(redirect::Policy::none())
+        .dns_resolver(RESOLVER.clone())
+        .connector_layer(connector.clone())
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(TCP_USER_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)

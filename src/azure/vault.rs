@@ -16,6 +16,7 @@ use azure_security_keyvault_keys::models::{
 };
 use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 
+use super::connector::Connector;
 use super::proxy_mode::Target;
 use super::published_credential::PublishedCredential;
 use super::transport;
@@ -37,8 +38,13 @@ impl AzureVault {
     ///
     /// # Errors
     /// The HTTP client cannot be created, or the URL of the vault is invalid; says why.
-    pub(crate) fn new(key: &KeyConfig, network: &NetworkConfig, tokens: TokenReader) -> Result<Self, String> {
-        let http = transport::client(&key.vault_host(), Target::KeyVault, network)?;
+    pub(crate) fn new(
+        key: &KeyConfig,
+        network: &NetworkConfig,
+        connector: &Connector,
+        tokens: TokenReader,
+    ) -> Result<Self, String> {
+        let http = transport::client(&key.vault_host(), Target::KeyVault, network, connector)?;
         let credential = Arc::new(PublishedCredential::new(tokens, &key.resource));
         let client_options = ClientOptions {
             retry: RetryOptions::none(),

@@ -22,6 +22,7 @@ mod outages;
 mod preflight;
 mod reload;
 mod secrets;
+mod slow_connections;
 mod socket;
 mod status;
 mod supervision;

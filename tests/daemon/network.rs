@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::{Daemon, Start, Vault, key_id};
 
 /// The emulator's flags without those of that name.
-fn args_without(vault: &Vault, flag: &str) -> Vec<String> {
+pub(crate) fn args_without(vault: &Vault, flag: &str) -> Vec<String> {
     let args = std::fs::read_to_string(vault.folder().join("args")).unwrap();
     args.lines().filter(|line| !line.starts_with(flag)).map(str::to_owned).collect()
 }

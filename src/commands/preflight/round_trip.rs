@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::advice::Advice;
 use super::checks::Check;
 use super::report::CheckResult;
-use crate::azure::AzureVault;
+use crate::azure::{AzureVault, Connector};
 use crate::config::{Access, Config};
 use crate::kms::{Algorithm, KeyId, KeyVersion, Plaintext};
 use crate::vault::{Failure, RejectedTokens, Token, TokenReader, TokenState, Vault, VaultError};
@@ -29,7 +29,7 @@ pub(super) fn vault(config: &Config, access: &Access, token: Token) -> Result<Az
     let state =
         watch::channel(TokenState { token: Some(token), refresh_failure: None, credential_number: 0 }).1;
     let tokens = TokenReader::new(state, RejectedTokens::none());
-    AzureVault::new(&config.key, &access.network, tokens)
+    AzureVault::new(&config.key, &access.network, &Connector::default(), tokens)
 }
 
 /// Makes a round trip for each version.

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use crate::actors::{Shutdown, Supervision, Supervisor};
 use crate::audit::AuditLog;
 use crate::azure::check_client;
-use crate::cli::{self, Command};
+use crate::cli::{self, Command, Flags};
 use crate::commands;
 use crate::config::{self, Access, Config, LogConfig};
 use crate::grpc::{self, Admission, Backend, BoundSocket, Inherited, SocketFile};
@@ -51,17 +51,21 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Ok(Command::Completion(flags)) => print_result(commands::completion(&flags)),
         Ok(Command::Man(flags)) => print_result(commands::man(&flags)),
-        Ok(Command::Run(flags)) => {
-            let inherited = Inherited::take();
-            let config = config::load(&flags, Arc::new(|name: &str| std::env::var(name).ok()));
-            let traces = config.as_ref().ok().and_then(|(config, _)| config.traces.as_ref());
-            let telemetry = Telemetry::init(LogConfig::of(&flags), traces);
-            process::log_panics();
-            exit_code(
-                config.map_err(|problems| problems.0).and_then(|ready| start(ready, inherited, telemetry)),
-            )
-        }
+        Ok(Command::Run(flags)) => run_daemon(&flags),
     }
+}
+
+fn run_daemon(flags: &Flags) -> ExitCode {
+    let inherited = Inherited::take();
+    let without_dumps = process::forbid_core_dumps(); // before the first secret is read
+    let config = config::load(flags, Arc::new(|name: &str| std::env::var(name).ok()));
+    let traces = config.as_ref().ok().and_then(|(config, _)| config.traces.as_ref());
+    let telemetry = Telemetry::init(LogConfig::of(flags), traces);
+    process::log_panics();
+    if let Err(error) = without_dumps {
+        tracing::warn!(err = %error, "Core dumps could not be switched off");
+    }
+    exit_code(config.map_err(|problems| problems.0).and_then(|ready| start(ready, inherited, telemetry)))
 }
 
 fn exit_code(outcome: Result<(), Vec<String>>) -> ExitCode {
@@ -81,7 +85,6 @@ fn start(
     inherited: Inherited,
     telemetry: Telemetry,
 ) -> Result<(), Vec<String>> {
-    process::forbid_core_dumps();
     process::allow_many_files();
     log_start(&config, &access);
     let audit = audit_log(&config, &telemetry.metrics).map_err(|problem| vec![problem])?;
@@ -153,8 +156,8 @@ impl Listeners {
     async fn bind(config: &Config, inherited: Inherited, io: &Handle) -> Result<Self, String> {
         let _on_io = io.enter();
         let message = |problem: http::NotBound| problem.to_string();
-        let healthz = http::bind("healthz-port", config.healthz.addr).await.map_err(message)?;
-        let metrics = http::bind("metrics-addr", config.metrics_addr).await.map_err(message)?;
+        let healthz = http::bind("healthz-port", config.healthz.addr).map_err(message)?;
+        let metrics = http::bind("metrics-addr", config.metrics_addr).map_err(message)?;
         let socket = BoundSocket::open(&config.listen, inherited).await?;
         Ok(Self { socket, healthz, metrics })
     }

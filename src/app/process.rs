@@ -3,7 +3,7 @@
 use std::io;
 use std::panic::PanicHookInfo;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::audit::AuditLog;
@@ -61,12 +61,16 @@ pub(super) fn log_panics() {
     }));
 }
 
-/// Disables core dumps, which would hold plaintexts, tokens and the client secret.
-pub(super) fn forbid_core_dumps() {
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    if let Err(error) = setrlimit(Resource::Core, none) {
-        tracing::warn!(err = %error, "Core dumps could not be switched off");
-    }
+/// Disables core dumps, which would hold plaintexts, tokens and the client secret. A handler that the kernel pipes them to
+/// gets them whatever the limit is (`core(5)`), unless the process is not dumpable; then other processes of its user
+/// cannot trace it either (`PR_SET_DUMPABLE`, `prctl(2)`).
+///
+/// # Errors
+/// The system refuses one of both; the other is done.
+pub(super) fn forbid_core_dumps() -> io::Result<()> {
+    let undumpable = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    Ok(undumpable?)
 }
 
 /// Raises the limit on open files as far as the system allows: each client's connection takes one.
@@ -74,5 +78,19 @@ pub(super) fn allow_many_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::warn!(err = %error, "The limit on open files could not be raised");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::dumpable_behavior;
+
+    use super::*;
+
+    #[test]
+    fn neither_a_file_nor_a_handler_gets_a_core_dump() {
+        forbid_core_dumps().unwrap();
+        assert!(matches!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable)));
+        assert_eq!(getrlimit(Resource::Core), Rlimit { current: Some(0), maximum: Some(0) });
     }
 }

@@ -11,12 +11,17 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use rustix::net::sockopt::set_ipv6_v6only;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::backoff::after_failed_accept;
 
+/// Connections that the kernel accepts before this process does: as many as it allows (`net.core.somaxconn`).
+const BACKLOG: u32 = i32::MAX as u32;
+/// The buffer of a connection, in bytes, which bounds the headers of a request too. hyper's default is 400 KiB.
+const BUFFER_SIZE: usize = 16 * 1024;
 /// Connections served at a time; more wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 256;
 /// Connections of one address at a time, so that no client locks the kubelet out; more are closed at once.
@@ -59,15 +64,30 @@ impl fmt::Display for NotBound {
 ///
 /// # Errors
 /// The address cannot be bound: the reason, and the fix.
-pub(crate) async fn bind(flag: &str, addr: SocketAddr) -> Result<TcpListener, NotBound> {
-    let mut bound = TcpListener::bind(addr).await;
+pub(crate) fn bind(flag: &str, addr: SocketAddr) -> Result<TcpListener, NotBound> {
+    let mut bound = listen(addr);
     let no_ipv6 = |error: &io::Error| {
         !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
     };
     if addr.is_ipv6() && addr.ip().is_unspecified() && bound.as_ref().is_err_and(no_ipv6) {
-        bound = TcpListener::bind((Ipv4Addr::UNSPECIFIED, addr.port())).await;
+        bound = listen((Ipv4Addr::UNSPECIFIED, addr.port()).into());
     }
     bound.map_err(|error| NotBound::new(flag, addr, &error))
+}
+
+/// Listens on that address. `[::]` accepts IPv4 too, whatever `net.ipv6.bindv6only` says (RFC 3493 section 5.3), as the
+/// Go plugin does.
+///
+/// # Errors
+/// As `bind(2)`.
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
+    if addr.is_ipv6() && addr.ip().is_unspecified() {
+        set_ipv6_v6only(&socket, false)?;
+    }
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves the routes until the future is dropped.
@@ -122,7 +142,22 @@ impl Drop for AddressPermit {
 
 async fn serve_connection(stream: TcpStream, routes: Router) {
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(BUFFER_SIZE);
     // an error is the client's: it has disconnected, or does not speak HTTP
     let _ = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt::ipv6_v6only;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_addresses_are_those_of_ipv4_too() {
+        let Ok(listener) = listen("[::]:0".parse().unwrap()) else { return }; // a host without IPv6
+        assert_eq!(ipv6_v6only(&listener), Ok(false));
+        let port = listener.local_addr().unwrap().port();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    }
 }

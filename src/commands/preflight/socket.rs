@@ -82,7 +82,7 @@ fn is_free(error: &io::Error) -> bool {
 /// Checks that both ports are free.
 pub(super) async fn ports(config: &Config) -> CheckResult {
     for (flag, addr) in [("healthz-port", config.healthz.addr), ("metrics-addr", config.metrics_addr)] {
-        if let Err(problem) = http::bind(flag, addr).await {
+        if let Err(problem) = http::bind(flag, addr) {
             return Check::Ports.failed(problem.cause, problem.fix);
         }
     }

@@ -159,12 +159,20 @@ impl Bench {
     /// # Errors
     /// The engine gives up: the scripted failures last too long, or the deadline passes.
     async fn decrypt(&self, ciphertext: &[u8]) -> Result<Plaintext, KmsError> {
+        self.decrypt_within(Duration::from_secs(3), ciphertext).await
+    }
+
+    /// Decrypts within that time.
+    ///
+    /// # Errors
+    /// The engine gives up: the scripted failures last too long, or the deadline passes.
+    async fn decrypt_within(&self, time: Duration, ciphertext: &[u8]) -> Result<Plaintext, KmsError> {
         let job = DecryptJob {
             key: self.key.clone(),
             algorithm: Algorithm::RsaOaep256,
             ciphertext: Arc::new(ciphertext.to_vec()),
             priority: Priority::Decrypt,
-            deadline: Instant::now() + Duration::from_secs(3),
+            deadline: Instant::now() + time,
         };
         self.engine.decrypt(&job).await.map(|decrypted| decrypted.plaintext)
     }

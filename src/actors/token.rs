@@ -53,7 +53,8 @@ pub(crate) struct TokenParts {
 /// One generation of the refresher.
 pub(crate) struct TokenActor {
     parts: TokenParts,
-    source: Arc<dyn TokenSource>,
+    /// The source for the credential in use; `None` while it cannot be created.
+    source: Option<Arc<dyn TokenSource>>,
     active: watch::Receiver<ActiveCredential>,
     /// The number of the credential in use: the outcome of a fetch with an earlier one is ignored.
     credential_number: u64,
@@ -87,7 +88,7 @@ impl TokenActor {
     ) -> Self {
         Self {
             parts,
-            source,
+            source: Some(source),
             active,
             credential_number: 0,
             pauses: pauses(),
@@ -124,11 +125,12 @@ impl TokenActor {
     }
 
     fn refresh(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.is_refreshing, true) {
+        if self.is_refreshing {
             return;
         }
-        let newest = self.newest_serial();
-        let (source, number) = (self.source.clone(), self.credential_number);
+        let Some(source) = self.source.clone() else { return self.switch_credential(ctx) };
+        self.is_refreshing = true;
+        let (newest, number) = (self.newest_serial(), self.credential_number);
         let message = self.active.borrow().access.credential.no_answer(FETCH_TIMEOUT);
         let timed_out = TokenError::new(Code::Unavailable, "token/timed-out", message);
         let fetched = async move { timeout(FETCH_TIMEOUT, fetch(&*source, newest + 1)).await };
@@ -145,11 +147,8 @@ impl TokenActor {
     }
 
     fn publish_token(&mut self, token: Token, ctx: &mut Context<Self>) {
-        let state = TokenState {
-            token: Some(token.clone()),
-            refresh_failure: None,
-            credential_number: self.credential_number,
-        };
+        let credential_number = self.credential_number;
+        let state = TokenState { token: Some(token.clone()), refresh_failure: None, credential_number };
         if !self.publish(|published| *published = state) {
             return;
         }
@@ -193,17 +192,18 @@ impl TokenActor {
         self.published_token().map_or(0, |token| token.serial).max(self.parts.rejected.newest())
     }
 
-    /// Switches to the active credential, and publishes the token from its validation.
+    /// Switches to the active credential, and publishes the token from its validation. Retries if there is no source.
     fn switch_credential(&mut self, ctx: &mut Context<Self>) {
         let ActiveCredential { number, access, token } = self.active.borrow_and_update().clone();
-        match (self.parts.connect)(&access) {
-            Ok(source) => self.source = source,
-            Err(problem) => {
-                return tracing::error!(target: LIFECYCLE, err = problem, "The new credential cannot be used");
-            }
-        }
         self.credential_number = number;
         (self.is_refreshing, self.is_rejecting_new_tokens) = (false, false);
+        match (self.parts.connect)(&access) {
+            Ok(source) => self.source = Some(source),
+            Err(problem) => {
+                self.source = None; // no more fetches with the earlier credential
+                return self.refresh_failed(no_source(problem), ctx);
+            }
+        }
         match token {
             Some(token) => {
                 let serial = self.newest_serial() + 1;
@@ -283,6 +283,11 @@ fn until_refresh(token: &Token) -> Duration {
 
 fn pauses() -> ExponentialBackoff {
     backoff::jittered(SHORTEST_PAUSE, LONGEST_PAUSE)
+}
+
+fn no_source(problem: String) -> TokenError {
+    let message = "the plugin's new credential cannot be used".to_owned();
+    TokenError { cause: Some(problem), ..TokenError::new(Code::Unavailable, "token/no-source", message) }
 }
 
 fn not_accepted() -> TokenError {

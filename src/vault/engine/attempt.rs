@@ -1,5 +1,6 @@
 //! One attempt at a call: on the primary connection, and on a hedge connection too when the primary is slow.
 
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,16 +64,26 @@ impl Attempts {
         self.shared.latencies.expected()
     }
 
-    /// Waits until the limits allow an attempt and there is a token.
+    /// Waits until there is a token and the limits allow an attempt. Takes nothing from the limits unless the circuit
+    /// breaker permits the attempt.
     ///
     /// # Errors
     /// The circuit breaker is open, or a limit or the lack of a token allows no attempt before the deadline.
     pub(super) async fn ready(&self, spec: AttemptSpec) -> Result<Permit<'_>, NotReady> {
-        self.shared.breaker.check().map_err(NotReady::Outage)?;
-        let begins_by = spec.deadline - self.expected_duration();
-        self.limiter.acquire(spec.priority, begins_by).await.map_err(NotReady::Refused)?;
-        self.tokens.usable(spec.deadline).await.map_err(NotReady::Refused)?;
-        self.shared.breaker.permit().map_err(NotReady::Outage)
+        let admit = || self.tokens.latest().and_then(|_| self.shared.breaker.permit().ok());
+        loop {
+            self.shared.breaker.check().map_err(NotReady::Outage)?;
+            self.tokens.usable(spec.deadline).await.map_err(NotReady::Refused)?;
+            let acquired = self.limiter.acquire_if(spec.priority, self.begins_by(spec), admit).await;
+            if let Some(permit) = acquired.map_err(NotReady::Refused)? {
+                return Ok(permit);
+            }
+        }
+    }
+
+    /// Returns the latest time at which an attempt can begin and be expected to end before the deadline.
+    fn begins_by(&self, spec: AttemptSpec) -> Instant {
+        spec.deadline - self.expected_duration()
     }
 
     /// Makes an attempt, and records its outcome in the circuit breaker.
@@ -119,7 +130,7 @@ impl Attempts {
         let hedge = tokio::select! {
             biased;
             outcome = &mut first => return outcome,
-            hedge = self.hedge_when_due(&primary) => hedge,
+            hedge = self.hedge_when_due(spec, &primary) => hedge,
         };
         let sent = Instant::now();
         let mut second = pin!(self.call_on(&hedge, spec, true, call));
@@ -142,25 +153,30 @@ impl Attempts {
         }
     }
 
-    /// Waits until a hedge is due, and returns the connection to make it on: after the hedge delay within the budget, or
-    /// at any time when the primary connection is known to hang.
-    async fn hedge_when_due(&self, primary: &Arc<Connection>) -> Arc<Connection> {
+    /// Waits until a hedge is due and the limits allow it, and returns the connection to make it on. It is due after the
+    /// hedge delay within the budget, or at any time when the primary connection is known to hang. Waits for ever when there
+    /// can be no hedge.
+    async fn hedge_when_due(&self, spec: AttemptSpec, primary: &Arc<Connection>) -> Arc<Connection> {
         self.shared.hedge_budget.deposit();
-        tokio::select! {
-            () = primary.until_hung() => return self.hedging.primary().await,
-            () = sleep(self.shared.latencies.hedge_delay()) => {}
-        }
-        if self.shared.hedge_budget.withdraw() {
-            while let Err(wait) = self.limiter.try_acquire() {
-                sleep(wait).await;
-            }
-            if let Some(hedge) = self.hedging.hedge_for(primary).await {
-                self.metrics.hedged();
-                return hedge;
-            }
+        let is_slow = tokio::select! {
+            () = primary.until_hung() => false,
+            () = sleep(self.shared.latencies.hedge_delay()) => self.shared.hedge_budget.withdraw(),
+        };
+        if is_slow && let Some(hedge) = self.hedge(spec, primary).await {
+            return hedge;
         }
         primary.until_hung().await;
-        self.hedging.primary().await
+        match self.hedge(spec, primary).await {
+            Some(hedge) => hedge,
+            None => pending().await, // the first attempt ends by the deadline
+        }
+    }
+
+    /// Waits until the limits allow a hedge, and returns the connection to make it on. `None` when they do not before the
+    /// deadline, or when no client can be created.
+    async fn hedge(&self, spec: AttemptSpec, primary: &Arc<Connection>) -> Option<Arc<Connection>> {
+        self.limiter.acquire(spec.priority, self.begins_by(spec)).await.ok()?;
+        self.hedging.hedge_for(primary).await
     }
 
     /// Makes the call on that connection, and records its outcome in the metrics and the shared state.
@@ -180,6 +196,9 @@ impl Attempts {
         let (sent, token) = (Instant::now(), self.tokens.latest());
         let AttemptSpec { operation, priority, number: attempt, .. } = spec;
         let is_probe = priority == Priority::Probe;
+        if is_hedge {
+            self.metrics.hedged();
+        }
         let counted = self.metrics.key_vault_call(KeyVaultCall { operation, is_probe, attempt, is_hedge });
         let timed_out = |_| Err(VaultError::without_answer(Failure::TimedOut));
         let in_time = timeout_at(spec.deadline, connection.call(call)).instrument(counted.span());

@@ -24,13 +24,32 @@ struct InFlight<K, T: Clone> {
 
 struct Entry<T: Clone> {
     number: u64,
-    deadline: Instant,
+    deadlines: Arc<Deadlines>,
     operation: WeakShared<BoxFuture<'static, T>>,
 }
 
-impl<T: Clone> Entry<T> {
+/// The deadline of an operation, and the latest one of its callers.
+struct Deadlines {
+    operation: Instant,
+    latest: Mutex<Instant>,
+}
+
+impl Deadlines {
+    fn new(deadline: Instant) -> Arc<Self> {
+        Arc::new(Self { operation: deadline, latest: Mutex::new(deadline) })
+    }
+
     fn is_joinable(&self, deadline: Instant) -> bool {
-        self.deadline <= deadline + DEADLINE_TOLERANCE && deadline <= self.deadline + DEADLINE_TOLERANCE
+        self.operation <= deadline + DEADLINE_TOLERANCE && deadline <= self.operation + DEADLINE_TOLERANCE
+    }
+
+    fn add(&self, deadline: Instant) {
+        let mut latest = lock(&self.latest);
+        *latest = deadline.max(*latest);
+    }
+
+    fn latest(&self) -> Instant {
+        *lock(&self.latest)
     }
 }
 
@@ -52,36 +71,62 @@ where
     }
 
     /// Returns the outcome of the operation with that key: of the one in flight if its deadline is within
-    /// [`DEADLINE_TOLERANCE`] of `deadline`, else of `start`. An operation is cancelled when its last caller is.
-    pub(crate) async fn run<F>(&self, key: K, deadline: Instant, start: impl FnOnce() -> F) -> T
+    /// [`DEADLINE_TOLERANCE`] of `deadline`, else of `start`, which is given the deadline of the operation. An operation is
+    /// cancelled when its last caller is.
+    ///
+    /// A caller that joined an operation with an earlier deadline goes on after an outcome that is `out_of_time`. All such
+    /// callers share one further operation, with the latest of their deadlines.
+    pub(crate) async fn run<F>(
+        &self,
+        key: K,
+        deadline: Instant,
+        start: impl Fn(Instant) -> F,
+        out_of_time: impl Fn(&T) -> bool,
+    ) -> T
     where
         F: Future<Output = T> + Send + 'static,
     {
-        self.join(key, deadline, start).await
+        let mut latest = deadline;
+        loop {
+            let (operation, deadlines) = self.join(key.clone(), latest, &start);
+            let outcome = operation.await;
+            if deadlines.operation >= deadline || !out_of_time(&outcome) {
+                return outcome;
+            }
+            latest = deadlines.latest();
+        }
     }
 
-    fn join<F>(&self, key: K, deadline: Instant, start: impl FnOnce() -> F) -> Operation<T>
+    /// Joins the operation in flight, or starts one with that deadline.
+    fn join<F>(
+        &self,
+        key: K,
+        deadline: Instant,
+        start: &impl Fn(Instant) -> F,
+    ) -> (Operation<T>, Arc<Deadlines>)
     where
         F: Future<Output = T> + Send + 'static,
     {
         let mut in_flight = lock(&self.0);
-        let entry = in_flight.operations.get(&key).filter(|entry| entry.is_joinable(deadline));
-        if let Some(operation) = entry.and_then(|entry| entry.operation.upgrade()) {
-            return operation;
+        let entry = in_flight.operations.get(&key).filter(|entry| entry.deadlines.is_joinable(deadline));
+        if let Some((operation, entry)) = entry.and_then(|entry| Some((entry.operation.upgrade()?, entry))) {
+            entry.deadlines.add(deadline);
+            return (operation, entry.deadlines.clone());
         }
         in_flight.started += 1;
         let number = in_flight.started;
         let guard = EntryGuard { in_flight: self.0.clone(), key: key.clone(), number };
-        let work = start();
+        let work = start(deadline);
         let operation = async move {
             let _guard = guard;
             work.await
         };
-        let operation = operation.boxed().shared();
+        let (operation, deadlines) = (operation.boxed().shared(), Deadlines::new(deadline));
         if let Some(weak) = operation.downgrade() {
-            in_flight.operations.insert(key, Entry { number, deadline, operation: weak });
+            let entry = Entry { number, deadlines: deadlines.clone(), operation: weak };
+            in_flight.operations.insert(key, entry);
         }
-        operation
+        (operation, deadlines)
     }
 }
 
@@ -94,8 +139,8 @@ impl<K: Eq + Hash, T: Clone> Drop for EntryGuard<K, T> {
     }
 }
 
-fn lock<K, T: Clone>(in_flight: &Mutex<InFlight<K, T>>) -> MutexGuard<'_, InFlight<K, T>> {
-    in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -119,14 +164,24 @@ mod tests {
     impl Bench {
         /// Runs an operation that ends at a notification, with the number of operations started so far.
         async fn run(&self, key: &'static str, seconds: u64) -> u32 {
-            let deadline = Instant::now() + Duration::from_secs(seconds);
-            let (started, finish) = (self.started.clone(), self.finish.clone());
-            let start = || async move {
-                let number = started.fetch_add(1, Ordering::SeqCst) + 1;
-                finish.notified().await;
-                number
+            self.run_until(key, Instant::now() + Duration::from_secs(seconds), |_| false).await
+        }
+
+        async fn run_until(
+            &self,
+            key: &'static str,
+            deadline: Instant,
+            out_of_time: impl Fn(&u32) -> bool,
+        ) -> u32 {
+            let start = |_| {
+                let (started, finish) = (self.started.clone(), self.finish.clone());
+                async move {
+                    let number = started.fetch_add(1, Ordering::SeqCst) + 1;
+                    finish.notified().await;
+                    number
+                }
             };
-            self.coalescer.run(key, deadline, start).await
+            self.coalescer.run(key, deadline, start, out_of_time).await
         }
 
         fn is_empty(&self) -> bool {
@@ -186,5 +241,30 @@ mod tests {
         assert_eq!(bench.started.load(Ordering::SeqCst), 2);
         drop(short); // does not remove the other's entry
         assert!(!bench.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_joined_with_more_time_goes_on_in_one_further_operation_with_the_latest_deadline() {
+        let bench = bench();
+        let end = Instant::now() + Duration::from_secs(3);
+        let is_first = |number: &u32| *number == 1;
+        let later = |ms| Box::pin(bench.run_until("a", end + Duration::from_millis(ms), is_first));
+        let mut own = later(0);
+        let mut joined = [later(0), later(200), later(900), later(500)];
+        assert!(poll!(&mut own).is_pending());
+        for waiting in &mut joined {
+            assert!(poll!(waiting).is_pending());
+        }
+        bench.finish.notify_one();
+        let [same, mut shorter, mut longest, mut other] = joined;
+        assert_eq!((own.await, same.await), (1, 1));
+        for waiting in [&mut shorter, &mut longest, &mut other] {
+            assert!(poll!(waiting).is_pending());
+        }
+        let deadline = lock(&bench.coalescer.0).operations["a"].deadlines.operation;
+        assert_eq!(deadline, end + Duration::from_millis(900));
+        bench.finish.notify_one();
+        assert_eq!((shorter.await, longest.await, other.await), (2, 2, 2));
+        assert!(bench.is_empty());
     }
 }

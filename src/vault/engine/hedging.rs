@@ -99,15 +99,21 @@ impl Hedging {
         if !primary.is_hung() {
             return primary;
         }
-        let hedge = self.hedge_for(&primary).await;
+        let hedge = self.fresh_hedge(&primary).await;
         hedge.inspect(|hedge| self.replace_primary(&primary, hedge)).unwrap_or(primary)
     }
 
-    /// Returns a connection to make a hedge on, other than `connection`. `None` when no client can be created, which is
-    /// logged.
+    /// Returns a connection to make a hedge on, other than `connection`: the primary one, which is replaced first if it
+    /// hangs, or a fresh one while `connection` is the primary one. `None` when no client can be created, which is logged.
     pub(crate) async fn hedge_for(&self, connection: &Arc<Connection>) -> Option<Arc<Connection>> {
-        let primary = lock(&self.primary).clone();
-        if Arc::ptr_eq(&primary, connection) { self.fresh_hedge(connection).await } else { Some(primary) }
+        let primary = self.primary().await;
+        if !Arc::ptr_eq(&primary, connection) {
+            Some(primary)
+        } else if connection.is_hung() {
+            None
+        } else {
+            self.fresh_hedge(connection).await
+        }
     }
 
     /// Returns a fresh hedge connection, which all callers share that need one at the time.

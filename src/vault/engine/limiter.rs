@@ -28,6 +28,20 @@ impl Limiter {
     /// `ResourceExhausted`, as soon as it is certain that no call may be made before the deadline; the message names the
     /// limit.
     pub(crate) async fn acquire(&self, priority: Priority, deadline: Instant) -> Result<(), KmsError> {
+        self.acquire_if(priority, deadline, || Some(())).await.map(drop)
+    }
+
+    /// Waits until a call may be made, and takes it from the limits together with what `admit` returns. If that is `None`,
+    /// returns it at once and takes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::acquire`].
+    pub(crate) async fn acquire_if<P>(
+        &self,
+        priority: Priority,
+        deadline: Instant,
+        admit: impl Fn() -> Option<P>,
+    ) -> Result<Option<P>, KmsError> {
         let _waiting = self.shared.count_waiting();
         let blocked = self.shared.throttle.blocked_for();
         if blocked.is_some_and(|wait| Instant::now() + wait >= deadline) {
@@ -36,20 +50,22 @@ impl Limiter {
         let Ok(_permit) = timeout_at(deadline, self.queue.acquire(priority)).await else {
             return Err(self.refusal());
         };
-        while let Err(wait) = self.try_acquire() {
-            if Instant::now() + wait >= deadline {
-                return Err(self.refusal());
+        loop {
+            // what it returns is not kept while this waits
+            let acquired = admit().map(|admitted| self.try_acquire().map(|()| admitted)).transpose();
+            match acquired {
+                Ok(admitted) => return Ok(admitted),
+                Err(wait) if Instant::now() + wait >= deadline => return Err(self.refusal()),
+                Err(wait) => sleep(wait).await,
             }
-            sleep(wait).await;
         }
-        Ok(())
     }
 
-    /// Takes the permission for a call now, ahead of the queue.
+    /// Takes the permission for a call now.
     ///
     /// # Errors
     /// No call may be made now; returns the time until one may.
-    pub(crate) fn try_acquire(&self) -> Result<(), Duration> {
+    fn try_acquire(&self) -> Result<(), Duration> {
         if let Some(wait) = self.shared.throttle.wait() {
             return Err(wait);
         }

@@ -25,7 +25,7 @@ use coalesce::Coalescer;
 pub(crate) use hedging::Connect;
 pub(crate) use priority_queue::{Priority, PriorityQueue, QueuePermit};
 pub(crate) use rate_limit::RateLimitView;
-use retry::RetryState;
+use retry::{GaveUp, RetryState};
 pub(crate) use shared::SharedState;
 
 use super::{DecryptJob, EncryptJob, EncryptResult, Failure, TokenReader, Vault, VaultError};
@@ -41,7 +41,7 @@ pub(crate) struct Engine(Arc<Inner>);
 
 struct Inner {
     attempts: Attempts,
-    decrypts: Coalescer<DecryptKey, Result<Decrypted, KmsError>>,
+    decrypts: Coalescer<DecryptKey, Result<Decrypted, GaveUp>>,
 }
 
 impl Engine {
@@ -75,24 +75,23 @@ impl Engine {
         Ok(Encrypted { ciphertext, receipt })
     }
 
-    /// Decrypts. Identical jobs at the same time share one call.
+    /// Decrypts. Identical jobs at the same time share one call with its retries.
     ///
     /// # Errors
     /// As [`Self::encrypt`].
     pub(crate) async fn decrypt(&self, job: &DecryptJob) -> Result<Decrypted, KmsError> {
         let key = (job.key.id.clone(), job.algorithm, job.ciphertext.clone());
-        let start = || {
-            let (inner, job) = (self.0.clone(), job.clone());
+        let start = |deadline| {
+            let (inner, job) = (self.0.clone(), DecryptJob { deadline, ..job.clone() });
             async move { inner.decrypt(&job).await }.in_current_span() // also for callers that join later
         };
-        let shared = self.0.decrypts.run(key, job.deadline, start);
-        let in_time = timeout_at(job.deadline, shared).await;
-        match in_time.unwrap_or_else(|_| Err(KmsError::deadline("the same Decrypt of another caller"))) {
-            // the deadline of the shared call was earlier
-            Err(error) if error.code.meaning().is_retryable && self.0.has_time(job.deadline) => {
-                self.0.decrypt(job).await
-            }
-            outcome => outcome,
+        let out_of_time = |outcome: &Result<Decrypted, GaveUp>| {
+            outcome.as_ref().is_err_and(|gave_up| gave_up.is_out_of_time) && self.0.has_time(job.deadline)
+        };
+        let shared = self.0.decrypts.run(key, job.deadline, start, out_of_time);
+        match timeout_at(job.deadline, shared).await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Err(KmsError::deadline("the same Decrypt of another caller")),
         }
     }
 
@@ -120,7 +119,7 @@ impl Inner {
     ///
     /// # Errors
     /// As [`Engine::encrypt`].
-    async fn decrypt(&self, job: &DecryptJob) -> Result<Decrypted, KmsError> {
+    async fn decrypt(&self, job: &DecryptJob) -> Result<Decrypted, GaveUp> {
         let call = |vault: Arc<dyn Vault>| async move {
             vault.decrypt(&job.key, job.algorithm, &job.ciphertext).await
         };
@@ -137,7 +136,7 @@ impl Inner {
         priority: Priority,
         deadline: Instant,
         call: impl Fn(Arc<dyn Vault>) -> F,
-    ) -> Result<T, KmsError>
+    ) -> Result<T, GaveUp>
     where
         F: Future<Output = Result<T, VaultError>>,
     {
@@ -150,7 +149,7 @@ impl Inner {
                     Err(error) => retry.delay_after(error, self.attempts.expected_duration())?,
                 },
                 Err(NotReady::Outage(outage)) => retry.delay_during_outage(outage)?,
-                Err(NotReady::Refused(error)) => return Err(retry.final_error(error)),
+                Err(NotReady::Refused(error)) => return Err(retry.refused(error)),
             };
             sleep(delay).await;
         }

@@ -18,6 +18,21 @@ const LONGEST_DELAY: Duration = Duration::from_secs(2);
 /// The interval between two checks of an open circuit breaker.
 const BREAKER_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The end of a call without success.
+#[derive(Clone, Debug)]
+pub(super) struct GaveUp {
+    /// The error for the caller.
+    pub(super) error: KmsError,
+    /// Set when a later deadline would have allowed another attempt.
+    pub(super) is_out_of_time: bool,
+}
+
+impl From<GaveUp> for KmsError {
+    fn from(gave_up: GaveUp) -> Self {
+        gave_up.error
+    }
+}
+
 /// The failed attempts of one call, and the backoff between them.
 pub(super) struct RetryState {
     started: Instant,
@@ -43,12 +58,9 @@ impl RetryState {
     ///
     /// # Errors
     /// The failure is permanent, or the next attempt could not end before the deadline: returns the error for the caller.
-    pub(super) fn delay_after(
-        &mut self,
-        error: VaultError,
-        expected: Duration,
-    ) -> Result<Duration, KmsError> {
+    pub(super) fn delay_after(&mut self, error: VaultError, expected: Duration) -> Result<Duration, GaveUp> {
         let (delay, latest) = (self.backoff(&error), KmsError::from(error.clone()));
+        let is_out_of_time = delay.is_some() || error.failure == Failure::TimedOut;
         self.attempts += 1;
         let is_informative = match error.failure {
             Failure::NoToken => false, // the next attempt fails with the reason
@@ -60,7 +72,7 @@ impl RetryState {
         }
         match delay {
             Some(delay) if Instant::now() + delay + expected < self.deadline => Ok(delay),
-            _ => Err(self.final_error(latest)),
+            _ => Err(self.give_up(latest, is_out_of_time)),
         }
     }
 
@@ -69,12 +81,23 @@ impl RetryState {
     ///
     /// # Errors
     /// The caller has made no attempt, or the deadline is too near: returns the error for the caller.
-    pub(super) fn delay_during_outage(&mut self, outage: Outage) -> Result<Duration, KmsError> {
-        if self.attempts > 0 && Instant::now() + BREAKER_CHECK_INTERVAL < self.deadline {
+    pub(super) fn delay_during_outage(&mut self, outage: Outage) -> Result<Duration, GaveUp> {
+        let waits = self.attempts > 0;
+        if waits && Instant::now() + BREAKER_CHECK_INTERVAL < self.deadline {
             Ok(BREAKER_CHECK_INTERVAL)
         } else {
-            Err(self.final_error(outage.into()))
+            Err(self.give_up(outage.into(), waits))
         }
+    }
+
+    /// Returns the end of a call for which a limit, or the lack of a token, allows no attempt before the deadline.
+    pub(super) fn refused(&mut self, error: KmsError) -> GaveUp {
+        let is_out_of_time = error.code.meaning().is_retryable;
+        self.give_up(error, is_out_of_time)
+    }
+
+    fn give_up(&mut self, otherwise: KmsError, is_out_of_time: bool) -> GaveUp {
+        GaveUp { error: self.final_error(otherwise), is_out_of_time }
     }
 
     fn backoff(&mut self, error: &VaultError) -> Option<Duration> {
@@ -90,7 +113,7 @@ impl RetryState {
     }
 
     /// Takes the error for the caller: the failure of its attempts, or `otherwise` if none failed.
-    pub(super) fn final_error(&mut self, otherwise: KmsError) -> KmsError {
+    fn final_error(&mut self, otherwise: KmsError) -> KmsError {
         let Some(error) = self.last_error.take() else { return otherwise };
         let elapsed = self.started.elapsed().as_secs_f64();
         let was_retried = matches!(error.failure.retry(), Retry::AfterThrottle | Retry::AfterBackoff)

@@ -2,6 +2,7 @@
 
 mod circuit_breaker;
 mod coalescing;
+mod hedge_limits;
 mod hedging;
 mod results;
 mod retries;
@@ -88,6 +89,7 @@ struct Bench {
     rejected: RejectedTokens,
     key: Arc<KeyVersion>,
     metrics: Arc<Metrics>,
+    shared: Arc<SharedState>,
     start: Instant,
 }
 
@@ -101,12 +103,17 @@ fn token(serial: u64) -> TokenState {
 }
 
 fn bench_of(vault: Scripted) -> Bench {
+    limited_bench(vault, 1000, 1000)
+}
+
+/// Makes a bench with a limit of `qps` calls a second after a burst of `burst`.
+fn limited_bench(vault: Scripted, qps: u32, burst: u32) -> Bench {
     let vault = Arc::new(vault);
     let (tokens, receiver) = watch::channel(token(1));
     let rejected = RejectedTokens::none();
     let reader = TokenReader::new(receiver, rejected.clone());
-    let thousand = NonZeroU32::new(1000).unwrap();
-    let shared = Arc::new(SharedState::new(thousand, thousand));
+    let [qps, burst] = [qps, burst].map(|number| NonZeroU32::new(number).unwrap());
+    let shared = Arc::new(SharedState::new(qps, burst));
     let metrics = Arc::new(Metrics::new());
     let connect = {
         let vault = vault.clone();
@@ -116,9 +123,9 @@ fn bench_of(vault: Scripted) -> Bench {
             Ok(Arc::new(Connection { vault: vault.clone(), is_silent }) as Arc<dyn Vault>)
         }
     };
-    let engine = Engine::new(Arc::new(connect), reader, shared, metrics.clone()).unwrap();
+    let engine = Engine::new(Arc::new(connect), reader, shared.clone(), metrics.clone()).unwrap();
     let key = Arc::new(KeyVersion::new(URL, "k8s", "0123456789abcdef0123456789abcdef"));
-    Bench { engine, vault, tokens, rejected, key, metrics, start: Instant::now() }
+    Bench { engine, vault, tokens, rejected, key, metrics, shared, start: Instant::now() }
 }
 
 fn scripted() -> Scripted {
@@ -144,12 +151,20 @@ impl Bench {
     /// # Errors
     /// The engine gives up: the scripted failures last too long, or the deadline passes.
     async fn encrypt(&self) -> Result<Encrypted, KmsError> {
+        self.encrypt_within(Duration::from_secs(3)).await
+    }
+
+    /// Encrypts 32 bytes within that time.
+    ///
+    /// # Errors
+    /// The engine gives up: the scripted failures last too long, or the deadline passes.
+    async fn encrypt_within(&self, time: Duration) -> Result<Encrypted, KmsError> {
         let job = EncryptJob {
             key: self.key.clone(),
             algorithm: Algorithm::RsaOaep256,
             plaintext: Plaintext::new(vec![1; 32]),
             priority: Priority::Encrypt,
-            deadline: Instant::now() + Duration::from_secs(3),
+            deadline: Instant::now() + time,
         };
         self.engine.encrypt(&job).await
     }
@@ -159,17 +174,37 @@ impl Bench {
     /// # Errors
     /// The engine gives up: the scripted failures last too long, or the deadline passes.
     async fn decrypt(&self, ciphertext: &[u8]) -> Result<Plaintext, KmsError> {
+        self.decrypt_within(Duration::from_secs(3), ciphertext).await
+    }
+
+    /// Decrypts within that time.
+    ///
+    /// # Errors
+    /// The engine gives up: the scripted failures last too long, or the deadline passes.
+    async fn decrypt_within(&self, time: Duration, ciphertext: &[u8]) -> Result<Plaintext, KmsError> {
         let job = DecryptJob {
             key: self.key.clone(),
             algorithm: Algorithm::RsaOaep256,
             ciphertext: Arc::new(ciphertext.to_vec()),
             priority: Priority::Decrypt,
-            deadline: Instant::now() + Duration::from_secs(3),
+            deadline: Instant::now() + time,
         };
         self.engine.decrypt(&job).await.map(|decrypted| decrypted.plaintext)
     }
 
     fn calls(&self) -> usize {
         self.vault.calls.lock().unwrap().len()
+    }
+
+    /// Returns the number of calls after `from` seconds and before `to` seconds.
+    fn calls_between(&self, from: f64, to: f64) -> usize {
+        let within = |sent: &&Instant| (from..to).contains(&(**sent - self.start).as_secs_f64());
+        self.vault.calls.lock().unwrap().iter().filter(within).count()
+    }
+
+    fn hedges(&self) -> usize {
+        let text = self.metrics.render();
+        let value = text.lines().find_map(|line| line.strip_prefix("azure_kms_key_vault_hedges_total "));
+        value.unwrap().parse().unwrap()
     }
 }

@@ -46,3 +46,26 @@ async fn who_has_tried_before_waits_for_the_vault_s_return_while_others_fail_fas
     bench.vault.failures.lock().unwrap().clear();
     assert!(patient.await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_trial_takes_nothing_from_the_rate_limit() {
+    let bench = limited_bench(Scripted { latency: Duration::from_millis(50), ..scripted() }, 10, 10);
+    let unreachable = VaultError::without_answer(Failure::Unreachable);
+    bench.vault.failures.lock().unwrap().extend(std::iter::repeat_n(unreachable.clone(), 1000));
+    while bench.shared.outage().is_none() {
+        sleep(Duration::from_secs(1)).await;
+        bench.shared.breaker.permit().unwrap_or_else(|outage| panic!("{outage:?}")).failed(&unreachable);
+    }
+    sleep(Duration::from_secs(2)).await; // a trial may be made, but the rate limit is used up
+    while bench.shared.rate_limit.try_acquire().is_ok() {}
+    let start = Instant::now();
+    let failed = join_all((0..20).map(|_| async {
+        let error = bench.encrypt_within(Duration::from_millis(900)).await.unwrap_err();
+        (error.code, start.elapsed() <= Duration::from_millis(100))
+    }));
+    let failed = failed.await;
+    assert_eq!(failed.iter().filter(|outcome| **outcome == (Code::Unavailable, true)).count(), 19);
+    let regained = start.elapsed().as_millis() as usize / 100;
+    let taken = regained - bench.shared.rate_limit().left as usize;
+    assert!(bench.calls() >= 1 && taken.abs_diff(bench.calls()) <= 1, "{taken} for {} trials", bench.calls());
+}

@@ -1,4 +1,4 @@
-//! The limits on hedges, and on callers that wait for a trial.
+//! The limits on hedges.
 
 use super::*;
 
@@ -36,17 +36,4 @@ async fn a_hedge_that_is_made_because_the_connection_hangs_is_counted() {
     let bench = bench_of(Scripted { silent_connections: 1, ..scripted() });
     join_all((0..64).map(|_| bench.encrypt())).await;
     assert_eq!((bench.calls(), bench.hedges()), (64 + 64, 64));
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_waits_for_a_trial_takes_nothing_from_the_rate_limit() {
-    let bench = limited_bench(scripted(), 1, 1000);
-    let unreachable = VaultError::without_answer(Failure::Unreachable);
-    bench.vault.failures.lock().unwrap().extend(std::iter::repeat_n(unreachable, 10_000));
-    join_all((0..30).map(|_| bench.encrypt_within(Duration::from_secs(20)))).await;
-    let elapsed = bench.start.elapsed().as_secs() as usize;
-    let taken = 1000 + elapsed - bench.shared.rate_limit().left as usize;
-    let trials = bench.calls_between(3.0, 20.0);
-    assert!(trials > 5, "{trials}");
-    assert!(taken.abs_diff(bench.calls()) <= 2, "{taken} for {} calls, {trials} trials", bench.calls());
 }

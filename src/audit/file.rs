@@ -11,6 +11,7 @@ use rustix::process::geteuid;
 
 const OWNER_READ_WRITE: u32 = 0o600;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+const SYMBOLIC_LINK: &str = "is a symbolic link: name the file itself";
 
 /// The file, open for appending.
 pub(super) struct AuditFile {
@@ -96,13 +97,23 @@ fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
     let opened = options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default()).open(path);
     let file = opened.map_err(|error| {
-        if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
-            return io::Error::other("is a symbolic link: name the file itself");
-        }
-        error
+        let is_link = error.raw_os_error() == Some(Errno::LOOP.raw_os_error());
+        if is_link { io::Error::other(SYMBOLIC_LINK) } else { error }
     })?;
     check(&file.metadata()?, geteuid().as_raw()).map_err(io::Error::other)?;
     Ok(file)
+}
+
+/// Checks what is at the path now, without opening it. Nothing is fine too.
+///
+/// # Errors
+/// The daemon would refuse it; says why.
+pub(crate) fn check_path(path: &Path) -> Result<(), String> {
+    match std::fs::symlink_metadata(path) {
+        Err(_) => Ok(()),
+        Ok(metadata) if metadata.is_symlink() => Err(SYMBOLIC_LINK.into()),
+        Ok(metadata) => check(&metadata, geteuid().as_raw()),
+    }
 }
 
 /// Checks that only the user of this process can write to the file.
@@ -141,6 +152,7 @@ mod tests {
         std::fs::write(&target, "precious").unwrap();
         symlink(&target, &link).unwrap();
         assert!(problem(&link).contains("symbolic link"));
+        assert_eq!(check_path(&link), Err(SYMBOLIC_LINK.into()));
         symlink(folder.path().join("absent"), folder.path().join("dangling")).unwrap();
         assert!(problem(&folder.path().join("dangling")).contains("symbolic link"));
         assert!(!folder.path().join("absent").exists());

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::telemetry::{LIFECYCLE, Metrics};
 use file::AuditFile;
+pub(crate) use file::check_path;
 use lost_records::LostRecords;
 pub(crate) use record::{Peer, Record};
 use writer::Writer;

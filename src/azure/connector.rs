@@ -2,97 +2,74 @@
 //! deadline, and the next call gets the connection.
 //!
 //! A tower layer in the HTTP client's connector. Each attempt to connect is a task; a call that is dropped leaves its
-//! attempt to the next call, of the same client or of another one with the same [`Connector`].
+//! attempts to the next call, of the same client or of another one with the same [`Connector`]. That call waits for the
+//! oldest of them, and soon begins one of its own, as the old one may never end. The first connection counts.
+
+mod attempt;
 
 use std::any::Any;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Sleep, sleep};
 use tower::{BoxError, Layer, Service};
 
-/// The time limit of an attempt, whoever waits for it.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// The time that an established connection waits for a call. Servers close connections on which nothing is sent.
-const MAX_IDLE: Duration = Duration::from_secs(5);
-/// The number of attempts that are kept for later calls; the oldest are dropped.
-const MAX_PENDING: usize = 4;
+use attempt::{Attempt, MAX_IDLE, Parked};
+
+/// The time for which a call waits for the attempt of an earlier call alone.
+const OWN_ATTEMPT_AFTER: Duration = Duration::from_millis(500);
+/// The number of attempts that are kept for later calls.
+const MAX_PARKED: usize = 4;
 
 /// The attempts to connect to one destination that no call waits for. Clones share them; the clients that use one must
 /// have the same destination, trust roots and proxy.
 #[derive(Clone, Default)]
-pub(crate) struct Connector(Arc<Mutex<Vec<Box<dyn Any + Send>>>>);
+pub(crate) struct Connector(Arc<Mutex<Vec<Box<dyn Parked>>>>);
 
 impl Connector {
-    fn pending(&self) -> MutexGuard<'_, Vec<Box<dyn Any + Send>>> {
+    fn parked(&self) -> MutexGuard<'_, Vec<Box<dyn Parked>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the oldest attempt that has not failed.
+    /// Takes the oldest attempt that may still bring a connection.
     fn take<C: Send + 'static>(&self) -> Option<Attempt<C>> {
-        let mut pending = self.pending();
-        while !pending.is_empty() {
-            let attempt = pending.remove(0).downcast::<Attempt<C>>();
-            if let Some(usable) = attempt.ok().and_then(|attempt| attempt.usable()) {
-                return Some(usable);
-            }
-        }
-        None
+        let mut parked = self.parked();
+        parked.retain_mut(|attempt| attempt.is_usable());
+        let oldest = (0..parked.len()).min_by_key(|at| parked[*at].began())?;
+        let attempt: Box<dyn Any> = parked.swap_remove(oldest);
+        attempt.downcast().ok().map(|attempt| *attempt)
     }
 
-    fn keep<C: Send + 'static>(&self, attempt: Attempt<C>) {
-        let mut pending = self.pending();
-        if pending.len() == MAX_PENDING {
-            pending.remove(0);
+    /// Keeps the attempt for a later call, and with too many the oldest ones, which are nearest to their end.
+    fn park<C: Send + 'static>(&self, attempt: Attempt<C>) {
+        let mut parked = self.parked();
+        if parked.is_empty() {
+            self.close_unused();
         }
-        pending.push(Box::new(attempt));
+        parked.push(Box::new(attempt));
+        parked.retain_mut(|attempt| attempt.is_usable());
+        if parked.len() > MAX_PARKED
+            && let Some(youngest) = (0..parked.len()).max_by_key(|at| parked[*at].began())
+        {
+            parked.swap_remove(youngest);
+        }
     }
-}
 
-/// An attempt to connect, and its outcome if that is known already.
-struct Attempt<C> {
-    task: oneshot::Receiver<Outcome<C>>,
-    outcome: Option<Outcome<C>>,
-}
-
-/// A connection or the reason why there is none, and when that was known.
-struct Outcome<C> {
-    connected: Result<C, BoxError>,
-    at: Instant,
-}
-
-impl<C: Send + 'static> Attempt<C> {
-    fn start(connecting: impl Future<Output = Result<C, BoxError>> + Send + 'static) -> Self {
-        let (sender, task) = oneshot::channel();
+    /// Closes connections that no call has taken in time, for as long as anything is parked.
+    fn close_unused(&self) {
+        let connector = self.clone();
         tokio::spawn(async move {
-            let connected = timeout(ATTEMPT_TIMEOUT, connecting).await;
-            let connected = connected.unwrap_or_else(|late| Err(late.into()));
-            let _ = sender.send(Outcome { connected, at: Instant::now() }); // an error: nobody needs it any more
-        });
-        Self { task, outcome: None }
-    }
-
-    /// Returns the attempt if it may still bring, or has brought, a connection that can be used.
-    fn usable(mut self) -> Option<Self> {
-        match self.task.try_recv() {
-            Err(oneshot::error::TryRecvError::Empty) => Some(self),
-            Ok(outcome) if outcome.connected.is_ok() && outcome.at.elapsed() < MAX_IDLE => {
-                self.outcome = Some(outcome);
-                Some(self)
+            loop {
+                sleep(MAX_IDLE).await;
+                let mut parked = connector.parked();
+                parked.retain_mut(|attempt| attempt.is_usable());
+                if parked.is_empty() {
+                    return;
+                }
             }
-            _ => None,
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<C, BoxError>> {
-        if let Some(outcome) = self.outcome.take() {
-            return Poll::Ready(outcome.connected);
-        }
-        let outcome = ready!(Pin::new(&mut self.task).poll(cx));
-        Poll::Ready(outcome.map_err(BoxError::from).and_then(|outcome| outcome.connected))
+        });
     }
 }
 
@@ -126,14 +103,26 @@ where
     }
 
     fn call(&mut self, destination: R) -> Self::Future {
-        let attempt = self.connector.take().unwrap_or_else(|| Attempt::start(self.inner.call(destination)));
-        Connecting { attempt: Some(attempt), connector: self.connector.clone() }
+        Connecting {
+            earlier: self.connector.take(),
+            own: None,
+            begin: Some(Box::pin(self.inner.call(destination))),
+            begin_at: Box::pin(sleep(OWN_ATTEMPT_AFTER)),
+            connector: self.connector.clone(),
+        }
     }
 }
 
-/// A call that waits for a connection. When it is dropped, the attempt is kept for another one.
+type Connect<C> = Pin<Box<dyn Future<Output = Result<C, BoxError>> + Send>>;
+
+/// A call that waits for a connection. When it is dropped, its attempts are kept for another one.
 pub(crate) struct Connecting<C: Send + 'static> {
-    attempt: Option<Attempt<C>>,
+    /// The attempt of an earlier call.
+    earlier: Option<Attempt<C>>,
+    own: Option<Attempt<C>>,
+    /// Its own attempt, until that is begun.
+    begin: Option<Connect<C>>,
+    begin_at: Pin<Box<Sleep>>,
     connector: Connector,
 }
 
@@ -143,17 +132,31 @@ impl<C: Send + 'static> Future for Connecting<C> {
     type Output = Result<C, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(attempt) = &mut self.attempt else { return Poll::Pending }; // it has ended
-        let connected = ready!(attempt.poll(cx));
-        self.attempt = None;
-        Poll::Ready(connected)
+        if let Some(Poll::Ready(connected)) = self.earlier.as_mut().map(|attempt| attempt.poll(cx)) {
+            self.earlier = None;
+            if connected.is_ok() {
+                return Poll::Ready(connected); // the failure of an earlier attempt is none of this call
+            }
+        }
+        if (self.earlier.is_none() || self.begin_at.as_mut().poll(cx).is_ready())
+            && let Some(connect) = self.begin.take()
+        {
+            self.own = Some(Attempt::start(connect));
+        }
+        match self.own.as_mut().map(|attempt| attempt.poll(cx)) {
+            Some(Poll::Ready(connected)) => {
+                self.own = None;
+                Poll::Ready(connected)
+            }
+            _ => Poll::Pending,
+        }
     }
 }
 
 impl<C: Send + 'static> Drop for Connecting<C> {
     fn drop(&mut self) {
-        if let Some(attempt) = self.attempt.take() {
-            self.connector.keep(attempt);
+        for attempt in [self.earlier.take(), self.own.take()].into_iter().flatten() {
+            self.connector.park(attempt);
         }
     }
 }

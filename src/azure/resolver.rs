@@ -15,6 +15,8 @@ use tokio::net::lookup_host;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::telemetry::LogDedup;
+
 /// The time within which known addresses are not looked up again.
 const REFRESH_AFTER: Duration = Duration::from_secs(5);
 
@@ -30,6 +32,8 @@ type LookupFn = dyn Fn(String) -> BoxFuture<'static, io::Result<Addresses>> + Se
 pub(crate) struct CachingResolver {
     lookup: Arc<LookupFn>,
     hosts: Arc<Mutex<HashMap<String, Host>>>,
+    /// The hosts whose failed lookups were logged.
+    failures: Arc<LogDedup<String>>,
 }
 
 #[derive(Default)]
@@ -73,7 +77,7 @@ impl CachingResolver {
     fn new(
         lookup: impl Fn(String) -> BoxFuture<'static, io::Result<Addresses>> + Send + Sync + 'static,
     ) -> Self {
-        Self { lookup: Arc::new(lookup), hosts: Arc::default() }
+        Self { lookup: Arc::new(lookup), hosts: Arc::default(), failures: Arc::new(LogDedup::repeating()) }
     }
 
     /// Returns the addresses of that host: the known ones at once, else those of the lookup that is in flight or begins.
@@ -113,9 +117,7 @@ impl CachingResolver {
             let none = || io::Error::other("no address");
             let found =
                 looking.await.and_then(|found| Some(found).filter(|f| !f.is_empty()).ok_or_else(none));
-            if let Ok(addresses) = &found {
-                resolver.set(host, addresses.clone());
-            }
+            resolver.end(host, &found);
             found.map_err(|error| LookupError(Arc::new(error)))
         });
         let (handle, began) = (task.abort_handle(), Instant::now());
@@ -124,8 +126,22 @@ impl CachingResolver {
         InFlight { lookup, task: handle, began }
     }
 
-    fn set(&self, host: String, addresses: Addresses) {
-        self.hosts().entry(host).or_default().known = Some((addresses, Instant::now()));
+    fn end(&self, host: String, found: &io::Result<Addresses>) {
+        let mut hosts = self.hosts();
+        let known = &mut hosts.entry(host.clone()).or_default().known;
+        match (found, &known) {
+            (Ok(addresses), _) => {
+                *known = Some((addresses.clone(), Instant::now()));
+                if self.failures.recover() {
+                    tracing::info!(host, "The name resolves again");
+                }
+            }
+            (Err(error), Some((_, at))) if self.failures.should_log(host.clone()) => {
+                let age_s = at.elapsed().as_secs();
+                tracing::warn!(host, age_s, err = %error, "The name does not resolve, its last addresses stay in use");
+            }
+            (Err(_), _) => {} // the call that needs it fails with the reason
+        }
     }
 
     fn hosts(&self) -> MutexGuard<'_, HashMap<String, Host>> {

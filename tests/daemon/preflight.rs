@@ -147,6 +147,9 @@ async fn an_audit_log_that_cannot_be_written_is_found_and_none_is_made() {
     let absent = checked(&vault, &with(&folder.join("absent/audit.log"))).await;
     absent.only("audit-log", "absent cannot be written to", "mkdir");
     checked(&vault, &with(&folder.join("akv"))).await.only("audit-log", "not a plain file", "--audit-log");
+    let link = folder.join("link.log");
+    std::os::unix::fs::symlink(folder.join("elsewhere"), &link).unwrap();
+    checked(&vault, &with(&link)).await.only("audit-log", "is a symbolic link", "--audit-log");
     assert!(!checked(&vault, &[]).await.names().contains(&"audit-log"));
 }
 

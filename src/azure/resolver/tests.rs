@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::telemetry::capture_logs;
 
 /// The state of a resolver that a test controls.
 #[derive(Clone)]
@@ -84,10 +85,12 @@ async fn addresses_stay_usable_while_the_resolver_is_dead() {
     let bench = bench(1);
     assert_eq!(bench.resolve(3).await, Some(Ok(1)));
     bench.set(None);
+    let (_guard, log) = capture_logs();
     for _ in 0..10 {
         sleep(REFRESH_AFTER * 2).await;
         assert_eq!(bench.resolve(3).await, Some(Ok(1)));
     }
+    assert_eq!(log.lock().unwrap().matches("its last addresses stay in use").count(), 1);
     bench.set(Some(3));
     sleep(REFRESH_AFTER).await;
     let _ = bench.resolve(3).await;

@@ -1,6 +1,5 @@
 //! The flags' values and the files they name.
 
-use std::fs::FileType;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use rustix::fs::{Access as Mode, access};
 
 use super::checks::Check;
 use super::report::CheckResult;
+use crate::audit;
 use crate::cli::Flags;
 use crate::config::{self, Access, Config};
 
@@ -91,15 +91,12 @@ fn permissions(config: &Config, access: &Access) -> CheckResult {
 /// Checks that the file can be appended to, or created.
 fn audit_log(path: &Path) -> CheckResult {
     let shown = path.display();
-    let found = std::fs::metadata(path).map(|file| file.file_type());
-    if found.as_ref().is_ok_and(|found| !FileType::is_file(found)) {
-        return Check::AuditLog.failed(format!("{shown} is not a plain file"), "another --audit-log");
+    if let Err(problem) = audit::check_path(path) {
+        return Check::AuditLog.failed(format!("{shown} {problem}"), "correct it, or another --audit-log");
     }
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let (needed, modes) = match found {
-        Ok(_) => (path, Mode::WRITE_OK),
-        Err(_) => (folder, Mode::WRITE_OK | Mode::EXEC_OK),
-    };
+    let (needed, modes) =
+        if path.exists() { (path, Mode::WRITE_OK) } else { (folder, Mode::WRITE_OK | Mode::EXEC_OK) };
     match access(needed, modes) {
         Ok(()) => Check::AuditLog.passed(format!("{shown} can be written to")),
         Err(error) => Check::AuditLog.failed(

@@ -159,6 +159,9 @@ impl Backend {
         self.metrics.request(api, method, code, start.elapsed());
         traces::request_ended(&span, outcome.as_ref().err());
         span.in_scope(|| self.log(&outcome, start, is_probe));
+        if is_probe && outcome.is_ok() && matches!(method, Method::Encrypt | Method::Decrypt) {
+            self.probe_failures.recover(); // the next failure is another outage
+        }
         outcome.map(Response::new).map_err(|error| status(error, is_probe))
     }
 

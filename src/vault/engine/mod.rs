@@ -15,7 +15,7 @@ mod shared;
 mod throttle;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument;
@@ -85,13 +85,21 @@ impl Engine {
             let (inner, job) = (self.0.clone(), DecryptJob { deadline, ..job.clone() });
             async move { inner.decrypt(&job).await }.in_current_span() // also for callers that join later
         };
-        let out_of_time = |outcome: &Result<Decrypted, GaveUp>| {
-            outcome.as_ref().is_err_and(|gave_up| gave_up.is_out_of_time) && self.0.has_time(job.deadline)
+        let reason = Mutex::new(None);
+        let out_of_time = |outcome: &Result<Decrypted, GaveUp>| match outcome {
+            Err(gave_up) if gave_up.is_out_of_time && self.0.has_time(job.deadline) => {
+                *reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(gave_up.error.clone());
+                true
+            }
+            _ => false,
         };
         let shared = self.0.decrypts.run(key, job.deadline, start, out_of_time);
         match timeout_at(job.deadline, shared).await {
             Ok(outcome) => Ok(outcome?),
-            Err(_) => Err(KmsError::deadline("the same Decrypt of another caller")),
+            Err(_) => {
+                let reason = reason.into_inner().unwrap_or_else(PoisonError::into_inner);
+                Err(reason.unwrap_or_else(|| KmsError::deadline("the same Decrypt of another caller")))
+            }
         }
     }
 

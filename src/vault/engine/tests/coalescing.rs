@@ -90,3 +90,12 @@ async fn a_permanent_failure_is_final_for_who_joined_with_a_later_deadline_too()
     assert!(failed.iter().all(|outcome| outcome.as_ref().unwrap_err().code == Code::PermissionDenied));
     assert_eq!(bench.calls(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_and_gets_no_answer_in_time_learns_the_reason_all_the_same() {
+    let bench = bench(std::iter::repeat_n(throttled(Duration::from_millis(1750)), 1000));
+    let failed = decrypt_at_once(&bench, &[0, 400, 900]).await;
+    for outcome in failed {
+        assert_eq!(outcome.unwrap_err().code, Code::ResourceExhausted);
+    }
+}

@@ -1,4 +1,4 @@
-//! The pauses before retries, of actors, calls and listeners.
+//! The pauses before retries, of actors, calls and listeners, and the backlog of listeners.
 
 use std::io;
 use std::time::Duration;
@@ -15,6 +15,9 @@ pub(crate) fn jittered(first: Duration, longest: Duration) -> ExponentialBackoff
         .with_jitter()
         .build()
 }
+
+/// Connections that the kernel accepts before this process does: as many as it allows (`net.core.somaxconn`).
+pub(crate) const BACKLOG: u32 = i32::MAX as u32;
 
 /// The pause after a connection could not be accepted, usually for lack of file descriptors (EMFILE).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

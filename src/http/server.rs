@@ -16,10 +16,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::backoff::after_failed_accept;
+use crate::backoff::{BACKLOG, after_failed_accept};
 
-/// Connections that the kernel accepts before this process does: as many as it allows (`net.core.somaxconn`).
-const BACKLOG: u32 = i32::MAX as u32;
 /// The buffer of a connection, in bytes, which bounds the headers of a request too. hyper's default is 400 KiB.
 const BUFFER_SIZE: usize = 16 * 1024;
 /// Connections served at a time; more wait in the listener's backlog.

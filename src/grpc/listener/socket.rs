@@ -10,12 +10,11 @@ use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 use super::activation::Inherited;
 use super::owner::SocketOwner;
+use crate::backoff::BACKLOG;
 use crate::config::ListenAddr;
 use crate::telemetry::LIFECYCLE;
 
 const FOR_ITS_OWNER_ONLY: Mode = Mode::from_raw_mode(0o600);
-/// Connections that the kernel accepts before this process does: as many as it allows (`net.core.somaxconn`).
-const BACKLOG: u32 = i32::MAX as u32;
 
 /// A listener, and the file to remove when it is closed.
 pub(crate) struct BoundSocket {

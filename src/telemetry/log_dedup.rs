@@ -1,5 +1,6 @@
 //! Deduplication of log lines: a repeated failure is logged once per distinct kind.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,24 +23,35 @@ pub(crate) use log_or_debug;
 /// each is kept.
 pub(crate) struct LogDedup<K> {
     repeat_after: Option<Duration>,
+    /// Set while `logged` holds anything: successes are frequent, and do not lock for nothing.
+    is_failing: AtomicBool,
     logged: Mutex<Vec<(K, Instant)>>,
 }
 
 impl<K> LogDedup<K> {
     /// Makes one that logs each kind at once, and then every 5 minutes.
     pub(crate) fn repeating() -> Self {
-        Self { repeat_after: Some(REPEAT_AFTER), logged: Mutex::default() }
+        Self::new(Some(REPEAT_AFTER))
     }
 
     /// Makes one that logs each kind once until [`Self::recover`].
     pub(crate) fn once() -> Self {
-        Self { repeat_after: None, logged: Mutex::default() }
+        Self::new(None)
+    }
+
+    fn new(repeat_after: Option<Duration>) -> Self {
+        Self { repeat_after, is_failing: AtomicBool::new(false), logged: Mutex::default() }
     }
 
     /// Clears all kinds after a success. Returns whether a failure was logged, so that the recovery should be logged
     /// too.
     pub(crate) fn recover(&self) -> bool {
-        !std::mem::take(&mut *self.logged()).is_empty()
+        if !self.is_failing.load(Ordering::Acquire) {
+            return false;
+        }
+        let mut logged = self.logged();
+        self.is_failing.store(false, Ordering::Release);
+        !std::mem::take(&mut *logged).is_empty()
     }
 
     fn logged(&self) -> MutexGuard<'_, Vec<(K, Instant)>> {
@@ -57,6 +69,7 @@ impl<K: PartialEq> LogDedup<K> {
         let is_new = !logged.iter().any(|(known, _)| *known == kind);
         if is_new {
             logged.push((kind, Instant::now()));
+            self.is_failing.store(true, Ordering::Release);
         }
         is_new
     }
